@@ -1,0 +1,54 @@
+"""Multi-head self-attention with any number of heads, none included.
+
+Legend: B batch, N tokens, D embed, H heads, K head width.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .gating import gate_columns, gate_rows
+
+
+class Linear(nn.Linear):
+    """A linear layer that starts at zero and may be empty."""
+
+    def reset_parameters(self) -> None:
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(self.bias)
+
+
+class Attention(nn.Module):
+    """Self-attention; a head dies where its output joins the residual stream."""
+
+    def __init__(self, width: int, heads: int, head_width: int, causal: bool) -> None:
+        super().__init__()
+        self.heads, self.head_width, self.causal = heads, head_width, causal
+        inner = heads * head_width
+        self.q = Linear(width, inner)
+        self.k = Linear(width, inner)
+        self.v = Linear(width, inner)
+        self.out = Linear(inner, width)
+
+    def _split(self, x_BNI: Tensor) -> Tensor:
+        return x_BNI.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+
+    def forward(
+        self, x_BND: Tensor, embed_D: Tensor | None, heads_H: Tensor | None
+    ) -> Tensor:
+        """The update of the residual stream, (B, N, D).
+
+        Args:
+            x_BND: normalised tokens.
+            embed_D, heads_H: gates, or None where a site is not gated.
+        """
+        bias_D = gate_rows(self.out.bias, embed_D)
+        if self.heads == 0:
+            # the bias stays: a layer without heads still adds it, in the gated model too
+            return bias_D.expand_as(x_BND)
+        q, k, v = (self._split(layer(x_BND)) for layer in (self.q, self.k, self.v))
+        context_BHNK = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        weight = gate_rows(self.out.weight, embed_D)
+        weight = gate_columns(weight, heads_H, repeat=self.head_width)
+        return F.linear(context_BHNK.transpose(1, 2).flatten(2), weight, bias_D)

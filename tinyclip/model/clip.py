@@ -1,0 +1,105 @@
+"""The canonical CLIP: two ragged towers and a logit scale.
+
+Legend: B batch, T tokens, E joint embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..shapes import ClipShape
+from .gating import GatesLike, resolve
+from .text import TextTower
+from .vision import ImageTower
+
+
+@dataclass(frozen=True)
+class Features:
+    """Normalised features of a batch of pairs, and the scale of their products."""
+
+    image_BE: Tensor
+    text_BE: Tensor
+    scale: Tensor
+
+
+class Clip(nn.Module):
+    """A CLIP of any shape; gates are arguments of its forward pass.
+
+    Args:
+        shape: widths of every part. The weights are zeros until they are loaded, or
+            made by `init_weights`.
+    """
+
+    def __init__(self, shape: ClipShape) -> None:
+        super().__init__()
+        self.shape = shape
+        self.image = ImageTower(shape.image, shape.embed_dim)
+        self.text = TextTower(shape.text, shape.embed_dim)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    def encode_image(
+        self, pixels: Tensor, normalize: bool = False, gates: GatesLike = None
+    ) -> Tensor:
+        """Image features.
+
+        Args:
+            pixels: (B, 3, S, S), preprocessed.
+            normalize: divide each row by its length.
+            gates: `ClipGates`, or a module that makes them, or None.
+
+        Returns:
+            (B, E).
+        """
+        features_BE = self.image(pixels, resolve(gates).image)
+        return F.normalize(features_BE, dim=-1) if normalize else features_BE
+
+    def encode_text(
+        self, tokens_BT: Tensor, normalize: bool = False, gates: GatesLike = None
+    ) -> Tensor:
+        """Text features, (B, E), of token ids (B, T); the rest as `encode_image`."""
+        features_BE = self.text(tokens_BT, resolve(gates).text)
+        return F.normalize(features_BE, dim=-1) if normalize else features_BE
+
+    def forward(
+        self, pixels: Tensor, tokens_BT: Tensor, gates: GatesLike = None
+    ) -> Features:
+        """Normalised features of a batch of pairs, under one sample of the gates."""
+        gates = resolve(gates)
+        return Features(
+            self.encode_image(pixels, normalize=True, gates=gates),
+            self.encode_text(tokens_BT, normalize=True, gates=gates),
+            self.logit_scale.exp(),
+        )
+
+    @torch.no_grad()
+    def init_weights(self, seed: int) -> Clip:
+        """Random weights as CLIP starts from (Radford et al. 2021, §2.4); returns self."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(parameter: Tensor, std: float) -> None:
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
+
+        for tower in (self.image, self.text):
+            width = tower.position.shape[1]
+            depth = max(1, len(tower.blocks))
+            normal(tower.position, 0.01 if tower is self.text else width**-0.5)
+            normal(tower.projection, width**-0.5)
+            for block in tower.blocks:
+                joined = width**-0.5 * (2 * depth) ** -0.5
+                for layer in (block.attention.q, block.attention.k, block.attention.v):
+                    normal(layer.weight, width**-0.5)
+                    layer.bias.zero_()
+                normal(block.attention.out.weight, joined)
+                normal(block.ffn.up.weight, (2 * width) ** -0.5)
+                normal(block.ffn.down.weight, joined)
+                for layer in (block.attention.out, block.ffn.up, block.ffn.down):
+                    layer.bias.zero_()
+        normal(self.image.class_embedding, self.shape.image.width**-0.5)
+        normal(self.image.patch, (3 * self.shape.image.patch_size**2) ** -0.5)
+        normal(self.text.token_embedding, 0.02)
+        return self
