@@ -1,0 +1,44 @@
+"""`metrics.jsonl`: one JSON object a line, cut back to where a state was saved."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+# keys that hold a clock; everything else is the same in a resumed run
+TIMING = ("seconds",)
+
+
+class MetricsLog:
+    """The growing metrics file of a run.
+
+    Args:
+        path: the file; made when the first line is written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def offset(self) -> int:
+        """How many bytes are written: a state remembers it."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def cut(self, offset: int) -> None:
+        """Drop the lines that were written after a state was saved."""
+        if self.offset > offset:
+            os.truncate(self.path, offset)
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Append one record."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every whole line."""
+        if not self.path.exists():
+            return []
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
