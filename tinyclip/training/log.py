@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..model.files import write_bytes
+
 # keys that hold a clock; everything else is the same in a resumed run
 TIMING = ("seconds",)
 
@@ -35,6 +37,11 @@ class MetricsLog:
         """Append one record."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+    def replace(self, records: list[dict[str, Any]]) -> None:
+        """Put other records in place of all there are."""
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        write_bytes(self.path, lines.encode())
 
     def records(self) -> list[dict[str, Any]]:
         """Every whole line."""

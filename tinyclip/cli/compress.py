@@ -1,0 +1,121 @@
+"""`tinyclip compress`: the main job."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..config.schema import Recipe
+
+HELP = "make a family of smaller models"
+DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
+OWN = "standard"  # no recipe, but a teacher or data of the user's own
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of design §3.1."""
+    add = parser.add_argument
+    add("recipe", nargs="?", help="a shipped recipe (`tinyclip recipes ls`) or a file")
+    add("--teacher", metavar="SOURCE", help="the CLIP to make smaller")
+    add("--data", metavar="SOURCE", help="image-text pairs: csv:FILE, folder:DIR, ...")
+    add("--val", metavar="SOURCE", help="validation pairs; default 2 %% of the data")
+    add("--target", metavar="SHARE", help="share of the teacher that is left, 0.25")
+    add("--stages", metavar="N", help="in how many stages, 1 to 10")
+    add("--budget", choices=("encoder", "total"), help="what the share counts")
+    add("--layout", choices=("ragged", "uniform"), help="uniform: stock shapes")
+    add("--out", metavar="DIR", type=Path, help="where the run lives: runs/<recipe>")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--from-stage", metavar="N", type=int, help="redo stage N and those after it")
+    add("--dry-run", action="store_true", help="print the plan; write nothing")
+    add(
+        "--set",
+        metavar="A.B=V",
+        action="append",
+        default=[],
+        help="change one setting, e.g. stages[*].batch=64",
+    )
+    add("--json", action="store_true", help="one JSON object on stdout")
+
+
+def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
+    """The recipe that the arguments spell, or None when they name none.
+
+    Args:
+        stored: the recipe of the run that goes on; what arguments change is relative
+            to it.
+    """
+    from ..config.load import load_recipe, rebuild_ladder
+
+    own = args.teacher or args.data
+    named = args.recipe or own or args.val or args.target or args.stages
+    if stored is not None and not (named or args.budget or args.layout or args.set):
+        return None
+    if args.recipe is None and args.teacher and not args.data and stored is None:
+        raise UserError(
+            "--data",
+            "a teacher of your own needs pairs of your own",
+            "Name them: --data csv:pairs.csv, or --data builtin:pictograms",
+        )
+    base = args.recipe or (str(stored) if stored else OWN if own else DEFAULT)
+    recipe = load_recipe(base, args.set)
+    if args.target is not None or args.stages is not None:
+        last = recipe.stages[-1].target
+        target = args.target if args.target is not None else last
+        stages = args.stages if args.stages is not None else len(recipe.stages)
+        recipe = rebuild_ladder(recipe, target, stages)
+    data = recipe.data
+    if args.data:
+        data = replace(data, source=args.data)
+    if args.val:
+        data = replace(data, val=args.val)
+    changes = {
+        key: getattr(args, key)
+        for key in ("teacher", "budget", "layout")
+        if getattr(args, key)
+    }
+    return replace(recipe, data=data, **changes)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments say.
+
+    Raises:
+        UserError, Interrupted: as `pipeline.scheduler.execute`.
+    """
+    if (args.resume or args.from_stage is not None) and not (args.out or args.recipe):
+        raise UserError(
+            "--out", "which run is meant?", "Name its folder with --out DIR"
+        )
+    out = args.out
+    stored = None
+    if args.resume or args.from_stage is not None:
+        out = out or Path("runs") / Path(args.recipe).stem
+        if (out / "recipe.yaml").is_file():
+            stored = out / "recipe.yaml"
+    starting = stored is None and not (args.resume and not args.recipe)
+    recipe = wanted_recipe(args, stored) if starting or stored else None
+    if out is None:
+        assert recipe is not None
+        out = Path("runs") / recipe.name
+    from ..pipeline.scheduler import Request, dry_run, execute, listening, settle
+    from ..pipeline.summary import summary
+    from . import tables
+    from .progress import watcher
+    from .show import print_json
+
+    request = Request(out, recipe, args.resume, args.from_stage)
+    if args.dry_run:
+        where, recipe = settle(request)
+        plan = dry_run(recipe, where).to_dict()
+        print_json(plan) if args.json else tables.show_plan(plan)
+        return 0
+    with listening() as stop, watcher() as shown:
+        finished = execute(request, shown, stop)
+    found = summary(finished)
+    print_json(found) if args.json else tables.show_summary(found)
+    return 0

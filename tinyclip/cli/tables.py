@@ -1,0 +1,144 @@
+"""The tables that `compress` prints: the plan before, the family after."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+
+def human(count: float) -> str:
+    """12,345,678 as 12.35 M."""
+    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= limit:
+            return f"{count / limit:.2f} {unit}"
+    return f"{count:.0f}"
+
+
+def percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right")
+    return table
+
+
+def _row(name: str, entry: dict[str, Any], first: str, second: str) -> list[str]:
+    """One model of the final table."""
+    tasks = (entry["metrics"] or {}).get("tasks", {})
+    zero, found = tasks.get(first), tasks.get(second)
+    cells = [
+        name,
+        f"{human(entry['sizes']['encoder'])} ({percent(entry['share']['encoder'])})",
+        f"{human(entry['sizes']['total'])} ({percent(entry['share']['total'])})",
+        human(entry["bytes"]) + "B" if entry.get("bytes") else "–",
+    ]
+    if zero:
+        low, high = zero["ci95"]
+        cells.append(f"{100 * zero['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+        cells.append(percent(zero.get("retention")))
+    else:
+        cells += ["–", "–"]
+    if found:
+        also = found.get("also", {})
+        five = also.get("i2t_r5", also.get("r5"))
+        shown = "–" if five is None else f"{100 * five:.1f}"
+        cells.append(f"{100 * found['value']:.1f} / {shown}")
+    else:
+        cells.append("–")
+    latency = (entry["metrics"] or {}).get("latency")
+    cells.append(f"{latency['median_ms']:.1f} ms" if latency else "–")
+    certificate = entry.get("certificate")
+    cells.append(f"{certificate['max_abs_diff']:.0e}" if certificate else "–")
+    return cells
+
+
+def _pick(tasks: dict[str, Any], metric: str) -> str:
+    """The first task of a kind: the one the table shows."""
+    for name, task in tasks.items():
+        if metric in task["metric"]:
+            return str(name)
+    return ""
+
+
+def show_summary(found: dict[str, Any]) -> None:
+    """Print the family: teacher and students, and where they are."""
+    tasks = (found["teacher"]["metrics"] or {}).get("tasks", {})
+    first, second = _pick(tasks, "top1"), _pick(tasks, "r1")
+    table = _table(
+        f"{found['run']}: {found['teacher']['source']} and its students",
+        "model",
+        "encoder",
+        "total",
+        "bytes",
+        f"zero-shot {first} top-1 [95 %]",
+        "retention",
+        f"retrieval {second} R@1 / R@5",
+        "latency, 1 image",
+        "certificate",
+    )
+    whole = {"encoder": 1.0, "total": 1.0}
+    table.add_row(*_row("teacher", {**found["teacher"], "share": whole}, first, second))
+    for entry in found["students"]:
+        table.add_row(*_row(f"stage {entry['stage']}", entry, first, second))
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(table)
+    for entry in found["students"]:
+        console.print(f"stage {entry['stage']}: {entry['model']}", highlight=False)
+    last = found["model"]
+    console.print(
+        f'\nLoad one: model, preprocess, tokenizer = tinyclip.load("{last}")',
+        highlight=False,
+    )
+
+
+def show_plan(plan: dict[str, Any]) -> None:
+    """Print what a run would do."""
+    table = _table(
+        f"{plan['teacher']} on {plan['data']} ({plan['pairs']} training pairs)",
+        "stage",
+        "share",
+        "steps",
+        "samples",
+        "encoder",
+        "total (about)",
+        "memory (about)",
+        "time (about)",
+    )
+    for stage in plan["stages"]:
+        steps = ", ".join(f"{k} {v}" for k, v in stage["phases"].items()) or "none"
+        table.add_row(
+            str(stage["number"]),
+            f"{percent(stage['start'])} → {percent(stage['target'])}",
+            steps,
+            f"{stage['samples']:,}",
+            human(stage["params_encoder"]),
+            human(stage["params_total"]),
+            f"{stage['memory_gib']:.1f} GiB",
+            duration(stage["seconds"]),
+        )
+    console = Console(width=None if Console().is_terminal else 140)
+    console.print(table)
+    total = duration(sum(stage["seconds"] for stage in plan["stages"]))
+    console.print(
+        f"About {total} of training here, at {human(plan['flops_per_second'])}FLOP/s "
+        f"measured on the teacher's forward pass; teacher features are "
+        f"{'cached' if plan['cached'] else 'computed at every step'}.",
+        highlight=False,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,214 @@
+"""What a recipe will do, before it does it: sizes, steps, samples, memory, time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from .. import cost
+from ..config.load import fingerprint, recipe_to_dict
+from ..config.schema import Recipe, Stage
+from ..errors import UserError
+from ..losses.distill import objectives
+from ..model.clip import Clip
+from ..shapes import BlockShape, ClipShape, TowerShape
+from .run_dir import START
+
+GIB = 1024**3
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage, estimated."""
+
+    number: int
+    start: float
+    target: float
+    phases: dict[str, int]  # steps of each training phase
+    samples: int
+    params_encoder: int
+    params_total: int
+    memory_gib: float
+    seconds: float
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole run, estimated."""
+
+    teacher: str
+    data: str
+    pairs: int
+    sizes: dict[str, int]  # the teacher's
+    flops_per_second: float
+    cached: bool
+    fingerprints: dict[str, str]  # of teacher and data
+    stages: tuple[StagePlan, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as plain JSON values."""
+        return asdict(self)
+
+
+def steps_of(stage: Stage) -> dict[str, int]:
+    """Steps of each phase that trains."""
+    steps = {"learn": stage.learn.steps, "distil": stage.distil.steps}
+    return {name: steps[name] for name in stage.phases if name in steps}
+
+
+def check(recipe: Recipe) -> None:
+    """Refuse names that only the rooms above `config` know.
+
+    Raises:
+        UserError: an objective does not exist.
+    """
+    for number, stage in enumerate(recipe.stages):
+        for phase in ("learn", "distil"):
+            for name in getattr(stage, phase).losses:
+                objectives.get(name, f"stages[{number}].{phase}.losses")
+
+
+def chain(recipe: Recipe, teacher: str, data: str) -> list[str]:
+    """A fingerprint a stage: of its settings and of all that came before it."""
+    whole = recipe_to_dict(recipe)
+    shared = {
+        key: value
+        for key, value in whole.items()
+        if key not in ("stages", "name", "about", "checkpoints", "checkpoint_every")
+    }
+    last = fingerprint({"teacher": teacher, "data": data, "recipe": shared})
+    prints = []
+    for stage in whole["stages"]:
+        last = fingerprint({"before": last, "stage": stage})
+        prints.append(last)
+    return prints
+
+
+def scaled(shape: ClipShape, share: float, budget: str) -> ClipShape:
+    """A shape of about that share, every width cut alike: for estimates only."""
+
+    def tower(whole: TowerShape, by: float) -> TowerShape:
+        blocks = tuple(
+            BlockShape(heads=max(1, round(b.heads * by)), ffn=max(1, round(b.ffn * by)))
+            for b in whole.blocks
+        )
+        values = {**vars(whole), "blocks": blocks, "width": round(whole.width * by)}
+        return type(whole)(**values)
+
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        by = (low + high) / 2
+        cut = shape.with_towers(
+            image=tower(shape.image, by), text=tower(shape.text, by)
+        )
+        small = cost.size(cut, budget) < share * cost.size(shape, budget)
+        low, high = (by, high) if small else (low, by)
+    return cut if share < 1 else shape
+
+
+def macs(shape: ClipShape) -> int:
+    """Multiply-accumulates of one pair."""
+    return sum(
+        cost.tower_macs(tower, shape.embed_dim) for tower in shape.towers().values()
+    )
+
+
+def activation_bytes(shape: ClipShape) -> int:
+    """About what one pair keeps for the backward pass, float32."""
+    kept = 0
+    for tower in shape.towers().values():
+        for block in tower.blocks:
+            inner = block.heads * tower.head_width
+            kept += tower.tokens * (8 * tower.width + 5 * inner + 3 * block.ffn)  # type: ignore[attr-defined]
+    return 4 * kept
+
+
+def stage_memory(start: ClipShape, teacher: ClipShape, batch: int) -> float:
+    """GiB at the peak of a stage: teacher, weights, gradient, moments, activations."""
+    weights = cost.size(start, "total") * 4 * 4 + cost.size(teacher, "total") * 4
+    return (weights + batch * activation_bytes(start)) / GIB + 0.5  # the libraries
+
+
+@torch.no_grad()
+def measure_speed(model: Clip) -> float:
+    """Floating-point operations a second of this machine, from the teacher's forward."""
+    shape, batch = model.shape, 4
+    side = shape.image.image_size
+    pixels = torch.zeros(batch, 3, side, side)
+    tokens = torch.zeros(batch, shape.text.context_length, dtype=torch.long)
+    model(pixels, tokens)
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        model(pixels, tokens)
+        seconds.append(time.perf_counter() - began)
+    return 2 * macs(shape) * batch / min(seconds)
+
+
+def make_plan(
+    recipe: Recipe,
+    teacher: Clip,
+    pairs: int,
+    prints: dict[str, str],
+    cached: bool,
+) -> Plan:
+    """Estimate every stage of a recipe.
+
+    Args:
+        teacher: the run's teacher.
+        pairs: how many pairs there are to train on.
+        prints: fingerprints of `teacher` and `data`.
+        cached: whether the teacher is run once per picture instead of once per step.
+
+    Raises:
+        UserError: there are fewer pairs than one batch holds.
+    """
+    speed = measure_speed(teacher)
+    chained = chain(recipe, prints["teacher"], prints["data"])
+    stages, share = [], START
+    for number, stage in enumerate(recipe.stages, start=1):
+        if pairs < stage.batch:
+            raise UserError(
+                f"stages[{number - 1}].batch",
+                f"a batch of {stage.batch} needs as many pairs, and there are {pairs}",
+                f"Use a smaller batch: --set 'stages[*].batch={max(2, pairs // 2)}'",
+            )
+        target = share if stage.target is None else stage.target
+        start = scaled(teacher.shape, share, recipe.budget)
+        end = scaled(teacher.shape, target, recipe.budget)
+        steps = steps_of(stage)
+        works = {"learn": macs(start), "distil": macs(end)}
+        live = 0 if cached else macs(teacher.shape)
+        flops = sum(
+            count * stage.batch * 2 * (3 * works[phase] + live)
+            for phase, count in steps.items()
+        )
+        stages.append(
+            StagePlan(
+                number=number,
+                start=share,
+                target=target,
+                phases=steps,
+                samples=sum(steps.values()) * stage.batch,
+                params_encoder=round(target * cost.size(teacher.shape, "encoder")),
+                params_total=cost.size(end, "total"),
+                memory_gib=round(stage_memory(start, teacher.shape, stage.batch), 2),
+                seconds=round(flops / speed, 1),
+                fingerprint=chained[number - 1],
+            )
+        )
+        share = target
+    return Plan(
+        teacher=recipe.teacher,
+        data=recipe.data.source,
+        pairs=pairs,
+        sizes=cost.sizes(teacher.shape),
+        flops_per_second=round(speed),
+        cached=cached,
+        fingerprints=prints,
+        stages=tuple(stages),
+    )

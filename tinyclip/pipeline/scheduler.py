@@ -1,0 +1,314 @@
+"""What decides which stage runs next, and what a folder may be used for."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..config.load import recipe_to_dict
+from ..config.schema import Recipe
+from ..errors import Interrupted, UserError
+from ..model.files import write_bytes
+from ..model.store import load_model
+from ..training.engine import Engine
+from ..training.loop import Watcher
+from .plan import Plan, chain, check, make_plan
+from .run_dir import START, RunDir
+from .stage import StageRunner
+from .workshop import Workshop
+
+log = logging.getLogger("tinyclip")
+LIBRARIES = ("torch", "open_clip_torch", "accelerate", "safetensors", "torch-pruning")
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def phase(self, stage: int, name: str, done: int, total: int) -> None:
+        """Nothing."""
+
+    def step(self, record: dict[str, Any]) -> None:
+        """Nothing."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller wants done with a folder.
+
+    Args:
+        recipe: None takes the folder's own (a resume).
+        resume: go on with what is there.
+        from_stage: redo this stage and those after it.
+    """
+
+    out: Path
+    recipe: Recipe | None = None
+    resume: bool = False
+    from_stage: int | None = None
+
+
+def resume_command(out: Path) -> str:
+    """The line that goes on with a run."""
+    return f"tinyclip compress --resume --out {out}"
+
+
+def settle(request: Request) -> tuple[RunDir, Recipe]:
+    """The run and the recipe that a request means, before anything is written.
+
+    Raises:
+        UserError: the folder is in use, missing, foreign, or of another recipe.
+    """
+    run = RunDir(request.out)
+    if request.out.exists() and not request.out.is_dir():
+        raise UserError(str(request.out), "is a file", "Name another folder with --out")
+    if request.resume or request.from_stage is not None:
+        return run, _settle_resume(run, request)
+    if request.recipe is None:
+        raise UserError("recipe", "there is none", "Name a recipe, or use --resume")
+    if run.is_run():
+        if run.is_done(run.recipe()):
+            raise UserError(
+                str(run.path),
+                "holds a finished run",
+                "Name another folder with --out, or redo stages with --from-stage N",
+            )
+        raise UserError(
+            str(run.path),
+            "holds an unfinished run",
+            f"Go on with: {resume_command(run.path)}",
+        )
+    if not run.is_empty():
+        raise UserError(
+            str(run.path),
+            "is not empty, and not a run of tinyclip",
+            "Name another folder with --out",
+        )
+    return run, request.recipe
+
+
+def _settle_resume(run: RunDir, request: Request) -> Recipe:
+    if not run.is_run():
+        if run.path.is_dir() and run.is_empty() and request.recipe is not None:
+            return request.recipe  # killed before its first write: from the beginning
+        what = "holds no run" if run.path.is_dir() else "does not exist"
+        raise UserError(
+            str(run.path), what, "Start one with: tinyclip compress --out DIR"
+        )
+    stored = run.recipe()
+    if request.recipe is None:
+        return stored
+    different = differences(stored, request.recipe)
+    first = request.from_stage
+    if first is not None:
+        different = [key for key in different if not _is_later(key, first)]
+    if different:
+        raise UserError(
+            str(run.path),
+            "its recipe is another one: " + "; ".join(different[:8]),
+            "Leave those arguments out, or name another folder with --out"
+            if first is None
+            else f"Only the settings of stages from {first} on may change",
+        )
+    return request.recipe
+
+
+def _is_later(difference: str, first: int) -> bool:
+    head = difference.split(":")[0]
+    if not head.startswith("stages["):
+        return False
+    return int(head[len("stages[") : head.index("]")]) + 1 >= first
+
+
+def differences(stored: Recipe, asked: Recipe) -> list[str]:
+    """Each setting that differs, as `key: stored -> asked`."""
+
+    def flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from flat(inner, f"{prefix}.{key}" if prefix else key)
+        elif isinstance(value, list | tuple) and any(
+            isinstance(inner, dict) for inner in value
+        ):
+            for index, inner in enumerate(value):
+                yield from flat(inner, f"{prefix}[{index}]")
+        else:
+            yield prefix, value
+
+    old, new = (dict(flat(recipe_to_dict(r), "")) for r in (stored, asked))
+    return [
+        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key) and key not in ("name", "about")
+    ]
+
+
+@contextmanager
+def listening() -> Iterator[Callable[[], bool]]:
+    """SIGINT and SIGTERM ask for a stop; asking twice does not wait."""
+    asked = threading.Event()
+
+    def on_signal(number: int, _frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+        log.warning("stopping after this step (%s)", signal.Signals(number).name)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, on_signal) for kind in kinds}
+    try:
+        yield asked.is_set
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
+def environment(engine: Engine) -> dict[str, Any]:
+    """What the run's bits depend on beside its recipe."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": engine.device.type,
+        "threads": engine.threads,
+        "world_size": 1,
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def open_engine(run: RunDir, recipe: Recipe) -> Engine:
+    """The engine of a run, with the thread count that it began with."""
+    known = run.read("environment.json") if run.is_run() else None
+    return Engine(recipe.precision, known["threads"] if known else None)
+
+
+def dry_run(recipe: Recipe, run: RunDir) -> Plan:
+    """The plan of a recipe; nothing is written."""
+    check(recipe)
+    engine = open_engine(run, recipe)
+    shop = Workshop.open(recipe, run, engine, Silent(), lambda: False)
+    return _plan(shop)
+
+
+def _plan(shop: Workshop) -> Plan:
+    return make_plan(
+        shop.recipe,
+        shop.teacher.model,
+        len(shop.train),
+        shop.fingerprints(),
+        shop.caching(),
+    )
+
+
+def execute(
+    request: Request,
+    watcher: Watcher | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> RunDir:
+    """Run a recipe to its end, from wherever it is.
+
+    Raises:
+        UserError: the request, the recipe or an input is wrong.
+        Interrupted: asked to stop; the state is saved.
+    """
+    run, recipe = settle(request)
+    check(recipe)
+    if request.from_stage is not None and not 1 <= request.from_stage <= len(
+        recipe.stages
+    ):
+        raise UserError(
+            "--from-stage",
+            f"there is no stage {request.from_stage}",
+            f"The recipe has stages 1 to {len(recipe.stages)}",
+        )
+    if request.from_stage is None and run.is_run() and run.is_done(recipe):
+        return run
+    engine = open_engine(run, recipe)
+    shop = Workshop.open(recipe, run, engine, watcher or Silent(), stop)
+    plan = _plan(shop)
+    _refuse_changed(run, plan)
+    if request.from_stage is not None:
+        _refuse_unfinished(run, recipe, request.from_stage)
+        run.set_aside(run.recipe(), request.from_stage)
+    if request.from_stage is not None or not run.is_run():
+        run.begin(recipe)
+    run.write("environment.json", environment(engine))
+    run.write("plan.json", plan.to_dict())
+    try:
+        _stages(shop, plan)
+    except Interrupted as stopped:
+        raise Interrupted(stopped.what, resume_command(run.path)) from None
+    return run
+
+
+def _refuse_changed(run: RunDir, plan: Plan) -> None:
+    """A run goes on with the teacher and the data it began with, or not at all."""
+    known = run.read("plan.json") if run.is_run() else None
+    for what, print_ in plan.fingerprints.items():
+        if known and known["fingerprints"][what] != print_:
+            raise UserError(
+                str(run.path),
+                f"the {what} has changed since this run began "
+                f"({known['fingerprints'][what]} -> {print_})",
+                f"Put the old {what} back, or start a new run with --out",
+            )
+
+
+def _refuse_unfinished(run: RunDir, recipe: Recipe, first: int) -> None:
+    for folder in run.stages(recipe)[: first - 1]:
+        if folder.done() is None:
+            raise UserError(
+                "--from-stage",
+                f"stage {folder.number} is not finished, so stage {first} cannot start",
+                f"Go on with: {resume_command(run.path)}",
+            )
+
+
+def _stages(shop: Workshop, plan: Plan) -> None:
+    """Every stage that is not whole yet, then the final model in its place."""
+    run, recipe = shop.run, shop.recipe
+    model, samples = shop.teacher.model, 0
+    prints = chain(recipe, plan.fingerprints["teacher"], plan.fingerprints["data"])
+    folders = run.stages(recipe)
+    share = START
+    for folder, stage, chained in zip(folders, recipe.stages, prints, strict=True):
+        target = share if stage.target is None else stage.target
+        done = folder.done()
+        if done is None:
+            runner = StageRunner(shop, folder, stage, share, target, samples, chained)
+            model = runner.run(model).model
+            samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
+        elif done["fingerprint"] != chained:
+            raise UserError(
+                str(folder.path),
+                "was made with other settings",
+                f"Redo it: tinyclip compress --out {run.path} "
+                f"--from-stage {folder.number}",
+            )
+        else:
+            model, samples = load_model(folder.model).model, done["samples"]
+        share = target
+        if shop.stop() and folder.number < len(folders):
+            raise Interrupted(f"Stopped after stage {folder.number}")
+    _report_broken(shop)
+    run.publish(folders[-1].model)
+    run.drop_replaced()
+
+
+def _report_broken(shop: Workshop) -> None:
+    broken = shop.broken()
+    if not broken:
+        return
+    lines = [json.dumps({"key": key, "why": list(why)}) for key, why in broken.items()]
+    write_bytes(shop.run.path / "skipped.jsonl", "\n".join(lines).encode() + b"\n")
+    log.warning("%d broken samples were skipped: see skipped.jsonl", len(broken))

@@ -1,0 +1,307 @@
+"""One step down: the phases of a stage in order."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import cost
+from ..config.schema import Stage
+from ..data.batch import Batch
+from ..data.tasks import tasks_of
+from ..errors import TinyclipError
+from ..evaluation.suite import evaluate
+from ..inherit.certify import certify
+from ..inherit.manual import manual_keep
+from ..inherit.score import magnitude_scores, taylor_scores
+from ..inherit.slicing import inherit, slice_named
+from ..keep import ClipKeep, keep_to_dict
+from ..losses.contrastive import contrastive
+from ..masks.choose import choose, choose_by_scores
+from ..masks.gates import Gates
+from ..model.clip import Clip
+from ..model.store import Loaded, load_model, save_model
+from ..training.loop import Setting, run_phase
+from ..training.optim import MOMENTS
+from ..training.phases import Budget, DistilPhase, LearnPhase, TrainingPhase
+from ..training.state import Checkpoints
+from .run_dir import StageDir
+from .workshop import Workshop, on_cpu
+
+log = logging.getLogger("tinyclip")
+TOLERANCE = 0.005  # law 2
+
+
+@dataclass
+class Progress:
+    """How far a stage is: what one phase hands to the next."""
+
+    model: Clip
+    samples: int  # pairs seen by the run before the next phase
+    keep: ClipKeep | None = None
+    moments: dict[str, dict[str, Tensor]] = field(default_factory=dict)
+    certificate: dict[str, Any] | None = None
+
+
+class StageRunner:
+    """Executes one stage.
+
+    Args:
+        shop: what the run works with.
+        folder: the stage's folder.
+        stage: its settings.
+        start, target: shares of the run's teacher.
+        first_sample: pairs the run has seen before.
+        chained: the stage's fingerprint.
+    """
+
+    def __init__(
+        self,
+        shop: Workshop,
+        folder: StageDir,
+        stage: Stage,
+        start: float,
+        target: float,
+        first_sample: int,
+        chained: str,
+    ) -> None:
+        self.shop, self.folder, self.stage = shop, folder, stage
+        self.first_sample, self.chained = first_sample, chained
+        recipe = shop.recipe
+        reference = cost.size(shop.teacher.model.shape, recipe.budget)
+        self.budget = Budget(recipe.budget, reference, start, target)
+        self.checkpoints = Checkpoints(folder.checkpoints, recipe.checkpoints)
+
+    def run(self, model: Clip) -> Loaded:
+        """Take `model` one step down; leaves a whole, measured model directory.
+
+        Raises:
+            Interrupted: asked to stop; the state is saved.
+            UserError: the budget cannot be met.
+            TinyclipError: the certificate is out of bounds.
+        """
+        self.folder.write("stage.json", {"fingerprint": self.chained})
+        now = Progress(copy.deepcopy(model), self.first_sample)
+        for phase in self.stage.phases:
+            getattr(self, phase)(now)
+        loaded = self._store(now)
+        self.folder.write(
+            "done.json",
+            {
+                "fingerprint": self.chained,
+                "samples": now.samples,
+                "sizes": cost.sizes(loaded.model.shape),
+            },
+        )
+        self.checkpoints.clear()
+        return loaded
+
+    # the phases, by the names they have in YAML
+
+    def learn(self, now: Progress) -> None:
+        """Learn gates under the budget, and choose what they leave open."""
+        settings, shop = self.stage.learn, self.shop
+        self._match_scale(now.model)
+        gates = Gates(now.model.shape, sites=self.stage.sites)
+        self._open_gates(gates, now.model)
+        phase = LearnPhase(
+            now.model,
+            gates,
+            self._teacher(),
+            shop.engine,
+            settings,
+            self._real_budget(now.model),
+            shop.noise_seed(self.folder.number),
+            self.stage.scale,
+        )
+        self._train(phase, now)
+        now.model, gates = on_cpu(phase.model), phase.gates.cpu()
+        now.moments = phase.optimizer.state()
+        now.keep = choose(
+            gates,
+            target=self.budget.target,
+            budget=self.budget.kind,
+            layout=shop.recipe.layout,
+            reference=self.budget.reference,
+        )
+
+    def score(self, now: Progress) -> None:
+        """Rank units by Torch-Pruning's importance instead of learned gates."""
+        scores = self._scores(now.model, self.stage.score.importance)
+        now.keep = choose_by_scores(
+            now.model.shape,
+            scores,
+            sites=self.stage.sites,
+            target=self.budget.target,
+            budget=self.budget.kind,
+            layout=self.shop.recipe.layout,
+            reference=self.budget.reference,
+        )
+
+    def manual(self, now: Progress) -> None:
+        """Evenly spaced layers, leading or evenly spaced units; no importance."""
+        now.keep = manual_keep(
+            now.model.shape,
+            target=self.budget.target,
+            reference=self.budget.reference,
+            budget=self.budget.kind,
+            manual=self.stage.manual,
+        )
+
+    def inherit(self, now: Progress) -> None:
+        """Slice the survivors out exactly, and prove it on real pairs."""
+        assert now.keep is not None, "config.load lets no stage inherit without a keep"
+        shape = now.model.shape
+        student = inherit(now.model, now.keep)
+        batch = self.shop.certify_batch()
+        now.certificate = certify(
+            now.model, now.keep, student, batch.pixels, batch.tokens_BT
+        )
+        self._check_size(student)
+        now.moments = self._sliced(now.moments, now.keep, shape)
+        self.folder.write("keep.json", keep_to_dict(now.keep))
+        self.folder.write("certificate.json", now.certificate)
+        now.model = student
+
+    def distil(self, now: Progress) -> None:
+        """The student learns from the run's teacher."""
+        self._match_scale(now.model)
+        phase = DistilPhase(
+            now.model,
+            self._teacher(),
+            self.shop.engine,
+            self.stage.distil,
+            self.stage.scale,
+        )
+        phase.optimizer.load(now.moments)
+        self._train(phase, now)
+        now.model, now.moments = on_cpu(phase.model), {}
+
+    # what the phases lean on
+
+    def _teacher(self) -> Any:
+        self.shop.loader(self.stage.batch)
+        return self.shop.teacher_for(self.stage.scale)
+
+    def _match_scale(self, model: Clip) -> None:
+        """A fixed scale is the student's too, as in the published code."""
+        if self.stage.scale is not None:
+            with torch.no_grad():
+                model.logit_scale.fill_(math.log(self.stage.scale))
+            model.logit_scale.requires_grad_(False)
+
+    def _open_gates(self, gates: Gates, model: Clip) -> None:
+        init = self.stage.learn.init
+        if init == "constant":
+            gates.init_constant(self.stage.learn.init_open)
+            return
+        gates.init_from_scores(self._scores(model, init), self.stage.learn.init_open)
+
+    def _scores(self, model: Clip, kind: str) -> Any:
+        if kind == "magnitude":
+            return magnitude_scores(model)
+        wanted = self.stage.score.samples
+        if "learn" in self.stage.phases:
+            wanted = self.stage.learn.init_samples
+        loader, device = self.shop.loader(self.stage.batch), self.shop.engine.device
+        steps = max(1, wanted // self.stage.batch)
+
+        # the model's own contrastive loss: at the start of stage 1 the student is the
+        # teacher, and the gradient of a distance to itself is 0
+        def loss(one: Clip, batch: Batch) -> Tensor:
+            return contrastive(one(batch.pixels.to(device), batch.tokens_BT.to(device)))
+
+        batches = (loader.batch(step) for step in range(steps))
+        return taylor_scores(self.shop.engine.place(model), batches, loss)
+
+    def _train(self, phase: TrainingPhase, now: Progress) -> None:
+        shop, batch = self.shop, self.stage.batch
+        setting = Setting(
+            stage=self.folder.number,
+            batch=batch,
+            samples=now.samples,
+            log_every=shop.recipe.log_every,
+            checkpoint_every=shop.recipe.checkpoint_every,
+            checkpoints=self.checkpoints,
+            metrics=shop.run.metrics,
+            watcher=shop.watcher,
+            stop=shop.stop,
+            extra={"fingerprint": self.chained},
+        )
+        run_phase(phase, shop.loader(batch), shop.engine, setting)
+        now.samples += phase.steps * batch
+
+    def _real_budget(self, model: Clip) -> Budget:
+        """Stage 2 starts at its real 0.75, not at the round figure."""
+        real = cost.size(model.shape, self.budget.kind) / self.budget.reference
+        return Budget(self.budget.kind, self.budget.reference, real, self.budget.target)
+
+    def _check_size(self, student: Clip) -> None:
+        counted = cost.size(student.shape, self.budget.kind) / self.budget.reference
+        if abs(counted / self.budget.target - 1) > TOLERANCE:
+            raise TinyclipError(
+                f"stage {self.folder.number}: {counted:.4f} of the teacher was kept "
+                f"where {self.budget.target:.4f} was asked for"
+            )
+
+    def _sliced(
+        self, moments: dict[str, dict[str, Tensor]], keep: ClipKeep, shape: Any
+    ) -> dict[str, dict[str, Tensor]]:
+        """Adam's moments of the surviving weights; none if the stage drops them."""
+        if not moments or not self.stage.carry_optimizer:
+            return {}
+        start = "model."
+        sliced: dict[str, dict[str, Tensor]] = {}
+        for kind, power in zip(MOMENTS, (-1, -2), strict=True):
+            table = {
+                name.removeprefix(start): value.cpu()
+                for name, value in moments[kind].items()
+                if name.startswith(start)
+            }
+            cut = slice_named(table, keep, shape, power=power)
+            sliced[kind] = {start + name: value for name, value in cut.items()}
+        known = sliced[MOMENTS[0]]
+        sliced["step"] = {
+            name: value for name, value in moments["step"].items() if name in known
+        }
+        return sliced
+
+    def _store(self, now: Progress) -> Loaded:
+        """Write the model directory, measured, and read it back."""
+        shop = self.shop
+        model = on_cpu(now.model).eval()
+        provenance = {
+            "teacher": shop.recipe.teacher,
+            "recipe": shop.recipe.name,
+            "fingerprint": self.chained,
+            "stage": self.folder.number,
+            "budget": self.budget.kind,
+            "target": self.budget.target,
+            "data": shop.recipe.data.source,
+            "samples": now.samples,
+        }
+        teacher = shop.teacher
+        metrics = None
+        if shop.recipe.evaluate:
+            shop.watcher.phase(self.folder.number, "evaluate", 0, 1)
+            student = Loaded(model, teacher.preprocess, teacher.tokenizer, {})
+            metrics = evaluate(
+                student, tasks_of(shop.recipe.data), shop.teacher_values()
+            )
+        save_model(
+            self.folder.model,
+            model,
+            teacher.preprocess,
+            teacher.tokenizer,
+            provenance=provenance,
+            teacher_sizes=cost.sizes(teacher.model.shape),
+            certificate=now.certificate,
+            metrics=metrics,
+        )
+        return load_model(self.folder.model)

@@ -1,0 +1,47 @@
+"""What a finished run comes to: a row for the teacher and for every student."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..model.files import read_json
+from .run_dir import RunDir
+
+
+def summary(run: RunDir) -> dict[str, Any]:
+    """The figures of the final table, read from the run's own files.
+
+    Returns:
+        `{"run": folder, "model": folder, "teacher": row, "students": [row, ...]}`.
+    """
+    recipe = run.recipe()
+    rows = []
+    for folder in run.stages(recipe):
+        if folder.done() is None:
+            continue
+        config = read_json(folder.model / "config.json")
+        certificate = folder.model / "certificate.json"
+        metrics = folder.model / "metrics.json"
+        rows.append(
+            {
+                "stage": folder.number,
+                "model": str(folder.model),
+                "sizes": config["sizes"],
+                "share": config["share"],
+                "bytes": (folder.model / "model.safetensors").stat().st_size,
+                "certificate": read_json(certificate) if certificate.exists() else None,
+                "metrics": read_json(metrics) if metrics.exists() else None,
+            }
+        )
+    plan = run.read("plan.json")
+    return {
+        "run": str(run.path),
+        "model": str(run.model),
+        "finished": run.is_done(recipe),
+        "teacher": {
+            "source": recipe.teacher,
+            "sizes": plan["sizes"],
+            "metrics": run.read("teacher.json"),
+        },
+        "students": rows,
+    }

@@ -1,0 +1,175 @@
+"""What every stage of a run works with: made once, the same after a resume."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from safetensors.torch import save as save_tensors
+
+from ..adapters.source import load_source
+from ..config.load import fingerprint
+from ..config.schema import Recipe
+from ..data.batch import Batch
+from ..data.loader import Loader
+from ..data.pairs import Pairs, open_pairs, split_validation
+from ..data.tasks import tasks_of
+from ..evaluation.suite import evaluate
+from ..model.clip import Clip
+from ..model.store import Loaded
+from ..training.engine import Engine
+from ..training.loop import Watcher
+from ..training.teacher import CachedTeacher, LiveTeacher, Teacher, cache_teacher
+from .run_dir import RunDir
+
+CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
+CACHE_LIMIT = 1024**3  # bytes of cached features
+
+
+def model_fingerprint(model: Clip) -> str:
+    """SHA-256 of every weight."""
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    return hashlib.sha256(save_tensors(tensors)).hexdigest()[:16]
+
+
+@dataclass
+class Workshop:
+    """Teacher, data and engine of a run, and who looks on."""
+
+    recipe: Recipe
+    run: RunDir
+    engine: Engine
+    teacher: Loaded
+    pairs: Pairs
+    train: Any
+    val: Any
+    watcher: Watcher
+    stop: Callable[[], bool]
+    _loaders: dict[int, Loader] = field(default_factory=dict)
+    _certify: Batch | None = None
+    _cached: CachedTeacher | None = None
+
+    @classmethod
+    def open(
+        cls,
+        recipe: Recipe,
+        run: RunDir,
+        engine: Engine,
+        watcher: Watcher,
+        stop: Callable[[], bool],
+    ) -> Workshop:
+        """Load the teacher and the pairs that a recipe names.
+
+        Raises:
+            UserError: one of them cannot be had.
+        """
+        teacher = load_source(recipe.teacher, "teacher")
+        pairs = open_pairs(recipe.data)
+        train, val = split_validation(pairs)
+        return cls(recipe, run, engine, teacher, pairs, train, val, watcher, stop)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of the teacher's weights and of the data."""
+        return {
+            "teacher": model_fingerprint(self.teacher.model),
+            "data": self.pairs.fingerprint(),
+        }
+
+    def loader(self, batch: int) -> Loader:
+        """Batches of the training pairs; the order depends on the run's seed alone."""
+        if batch not in self._loaders:
+            self._loaders[batch] = self._loader(self.train, batch)
+        return self._loaders[batch]
+
+    def _loader(self, rows: Any, batch: int) -> Loader:
+        data = self.recipe.data
+        return Loader(
+            self.pairs,
+            rows,
+            self.teacher.preprocess,
+            self.teacher.tokenizer,
+            seed=self.recipe.seed,
+            batch=batch,
+            augmentations=data.augmentations,
+            crop=data.crop,
+            max_broken_share=data.max_broken_share,
+        )
+
+    def certify_batch(self) -> Batch:
+        """Real pairs for the certificate: validation pairs, then training pairs."""
+        if self._certify is None:
+            rows = [*self.val, *self.train][: max(CERTIFY, min(256, len(self.val)))]
+            self._certify = self._loader(rows, min(len(rows), 128)).batch(0)
+        return self._certify
+
+    def broken(self) -> dict[str, Any]:
+        """Every broken sample that was met, by key."""
+        return {
+            key: why for one in self._loaders.values() for key, why in one.broken.items()
+        }
+
+    def caching(self) -> bool:
+        """Whether the teacher is run once a picture: when that is less work."""
+        choice = self.recipe.cache_teacher
+        if choice != "auto":
+            return choice == "always"
+        augmented = len(self.train) * self.recipe.data.augmentations
+        if augmented * self.teacher.model.shape.embed_dim * 8 > CACHE_LIMIT:
+            return False
+        wanted = sum(
+            stage.batch * sum(getattr(stage, name).steps for name in ("learn", "distil"))
+            for stage in self.recipe.stages
+        )
+        return wanted > augmented
+
+    def teacher_for(self, scale: float | None) -> Teacher:
+        """The teacher as a phase asks for it; its features cached where that pays."""
+        live = LiveTeacher(self.teacher.model, self.engine, scale)
+        if not self.caching():
+            return live
+        if self._cached is None:
+            loader = next(iter(self._loaders.values()))
+            data = self.recipe.data
+            made_of = fingerprint(
+                {
+                    **self.fingerprints(),
+                    "preprocess": self.teacher.preprocess.to_dict(),
+                    "augmentations": [data.augmentations, data.crop, self.recipe.seed],
+                    "precision": self.recipe.precision,
+                }
+            )
+            total = len(self.train) * data.augmentations
+            self.watcher.phase(0, "teacher features", 0, total)
+            self._cached = cache_teacher(
+                live,
+                loader,
+                self.run.teacher_cache,
+                made_of,
+                lambda done, _total: self.watcher.step({"step": done}),
+            )
+        cached = self._cached
+        return CachedTeacher(
+            cached.image_RAE, cached.text_CE, cached.rows, cached.captions, live.scale
+        )
+
+    def teacher_values(self) -> dict[str, Any]:
+        """The teacher's own figures, measured once a run."""
+        known = self.run.read("teacher.json")
+        if known is None:
+            known = evaluate(self.teacher, tasks_of(self.recipe.data))
+            self.run.write("teacher.json", known)
+        return known
+
+    def noise_seed(self, stage: int) -> int:
+        """A seed of the stage's gate noise."""
+        text = f"{self.recipe.seed}/{stage}/gates".encode()
+        return int.from_bytes(hashlib.sha256(text).digest()[:6], "big")
+
+
+def on_cpu(model: Clip) -> Clip:
+    """The model for certificates and files: float32 on the CPU, no gradient left."""
+    model.zero_grad(set_to_none=True)
+    return model.to(torch.device("cpu")).requires_grad_(True)
