@@ -1,0 +1,32 @@
+"""What one training step sees.
+
+Legend: B batch, T tokens, S image size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch of pairs.
+
+    Args:
+        index_B: row numbers in the pairs, int64.
+        augmentation_B: which augmentation of the picture this is, int64.
+        pixels: (B, 3, S, S), preprocessed, float32.
+        tokens_BT: token ids of one caption each.
+        captions: those captions.
+    """
+
+    index_B: Tensor
+    augmentation_B: Tensor
+    pixels: Tensor
+    tokens_BT: Tensor
+    captions: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.index_B)

@@ -1,0 +1,103 @@
+"""`folder:DIR`: pictures with captions beside them, or in folders named by class."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..config.schema import Data
+from ..errors import UserError
+from .files import FilePairs, excluded
+from .pictures import parse_background
+
+PICTURES = frozenset(
+    ".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif .ppm .jfif".split()
+)
+CLASS_TEMPLATES = ("a photo of {}", "{}", "a picture of {}")
+
+
+def open_folder(data: Data, directory: str) -> FilePairs:
+    """The pairs of a folder.
+
+    With a ``.txt`` of the same name beside any picture, captions are read from there,
+    one a line. Otherwise the folders right under it are classes, as torchvision's
+    ImageFolder has them, and captions are made of their names by `CLASS_TEMPLATES`.
+
+    Raises:
+        UserError: no such folder, no pictures, neither captions nor classes.
+    """
+    root = Path(directory).expanduser()
+    where = data.source
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "there is no such folder"
+        raise UserError(where, what, "Give a folder of pictures")
+    pictures = sorted(_pictures(root))
+    if not pictures:
+        kinds = ", ".join(sorted(PICTURES))
+        raise UserError(where, "no pictures in it", f"Looked for {kinds}")
+    captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
+    if not captioned and not any("/" in key for key in pictures):
+        raise UserError(
+            where,
+            f"{len(pictures)} pictures with neither captions nor class folders",
+            "Put a NAME.txt beside each NAME.png, or the pictures of each class in a "
+            "folder with the name of the class",
+        )
+    found: dict[str, tuple[str, ...]] = {}
+    dropped: Counter[str] = Counter()
+    for key in pictures:
+        texts = _captions(root / key) if captioned else _class_captions(key)
+        if excluded(key, data.exclude):
+            dropped["excluded"] += 1
+        elif not texts:
+            dropped["no caption"] += 1
+        else:
+            found[key] = texts
+    if not found:
+        reasons = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
+        raise UserError(where, f"no picture can be used: {reasons}")
+    labels = None if captioned else tuple(class_name(key) for key in found)
+    if labels is not None and len(set(labels)) == 1:
+        raise UserError(
+            where, f"a single class, {labels[0]!r}", "Give two class folders or more"
+        )
+    return FilePairs(
+        name=where,
+        root=root,
+        keys=tuple(found),
+        texts=tuple(found.values()),
+        background=parse_background(data.background),
+        dropped=dict(dropped),
+        labels=labels,
+    )
+
+
+def class_name(key: str) -> str:
+    """The class that the first folder of a key names: ``polar_bear/1.png``."""
+    return " ".join(key.split("/")[0].replace("_", " ").split())
+
+
+def _pictures(root: Path) -> Iterator[str]:
+    """Keys of all picture files below a folder, but no hidden ones."""
+    for here, folders, names in os.walk(root):
+        folders[:] = [folder for folder in folders if not folder.startswith(".")]
+        for name in names:
+            if Path(name).suffix.lower() in PICTURES and not name.startswith("."):
+                yield (Path(here) / name).relative_to(root).as_posix()
+
+
+def _captions(picture: Path) -> tuple[str, ...]:
+    try:
+        text = picture.with_suffix(".txt").read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ()
+    lines = (line.strip() for line in text.splitlines())
+    return tuple(dict.fromkeys(line for line in lines if line))
+
+
+def _class_captions(key: str) -> tuple[str, ...]:
+    if "/" not in key:
+        return ()
+    return tuple(template.format(class_name(key)) for template in CLASS_TEMPLATES)

@@ -1,0 +1,219 @@
+"""Batches as a pure function of (seed, step).
+
+Legend: B batch, T tokens, S image size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ..errors import UserError
+from .batch import Batch
+from .pairs import Pairs
+from .pictures import Broken, too_many_broken
+from .seeds import number, order
+
+TRIED_FIRST = 100  # rows tried before the share of broken ones is judged
+CAPTIONS_HELD = 200_000
+
+
+class PixelMaker(Protocol):
+    """What the loader asks of a `Preprocess`."""
+
+    def __call__(self, image: Image.Image) -> Tensor: ...
+
+    def augmented(self, image: Image.Image, seed: int, crop: float) -> Tensor: ...
+
+
+class TokenMaker(Protocol):
+    """What the loader asks of a `Tokenizer`."""
+
+    def __call__(self, texts: list[str]) -> Tensor: ...
+
+
+class Loader:
+    """Batches of pairs in an order that needs no memory of what came before.
+
+    An epoch is a permutation by (seed, epoch); a batch may straddle two. The caption
+    and the augmentation of a sample are drawn by (seed, epoch, key). A broken row is
+    replaced by the next whole one of `indices`: next by number, since its neighbour in
+    the epoch's order is mostly in the same batch already.
+
+    Args:
+        pairs: where rows come from.
+        indices: the rows to use.
+        preprocess: makes pixels of pictures.
+        tokenizer: makes ids of captions.
+        seed: of order, captions and augmentations.
+        batch: pairs a step.
+        augmentations: 1 for the plain picture, else so many seeded ones of each.
+        crop: smallest share of the picture that an augmentation keeps.
+        max_broken_share: of the rows; over it the run stops.
+        memory: bytes of pixels to hold.
+        workers: threads that decode pictures; they change no result.
+
+    Raises:
+        UserError: there are fewer rows than one batch needs.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        indices: Sequence[int],
+        preprocess: PixelMaker,
+        tokenizer: TokenMaker,
+        *,
+        seed: int,
+        batch: int,
+        augmentations: int = 1,
+        crop: float = 0.9,
+        max_broken_share: float = 0.01,
+        memory: int = 512 * 2**20,
+        workers: int = 0,
+    ) -> None:
+        if len(indices) < batch:
+            raise UserError(
+                pairs.name,
+                f"{len(indices)} pairs to train on, and one batch is {batch}",
+                "Give more pairs, or a smaller batch",
+            )
+        self.pairs, self.indices = pairs, np.asarray(indices, dtype=np.int64)
+        self.preprocess, self.tokenizer = preprocess, tokenizer
+        self.seed, self.size = seed, batch
+        self.augmentations, self.crop = augmentations, crop
+        self.max_broken_share, self.memory = max_broken_share, memory
+        self.broken: dict[str, tuple[str, str]] = {}
+        self._tried: set[int] = set()
+        self._orders: dict[int, NDArray[np.int64]] = {}
+        self._pixels: dict[tuple[int, int], Tensor] = {}
+        self._held = 0
+        self._tokens: dict[str, Tensor] = {}
+        self._pool = ThreadPoolExecutor(workers) if workers else None
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step; any step, in any order.
+
+        Raises:
+            UserError: too many pictures are broken.
+        """
+        places = range(step * self.size, (step + 1) * self.size)
+        drawn = list((self._pool.map if self._pool else map)(self._draw, places))
+        rows, augmentations, captions, pixels = zip(*drawn, strict=True)
+        return Batch(
+            torch.tensor(rows),
+            torch.tensor(augmentations),
+            torch.stack(pixels),
+            self.tokens(captions),
+            tuple(captions),
+        )
+
+    def sample(self, i: int, augmentation: int = 0) -> Tensor:
+        """Pixels (3, S, S) of row `i` of the pairs; raises `Broken`."""
+        held = self._pixels.get((i, augmentation))
+        if held is not None:
+            return held
+        image = self.pairs.image(i)
+        if self.augmentations == 1:
+            pixels = self.preprocess(image)
+        else:
+            seed = number(self.seed, "augment", self.pairs.key(i), augmentation)
+            pixels = self.preprocess.augmented(image, seed=seed, crop=self.crop)
+        size = pixels.numel() * pixels.element_size()
+        # filled once and never emptied: epochs visit rows in turn, so that throwing
+        # out the oldest would throw out what is wanted soonest
+        if self._held + size <= self.memory:
+            self._pixels[i, augmentation] = pixels
+            self._held += size
+        return pixels
+
+    def pixels_or_blank(self, row: int, augmentation: int) -> Tensor:
+        """Pixels of a row, zeros where it is broken: no batch ever shows those."""
+        key = self.pairs.key(row)
+        pixels = None
+        if key not in self.broken:
+            pixels = self._whole(row, key, augmentation)
+        if pixels is not None:
+            return pixels
+        return torch.zeros_like(self._blank())
+
+    def _blank(self) -> Tensor:
+        return self.preprocess(Image.new("RGB", (8, 8)))
+
+    def all_captions(self) -> list[str]:
+        """Every distinct caption of the rows, in the rows' order."""
+        texts = (text for row in self.indices for text in self.pairs.captions(int(row)))
+        return list(dict.fromkeys(texts))
+
+    def tokens(self, captions: Sequence[str]) -> Tensor:
+        """Token ids (B, T) of captions, each caption tokenised once."""
+        new = [text for text in dict.fromkeys(captions) if text not in self._tokens]
+        if new and len(self._tokens) + len(new) > CAPTIONS_HELD:
+            self._tokens.clear()
+            new = list(dict.fromkeys(captions))
+        if new:
+            self._tokens.update(zip(new, self.tokenizer(new), strict=True))
+        return torch.stack([self._tokens[text] for text in captions])
+
+    def _draw(self, place: int) -> tuple[int, int, str, Tensor]:
+        """Row, augmentation, caption and pixels of one place in the endless order."""
+        epoch, here = divmod(place, len(self.indices))
+        at = int(self._order(epoch)[here])
+        for _ in range(len(self.indices)):
+            row = int(self.indices[at])
+            key = self.pairs.key(row)
+            if key not in self.broken:
+                draw = number(self.seed, "augmentation", epoch, key)
+                augmentation = draw % self.augmentations
+                pixels = self._whole(row, key, augmentation)
+                if pixels is not None:
+                    texts = self.pairs.captions(row)
+                    which = number(self.seed, "caption", epoch, key) % len(texts)
+                    return row, augmentation, texts[which], pixels
+            at = (at + 1) % len(self.indices)
+        raise self._stop()
+
+    def _whole(self, row: int, key: str, augmentation: int) -> Tensor | None:
+        """Pixels of a row, or None and an entry in `broken`."""
+        self._tried.add(row)
+        try:
+            return self.sample(row, augmentation)
+        except Broken as broken:
+            self.broken[key] = (broken.kind, broken.detail)
+        if self._too_many():
+            raise self._stop()
+        return None
+
+    def _too_many(self) -> bool:
+        """Whether the share of broken rows is over the limit.
+
+        Either so many are known that it must be, or a sample of `TRIED_FIRST` rows or
+        more says so by three standard errors: a run is not stopped by bad luck early.
+        """
+        limit, tried = self.max_broken_share, len(self._tried)
+        if len(self.broken) > limit * len(self.indices):
+            return True
+        luck = 3 * math.sqrt(limit * (1 - limit) * tried)
+        return tried >= TRIED_FIRST and len(self.broken) > limit * tried + luck
+
+    def _stop(self) -> UserError:
+        return too_many_broken(
+            self.pairs.name, self.broken, len(self._tried), self.max_broken_share
+        )
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """The permutation of an epoch; two are held, for batches that straddle."""
+        found = self._orders.get(epoch)
+        if found is None:
+            found = order(self.seed, epoch, len(self.indices))
+            kept = list(self._orders.items())[-1:]
+            self._orders = dict([*kept, (epoch, found)])
+        return found

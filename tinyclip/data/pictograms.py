@@ -1,0 +1,142 @@
+"""`builtin:pictograms`, and other parquet files of the same form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from hashlib import blake2b
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from ..config.schema import Data
+from ..errors import UserError, nearest
+from .files import excluded
+from .pictures import RGB, decode_picture, parse_background
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SPLITS = ("train", "dev", "test_designer", "test_unseen", "test_clipart")
+TEXT_COLUMNS = ("key", "name", "group", "subgroup", "split", "kind")
+LIST_COLUMNS = ("keywords", "captions")
+
+
+def builtin_path() -> Path:
+    """Where the embedded set lies."""
+    return Path(str(files("tinyclip.data"))) / "builtin" / "pictograms.parquet"
+
+
+class Pictograms:
+    """One split of a parquet file of pictures.
+
+    Text is held as Arrow columns, pictures of this split alone and only from the first
+    one that is asked for. `where` chooses rows by (split, kind).
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        where: Callable[[str, str], bool],
+        background: RGB = (255, 255, 255),
+        exclude: tuple[str, ...] = (),
+    ) -> None:
+        self.name, self.background = name, background
+        self._path = path
+        table = read_columns(path, name, (*TEXT_COLUMNS, *LIST_COLUMNS))
+        splits, kinds, keys = (
+            table.column(column).to_pylist() for column in ("split", "kind", "key")
+        )
+        wanted = [i for i in range(len(keys)) if where(splits[i], kinds[i])]
+        kept = [i for i in wanted if not excluded(keys[i], exclude)]
+        texts = table.column("captions").take(kept).to_pylist()
+        whole = [i for i, captions in zip(kept, texts, strict=True) if captions]
+        reasons = {
+            "excluded": len(wanted) - len(kept),
+            "no caption": len(kept) - len(whole),
+        }
+        self.dropped = {kind: count for kind, count in reasons.items() if count}
+        self._rows = whole
+        self._table = table.take(whole).combine_chunks()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def value(self, column: str, i: int) -> Any:
+        """What a text column says of row `i`."""
+        return self._table.column(column)[i].as_py()
+
+    def values(self, column: str) -> list[Any]:
+        """A text column as a list."""
+        return self._table.column(column).to_pylist()
+
+    def key(self, i: int) -> str:
+        return str(self.value("key", i))
+
+    def captions(self, i: int) -> tuple[str, ...]:
+        return tuple(self.value("captions", i))
+
+    def image(self, i: int) -> Image.Image:
+        """The picture of row `i`, RGB; raises `Broken`."""
+        return decode_picture(self._images[i].as_py() or b"", self.background)
+
+    def fingerprint(self) -> str:
+        """Of the file's bytes and the rows chosen from it."""
+        digest = blake2b(digest_size=16)
+        with self._path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        digest.update(repr((self._rows, self.background)).encode())
+        return digest.hexdigest()
+
+    @cached_property
+    def _images(self) -> pa.Array:
+        column = read_columns(self._path, self.name, ("image",)).column("image")
+        return column.take(self._rows).combine_chunks()
+
+
+def open_pictograms(data: Data, path: Path, split: str) -> Pictograms:
+    """One split of the embedded set, or of a file of its form.
+
+    Raises:
+        UserError: the file is missing or of another form, or holds nothing of it.
+    """
+    background = parse_background(data.background)
+    pairs = Pictograms(
+        path,
+        data.source,
+        lambda of_row, _: of_row == split,
+        background,
+        tuple(data.exclude),
+    )
+    if not len(pairs):
+        raise UserError(data.source, f"no rows of the split {split!r}", "Check it")
+    return pairs
+
+
+def read_columns(path: Path, name: str, columns: tuple[str, ...]) -> pa.Table:
+    """Some columns of a parquet file.
+
+    Raises:
+        UserError: it is missing, no parquet file, or lacks one of them.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise UserError(name, f"there is no file {path}", "Check the path")
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            have = file.schema_arrow.names
+            for column in columns:
+                if column not in have:
+                    raise UserError(
+                        name, f"no column {column!r} in {path}", nearest(column, have)
+                    )
+            return file.read(columns=list(columns))
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).split("\n")[0]
+        raise UserError(name, f"{path} is no parquet file: {reason}") from None

@@ -1,0 +1,185 @@
+"""What a model can be measured on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from ..config.schema import Data
+from ..errors import UserError
+from .files import FilePairs
+from .folders import CLASS_TEMPLATES
+from .pairs import Pairs, Subset, open_pairs, open_split, parse_source
+from .pictograms import Pictograms, builtin_path, read_columns
+from .pictures import parse_background
+
+EMOJI_TEMPLATES = ("an emoji of {}", "{}", "a picture of {}")
+CLIPART_KEYWORDS = 3
+
+
+@dataclass(frozen=True, eq=False)
+class ZeroShotTask:
+    """Name each picture among classes.
+
+    Args:
+        name: of the task.
+        pairs: the pictures; their captions are not used.
+        labels: the class of each picture, an index into `classes`.
+        classes: distinct names.
+        templates: sentences with ``{}`` for the name.
+    """
+
+    name: str
+    pairs: Pairs
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class RetrievalTask:
+    """Find each picture's captions among all captions, and the other way round."""
+
+    name: str
+    pairs: Pairs
+
+
+Task = ZeroShotTask | RetrievalTask
+
+
+@dataclass(frozen=True, eq=False)
+class Recaptioned:
+    """Other pairs under one new caption each."""
+
+    pairs: Pairs
+    texts: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        return self.pairs.name
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        return self.pairs.dropped
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def key(self, i: int) -> str:
+        return self.pairs.key(i)
+
+    def captions(self, i: int) -> tuple[str, ...]:
+        return (self.texts[i],)
+
+    def image(self, i: int) -> Image.Image:
+        return self.pairs.image(i)
+
+    def fingerprint(self) -> str:
+        return self.pairs.fingerprint()
+
+
+def tasks_of(data: Data) -> list[Task]:
+    """Every task that a data source offers, none of it on pairs to train on.
+
+    The embedded set: held-out designer, unseen concepts, clip-art retrieval and, for
+    choices, `dev`. Class folders: zero-shot over the classes. Other pairs: retrieval.
+    The last two on the validation pairs.
+
+    Raises:
+        UserError: the source cannot be opened, or offers nothing to measure on.
+    """
+    scheme, rest = parse_source(data.source)
+    if scheme in ("builtin", "parquet"):
+        path = builtin_path() if scheme == "builtin" else Path(rest).expanduser()
+        tasks = _pictogram_tasks(data, path)
+    else:
+        tasks = [_own_task(data)]
+    if not tasks:
+        raise UserError(data.source, "no test rows to measure on", "Check its splits")
+    return tasks
+
+
+def _own_task(data: Data) -> Task:
+    whole = open_pairs(data)
+    _, held_out = open_split(data)
+    if not len(held_out):
+        raise UserError(
+            data.source, f"{len(whole)} pairs leave none to measure on", "Give more"
+        )
+    labels = _labels(held_out)
+    if labels is None:
+        return RetrievalTask("retrieval", held_out)
+    all_labels = _labels(whole) or labels
+    classes = tuple(sorted({*all_labels, *labels}))
+    at = {name: i for i, name in enumerate(classes)}
+    return ZeroShotTask(
+        "classes",
+        held_out,
+        tuple(at[name] for name in labels),
+        classes,
+        CLASS_TEMPLATES,
+    )
+
+
+def _labels(pairs: Pairs) -> Sequence[str] | None:
+    """The class names of pairs from class folders, or None."""
+    if isinstance(pairs, Subset):
+        names = _labels(pairs.pairs)
+        return None if names is None else [names[i] for i in pairs.indices]
+    return pairs.labels if isinstance(pairs, FilePairs) else None
+
+
+def _pictogram_tasks(data: Data, path: Path) -> list[Task]:
+    table = read_columns(path, data.source, ("name", "group", "subgroup", "kind"))
+    emoji = [row for row in table.to_pylist() if row["kind"] == "emoji"]
+    background = parse_background(data.background)
+
+    def rows(split: str, kind: str) -> Pictograms:
+        def wanted(of_split: str, of_kind: str) -> bool:
+            return of_split == split and of_kind == kind
+
+        return Pictograms(path, data.source, wanted, background, tuple(data.exclude))
+
+    def names(column: str) -> tuple[str, ...]:
+        return tuple(sorted({_said(row[column]) for row in emoji if row[column]}))
+
+    unseen = rows("test_unseen", "emoji")
+    tasks: list[Task] = [
+        _naming("designer", rows("test_designer", "emoji"), "name", names),
+        _naming("unseen_groups", unseen, "group", names),
+        _naming("unseen_subgroups", unseen, "subgroup", names),
+        RetrievalTask("clipart", _unique(rows("test_clipart", "clipart"))),
+        _naming("dev", rows("dev", "emoji"), "name", names),
+    ]
+    return [task for task in tasks if len(task.pairs)]
+
+
+def _naming(
+    name: str, pairs: Pictograms, column: str, names: Callable[[str], tuple[str, ...]]
+) -> ZeroShotTask:
+    classes = names(column)
+    at = {name: i for i, name in enumerate(classes)}
+    labels = tuple(at[_said(value)] for value in pairs.values(column))
+    return ZeroShotTask(name, pairs, labels, classes, EMOJI_TEMPLATES)
+
+
+def _said(name: str) -> str:
+    """A name as one would say it: ``animals-nature`` is two words."""
+    return name.replace("-", " ")
+
+
+def _unique(pairs: Pictograms) -> Recaptioned:
+    """Each picture under name and first keywords; those that share them left out."""
+    captions = [
+        ", ".join([name, *(keywords or [])[:CLIPART_KEYWORDS]])
+        for name, keywords in zip(
+            pairs.values("name"), pairs.values("keywords"), strict=True
+        )
+    ]
+    times = Counter(captions)
+    alone = [i for i, caption in enumerate(captions) if times[caption] == 1]
+    return Recaptioned(Subset(pairs, alone), [captions[i] for i in alone])
