@@ -1,0 +1,1 @@
+"""The surviving weights, moved into a physically smaller student."""

@@ -1,0 +1,129 @@
+"""Proof on real inputs that the cut changed nothing.
+
+Legend: B batch, T tokens, E joint embedding.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import TinyclipError
+from ..keep import ClipKeep, Keep, TowerKeep
+from ..masks.choose import gates_of
+from ..model.clip import Clip
+from ..shapes import TowerShape
+from .slicing import inherit
+
+BOUND = 1e-5
+BATCH = 64
+
+
+def certify(
+    model: Clip, keep: ClipKeep, student: Clip, pixels: Tensor, tokens: Tensor
+) -> dict[str, Any]:
+    """The largest difference between the gated model's and the student's features.
+
+    Float32 weights and arithmetic, autocast and TF32 off. Where the keep drops layers,
+    the student is compared with the model that has only the kept ones.
+
+    Args:
+        model, keep: what the student was cut from, and how.
+        pixels: (B, 3, S, S); tokens: (B, T). At least 64 real pairs prove something.
+
+    Returns:
+        What `certificate.json` holds: `max_abs_diff`, `image`, `text`, `n`, `dtype`.
+
+    Raises:
+        TinyclipError: the difference is over 1e-5, or not a number.
+    """
+    whole = _plain(_without_dropped_layers(model, keep))
+    small = _plain(student)
+    device = whole.logit_scale.device
+    gates = gates_of(keep, model.shape, device=device)
+    with exact_float32(device):
+        differences = {
+            "image": _difference(
+                lambda x: whole.encode_image(x, normalize=True, gates=gates),
+                lambda x: small.encode_image(x, normalize=True),
+                pixels.to(device, torch.float32),
+            ),
+            "text": _difference(
+                lambda x: whole.encode_text(x, normalize=True, gates=gates),
+                lambda x: small.encode_text(x, normalize=True),
+                tokens.to(device),
+            ),
+        }
+    worst = max(differences.values())
+    if not all(value <= BOUND for value in differences.values()):
+        raise TinyclipError(
+            "the certificate is out of bounds: the student's normalised features differ "
+            f"from the gated model's by {differences['image']:.2e} (image) and "
+            f"{differences['text']:.2e} (text) on {len(pixels)} pairs; the law allows "
+            f"{BOUND:.0e}. This is a bug, or weights that are not finite"
+        )
+    return {
+        "max_abs_diff": worst,
+        **differences,
+        "n": len(pixels),
+        "dtype": "float32",
+    }
+
+
+@contextmanager
+def exact_float32(device: torch.device) -> Iterator[None]:
+    """Autocast and TF32 off, no gradient; the settings are put back afterwards."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for backend, precision in zip(backends, before, strict=True):
+            backend.fp32_precision = precision
+
+
+def _plain(model: Clip) -> Clip:
+    """The model with float32 weights, in eval; a copy unless it is so already."""
+    if not model.training and model.logit_scale.dtype == torch.float32:
+        return model
+    return copy.deepcopy(model).float().eval()
+
+
+def _without_dropped_layers(model: Clip, keep: ClipKeep) -> Clip:
+    def layers_only(tower: TowerKeep, shape: TowerShape) -> TowerKeep:
+        blocks = [shape.blocks[i] for i in tower.layers.kept]
+        return TowerKeep(
+            embed=Keep.everything(shape.width),
+            heads=tuple(Keep.everything(block.heads) for block in blocks),
+            ffn=tuple(Keep.everything(block.ffn) for block in blocks),
+            layers=tower.layers,
+        )
+
+    if all(len(t.layers) == t.layers.total for t in keep.towers().values()):
+        return model
+    return inherit(
+        model,
+        ClipKeep(
+            image=layers_only(keep.image, model.shape.image),
+            text=layers_only(keep.text, model.shape.text),
+        ),
+    )
+
+
+def _difference(
+    gated: Callable[[Tensor], Tensor], sliced: Callable[[Tensor], Tensor], inputs: Tensor
+) -> float:
+    worst = torch.zeros((), device=inputs.device)
+    for part in inputs.split(BATCH):
+        gap_BE = (gated(part) - sliced(part)).abs()
+        # amax keeps a NaN, which must not pass
+        worst = torch.maximum(worst, gap_BE.amax())
+    return float(worst)

@@ -1,0 +1,147 @@
+"""The cut itself: which rows and columns of every parameter survive, and what folds in.
+
+One table says which site rules which dimension of a parameter and whether the gate value
+is multiplied in; it serves weights and the optimiser's moments alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..keep import ClipKeep, Keep, TowerKeep
+from ..model.clip import Clip
+from ..shapes import ClipShape, TowerShape
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What happens to one dimension of a parameter.
+
+    Args:
+        site: the site whose survivors are taken; None leaves the dimension as it is.
+        fold: whether their gate values are multiplied in. Each gate is folded once on
+            each path, where the unit's output joins the residual stream (design §5).
+    """
+
+    site: str | None = None
+    fold: bool = False
+
+
+WHOLE = Axis()
+EMBED, EMBED_FOLD = Axis("embed"), Axis("embed", fold=True)
+HEADS, HEADS_FOLD = Axis("heads"), Axis("heads", fold=True)
+FFN, FFN_FOLD = Axis("ffn"), Axis("ffn", fold=True)
+
+# the names inside a tower, without the number of the block
+TABLE: dict[str, tuple[Axis, ...]] = {
+    "patch": (EMBED_FOLD, WHOLE, WHOLE, WHOLE),
+    "class_embedding": (EMBED_FOLD,),
+    "token_embedding": (WHOLE, EMBED_FOLD),
+    "position": (WHOLE, EMBED_FOLD),
+    "projection": (EMBED, WHOLE),
+    "attention.out.weight": (EMBED_FOLD, HEADS_FOLD),
+    "attention.out.bias": (EMBED_FOLD,),
+    "ffn.up.weight": (FFN, EMBED),
+    "ffn.up.bias": (FFN,),
+    "ffn.down.weight": (EMBED_FOLD, FFN_FOLD),
+    "ffn.down.bias": (EMBED_FOLD,),
+    **{f"attention.{name}.weight": (HEADS, EMBED) for name in "qkv"},
+    **{f"attention.{name}.bias": (HEADS,) for name in "qkv"},
+    **{
+        f"{norm}.{part}": (EMBED_FOLD,)
+        for norm in ("norm_pre", "norm_post", "norm_final", "norm_1", "norm_2")
+        for part in ("weight", "bias")
+    },
+}
+NAME = re.compile(r"(image|text)\.(?:blocks\.(\d+)\.)?(.+)")
+
+
+def inherit(model: Clip, keep: ClipKeep) -> Clip:
+    """The student that the kept units make; the model is left as it is.
+
+    Its features are those of the model under the keep's hardened gates (law 1).
+
+    Raises:
+        ValueError: the keep is of another shape.
+    """
+    student = Clip(keep.cut(model.shape)).to(model.logit_scale)
+    sliced = slice_named(dict(model.named_parameters()), keep, model.shape)
+    student.load_state_dict(sliced)
+    return student.train(model.training)
+
+
+@torch.no_grad()
+def slice_named(
+    named: Mapping[str, Tensor], keep: ClipKeep, shape: ClipShape, power: int = 1
+) -> dict[str, Tensor]:
+    """Slice tensors that are shaped like the parameters whose names they carry.
+
+    Args:
+        named: by canonical parameter name; parameters of dropped layers are left out of
+            the result, and the layers that stay are numbered anew.
+        power: of the gate values that are multiplied in. 1 for weights. A weight that
+            grew by s has a gradient that shrank by s: −1 for Adam's first moment, −2
+            for its second. 0 multiplies nothing.
+
+    Returns:
+        New tensors by the student's names, with the type and place of the old.
+
+    Raises:
+        ValueError: a name is unknown, or the keep is of another shape.
+    """
+    result = {}
+    for name, value in named.items():
+        if name == "logit_scale":
+            result[name] = value.detach().clone()
+            continue
+        match = NAME.fullmatch(name)
+        if match is None or match[3] not in TABLE:
+            raise ValueError(f"no rule for parameter {name!r}")
+        tower, block, inner = match.groups()
+        kept, towers = keep.towers()[tower], shape.towers()[tower]
+        layer = 0
+        if block is not None:
+            if int(block) not in kept.layers.kept:
+                continue
+            layer = kept.layers.kept.index(int(block))
+            name = f"{tower}.blocks.{layer}.{inner}"
+        result[name] = _slice(value.detach(), TABLE[inner], kept, towers, layer, power)
+    return result
+
+
+def _slice(
+    value: Tensor,
+    axes: tuple[Axis, ...],
+    keep: TowerKeep,
+    shape: TowerShape,
+    layer: int,
+    power: int,
+) -> Tensor:
+    """One parameter; `layer` counts the layers that stay."""
+    for dim, axis in enumerate(axes):
+        if axis.site is None:
+            continue
+        site = keep.embed if axis.site == "embed" else getattr(keep, axis.site)[layer]
+        repeat = shape.head_width if axis.site == "heads" else 1
+        if value.shape[dim] != site.total * repeat:
+            raise ValueError("the keep does not fit the parameter's shape")
+        value = value.index_select(dim, _rows(site, repeat, value.device))
+        if axis.fold and power and site.scale is not None:
+            scale = torch.tensor(site.scale, dtype=value.dtype, device=value.device)
+            if power != 1:
+                scale = scale.double().pow(power).to(value.dtype)
+            along = [-1 if i == dim else 1 for i in range(value.ndim)]
+            value = value * scale.repeat_interleave(repeat).view(along)
+    # a dimension that nothing cut still must not share memory with the model
+    return value.clone(memory_format=torch.contiguous_format)
+
+
+def _rows(site: Keep, repeat: int, device: torch.device) -> Tensor:
+    """Indices of the surviving rows; each unit owns `repeat` neighbours."""
+    unit_U = torch.tensor(site.kept, dtype=torch.long, device=device)
+    return (unit_U.unsqueeze(1) * repeat + torch.arange(repeat, device=device)).flatten()

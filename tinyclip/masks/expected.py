@@ -1,0 +1,77 @@
+"""The size that gates stand for: open probabilities put into the one cost function."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from .. import cost
+from ..shapes import BlockShape, ClipShape, TowerShape
+from .gate import open_probability
+from .gates import Gates
+from .sites import site_name, widths
+
+
+def _expected_units(gates: Gates, tower: str, site: str) -> list[Tensor | int]:
+    """The expected number of open units of each layer; the real one where not gated."""
+    name = site_name(tower, site)
+    units = widths(gates.shape.towers()[tower], site)
+    if name not in gates.alpha:
+        return list(units)
+    # float64: sums are exact up to 2^53, and p equals the counted share at 0/1 gates
+    probability_U = open_probability(gates.alpha[name].double())
+    layers = torch.repeat_interleave(
+        torch.arange(len(units)), torch.tensor(units, dtype=torch.long)
+    ).to(probability_U.device)
+    return list(probability_U.new_zeros(len(units)).index_add(0, layers, probability_U))
+
+
+def expected_shape(gates: Gates) -> ClipShape:
+    """The shape with expected widths, 0-dim float64 tensors, in place of counted ones.
+
+    The sites are gated by independent noise, so the expectation of a product of widths
+    is the product of these.
+    """
+
+    def tower(name: str, shape: TowerShape) -> TowerShape:
+        heads, ffn = (_expected_units(gates, name, site) for site in ("heads", "ffn"))
+        blocks = (BlockShape(heads=h, ffn=f) for h, f in zip(heads, ffn, strict=True))
+        width = _expected_units(gates, name, "embed")[0]
+        return replace(shape, width=width, blocks=tuple(blocks))
+
+    towers = gates.shape.towers()
+    return gates.shape.with_towers(**{n: tower(n, s) for n, s in towers.items()})
+
+
+def expected_size(gates: Gates, budget: str = "encoder") -> Tensor:
+    """The expected size in a budget, a 0-dim float64 tensor, differentiable in alpha."""
+    return cost.size(expected_shape(gates), budget)
+
+
+def open_for_size(gates: Gates, size: float, budget: str = "encoder") -> float:
+    """The openness that, the same everywhere, gives this expected size (as near as the
+    clamped range allows); what `Gates.init_constant` takes.
+    """
+
+    def expected(openness: float) -> float:
+        def scaled(tower: TowerShape, name: str) -> TowerShape:
+            def factor(site: str) -> float:
+                return openness if site_name(name, site) in gates.alpha else 1.0
+
+            blocks = tuple(
+                BlockShape(heads=b.heads * factor("heads"), ffn=b.ffn * factor("ffn"))
+                for b in tower.blocks
+            )
+            return replace(tower, width=tower.width * factor("embed"), blocks=blocks)
+
+        towers = gates.shape.towers()
+        shape = gates.shape.with_towers(**{n: scaled(s, n) for n, s in towers.items()})
+        return float(cost.size(shape, budget))
+
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if expected(middle) < size else (low, middle)
+    return high
