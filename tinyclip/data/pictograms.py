@@ -52,7 +52,7 @@ class Pictograms:
         )
         wanted = [i for i in range(len(keys)) if where(splits[i], kinds[i])]
         kept = [i for i in wanted if not excluded(keys[i], exclude)]
-        texts = table.column("captions").take(kept).to_pylist()
+        texts = take(table, kept).column("captions").to_pylist()
         whole = [i for i, captions in zip(kept, texts, strict=True) if captions]
         reasons = {
             "excluded": len(wanted) - len(kept),
@@ -60,7 +60,7 @@ class Pictograms:
         }
         self.dropped = {kind: count for kind, count in reasons.items() if count}
         self._rows = whole
-        self._table = table.take(whole).combine_chunks()
+        self._table = take(table, whole)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -94,8 +94,8 @@ class Pictograms:
 
     @cached_property
     def _images(self) -> pa.Array:
-        column = read_columns(self._path, self.name, ("image",)).column("image")
-        return column.take(self._rows).combine_chunks()
+        table = read_columns(self._path, self.name, ("image",))
+        return take(table, self._rows).column("image")
 
 
 def open_pictograms(data: Data, path: Path, split: str) -> Pictograms:
@@ -115,6 +115,13 @@ def open_pictograms(data: Data, path: Path, split: str) -> Pictograms:
     if not len(pairs):
         raise UserError(data.source, f"no rows of the split {split!r}", "Check it")
     return pairs
+
+
+def take(table: pa.Table, rows: list[int]) -> pa.Table:
+    """Some rows of a table, none included."""
+    import pyarrow as pa
+
+    return table.take(pa.array(rows, pa.int64())).combine_chunks()
 
 
 def read_columns(path: Path, name: str, columns: tuple[str, ...]) -> pa.Table:

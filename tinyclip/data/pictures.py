@@ -42,7 +42,7 @@ def too_many_broken(
     return UserError(
         where,
         f"{len(broken)} of {tried} pictures are broken, more than the share of "
-        f"{limit:g} that data.max_broken_share allows:{''.join(lines[:10])}{more}\n",
+        f"{limit:g} that data.max_broken_share allows:{''.join(lines[:10])}{more}",
         "Mend or remove these rows, or raise data.max_broken_share",
     )
 
@@ -65,7 +65,7 @@ def parse_background(colour: str) -> RGB:
 
 def read_picture(path: Path, background: RGB) -> Image.Image:
     """The picture in a file; see `decode_picture`."""
-    if "://" in str(path) or str(path).startswith(("http:/", "https:/")):
+    if {"http:", "https:"} & set(path.parts):
         raise Broken("missing", "an address on the web; only local files are read")
     try:
         content = path.read_bytes()

@@ -79,7 +79,9 @@ def _read(path: Path, where: str) -> tuple[pd.DataFrame, list[str]]:
                 sep=delimiter,
                 dtype=str,
                 na_filter=False,  # "NA" and "null" are captions like any other
-                index_col=False,
+                # the header is a row like any other: it alone says how many fields a
+                # row has, where pandas would cut or shift a longer first row
+                header=None,
                 encoding="utf-8-sig",
                 on_bad_lines="warn",
             )
@@ -88,6 +90,8 @@ def _read(path: Path, where: str) -> tuple[pd.DataFrame, list[str]]:
         raise UserError(
             where, f"cannot be read as a table: {reason}", "Give a CSV in UTF-8"
         ) from None
+    table.columns = [str(name) for name in table.iloc[0]]
+    table = table.iloc[1:].loc[:, ~table.columns.duplicated()]
     if table.empty:
         raise UserError(where, "has a header and no rows", "Add rows of path, caption")
     lines = [line for note in said for line in str(note.message).split("\n")]
@@ -139,7 +143,7 @@ def _column(
     raise UserError(
         where,
         f"no {kind} column among its columns {shown}",
-        f"Name it: --set data.{kind}_column=NAME (or call it {usual[0]!r})",
+        f"Call it {usual[0]!r}, or name it: --set data.{kind}_column=NAME",
     )
 
 
@@ -152,7 +156,7 @@ def _check_rows(where: str, whole: int, bad: Sequence[str], limit: float) -> Non
         shown = "".join(f"\n  {line}" for line in bad[:10])
         raise UserError(
             where,
-            f"{len(bad)} rows have more fields than the header:{shown}\n",
+            f"{len(bad)} rows have more fields than the header:{shown}",
             "Put captions that hold the delimiter in double quotes",
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -145,7 +146,8 @@ def _pictogram_tasks(data: Data, path: Path) -> list[Task]:
         return Pictograms(path, data.source, wanted, background, tuple(data.exclude))
 
     def names(column: str) -> tuple[str, ...]:
-        return tuple(sorted({_said(row[column]) for row in emoji if row[column]}))
+        found = {row[column] for row in emoji if row[column]}
+        return tuple(sorted({_said(column, name) for name in found}))
 
     unseen = rows("test_unseen", "emoji")
     tasks: list[Task] = [
@@ -163,13 +165,13 @@ def _naming(
 ) -> ZeroShotTask:
     classes = names(column)
     at = {name: i for i, name in enumerate(classes)}
-    labels = tuple(at[_said(value)] for value in pairs.values(column))
+    labels = tuple(at[_said(column, value)] for value in pairs.values(column))
     return ZeroShotTask(name, pairs, labels, classes, EMOJI_TEMPLATES)
 
 
-def _said(name: str) -> str:
-    """A name as one would say it: ``animals-nature`` is two words."""
-    return name.replace("-", " ")
+def _said(column: str, name: str) -> str:
+    """A name as one would say it: the group ``animals-nature`` is two words."""
+    return name if column == "name" else " ".join(re.split(r"[-_/\s]+", name))
 
 
 def _unique(pairs: Pictograms) -> Recaptioned:

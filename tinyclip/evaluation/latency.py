@@ -25,14 +25,13 @@ def latency(model: Clip, batch: int = 1, repeats: int = 30) -> dict[str, float]:
     )
     seconds: list[float] = []
     with evaluating(model):
-        for run in range(WARM_UP + repeats):
+        for _ in range(WARM_UP + repeats):
             start = time.perf_counter()
             model.encode_image(pixels, normalize=True)
             if parameter.device.type == "cuda":
                 torch.cuda.synchronize(parameter.device)
-            if run >= WARM_UP:
-                seconds.append(time.perf_counter() - start)
-    at = torch.tensor(seconds, dtype=torch.float64) * 1e3
+            seconds.append(time.perf_counter() - start)
+    at = torch.tensor(seconds[WARM_UP:], dtype=torch.float64) * 1e3
     return {
         "median_ms": float(at.quantile(0.5)),
         "p90_ms": float(at.quantile(0.9)),

@@ -1,0 +1,110 @@
+"""A folder becomes pairs by captions beside pictures, or by class folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinyclip.config.schema import Data
+from tinyclip.data.pairs import open_pairs
+from tinyclip.errors import UserError
+
+
+@pytest.fixture
+def place(tmp_path: Path, picture):
+    """Write files by key: pictures of a colour, or text."""
+
+    def write(**files: str) -> Path:
+        for key, content in files.items():
+            path = tmp_path / key
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.suffix == ".txt":
+                path.write_text(content)
+            else:
+                path.write_bytes(picture((int(content), 0, 0)))
+        return tmp_path
+
+    return write
+
+
+def opened(folder: Path, **settings: object):
+    return open_pairs(Data(source=f"folder:{folder}", **settings))
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        opened(folder)
+    return str(caught.value)
+
+
+def test_captions_are_the_lines_of_the_text_beside(place) -> None:
+    pairs = opened(place(**{"a.png": "1", "a.txt": "one\n\n uno \none\n"}))
+    assert pairs.captions(0) == ("one", "uno")
+    assert pairs.image(0).getpixel((0, 0)) == (1, 0, 0)
+
+
+def test_pictures_without_text_beside_are_dropped_and_counted(place) -> None:
+    root = place(
+        **{"a.png": "1", "a.txt": "x", "b.png": "2", "c.PNG": "3", "c.txt": ""}
+    )
+    pairs = opened(root)
+    assert len(pairs) == 1
+    assert pairs.dropped == {"no caption": 2}
+
+
+def test_folders_are_classes(place) -> None:
+    root = place(**{"polar_bear/1.png": "1", "cat/x/2.jpg": "2", "loose.png": "3"})
+    pairs = opened(root)
+    assert [pairs.key(i) for i in range(2)] == ["cat/x/2.jpg", "polar_bear/1.png"]
+    assert pairs.labels == ("cat", "polar bear")
+    assert "a photo of polar bear" in pairs.captions(1)
+    assert pairs.dropped == {"no caption": 1}
+
+
+def test_keys_are_in_order_whatever_the_disk_says(place) -> None:
+    root = place(**{f"{name}/1.png": "1" for name in "cab"})
+    pairs = opened(root)
+    assert [pairs.key(i) for i in range(3)] == ["a/1.png", "b/1.png", "c/1.png"]
+
+
+def test_hidden_files_are_not_looked_at(place) -> None:
+    root = place(
+        **{"a/1.png": "1", "b/1.png": "1", ".git/2.png": "2", "a/._1.png": "3"}
+    )
+    assert len(opened(root)) == 2
+
+
+def test_excluded_keys_are_dropped_and_counted(place) -> None:
+    root = place(**{"a/1.png": "1", "a/2.png": "1", "b/1.png": "1"})
+    pairs = opened(root, exclude=("a/2*",))
+    assert len(pairs) == 2
+    assert pairs.dropped == {"excluded": 1}
+
+
+def test_a_single_class_is_refused(place) -> None:
+    assert "a single class, 'a'" in refusal(place(**{"a/1.png": "1"}))
+
+
+def test_pictures_that_nothing_names_are_refused(place) -> None:
+    said = refusal(place(**{"1.png": "1", "2.png": "2"}))
+    assert "2 pictures with neither captions nor class folders" in said
+
+
+def test_captions_that_are_all_empty_are_refused(place) -> None:
+    said = refusal(place(**{"1.png": "1", "1.txt": " \n"}))
+    assert "no picture can be used: 1 no caption" in said
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("nothing")
+    assert "no pictures" in refusal(tmp_path)
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    assert "no such folder" in refusal(tmp_path / "no")
+
+
+def test_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("")
+    assert "is a file" in refusal(tmp_path / "f")

@@ -1,0 +1,42 @@
+"""Order and numbers are pure functions of what they are asked for."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tinyclip.data.seeds import number, order
+
+
+@given(st.integers(0, 2**40), st.integers(0, 1000), st.integers(1, 300))
+def test_an_order_holds_every_row_once(seed: int, epoch: int, count: int) -> None:
+    assert sorted(order(seed, epoch, count)) == list(range(count))
+
+
+def test_order_is_splitmix_and_never_changes() -> None:
+    """A run that is resumed under another numpy must see the same order."""
+
+    def splitmix(x: int) -> int:
+        mask = 2**64 - 1
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 & mask
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EB & mask
+        return x ^ (x >> 31)
+
+    start = number(7, "epoch", 2)
+    hashes = [
+        splitmix((i * 0x9E3779B97F4A7C15 + start) & (2**64 - 1)) for i in range(50)
+    ]
+    assert order(7, 2, 50).tolist() == sorted(range(50), key=hashes.__getitem__)
+
+
+def test_epochs_and_seeds_differ_in_order() -> None:
+    orders = {tuple(order(seed, epoch, 64)) for seed in (0, 1) for epoch in (0, 1)}
+    assert len(orders) == 4
+
+
+def test_numbers_do_not_run_parts_together() -> None:
+    assert number("ab", "c") != number("a", "bc")
+
+
+def test_numbers_fit_a_torch_seed() -> None:
+    assert all(0 <= number(i) < 2**63 for i in range(200))

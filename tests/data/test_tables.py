@@ -1,0 +1,199 @@
+"""A CSV becomes pairs, or one message says what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tinyclip.config.schema import Data
+from tinyclip.data.pairs import open_pairs
+from tinyclip.errors import UserError
+
+
+def opened(file: Path, **settings: object):
+    return open_pairs(Data(source=f"csv:{file}", **settings))
+
+
+def refusal(file: Path, **settings: object) -> str:
+    with pytest.raises(UserError) as caught:
+        opened(file, **settings)
+    return str(caught.value)
+
+
+def test_paths_are_relative_to_the_file(table) -> None:
+    pairs = opened(table())
+    assert [pairs.key(i) for i in range(4)] == ["0.png", "1.png", "2.png", "3.png"]
+    assert pairs.captions(2) == ("colour 2",)
+    assert pairs.image(3).getpixel((0, 0)) == (3, 6, 7)
+
+
+def test_absolute_paths_stay(table, tmp_path: Path) -> None:
+    file = table()
+    elsewhere = tmp_path / "sub" / "p.csv"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(f"path,caption\n{file.parent / '1.png'},one\n")
+    assert opened(elsewhere).image(0).getpixel((0, 0)) == (1, 2, 7)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["image,text", "File Path,Alt-Text", "filename,description", "IMAGE_PATH,title"],
+)
+def test_columns_are_found_by_their_usual_names(table, header: str) -> None:
+    assert opened(table(header=header)).captions(1) == ("colour 1",)
+
+
+def test_columns_can_be_named(table) -> None:
+    pairs = opened(table(header="a,b"), image_column="a", caption_column="b")
+    assert len(pairs) == 4
+
+
+def test_a_named_column_that_is_not_there_gets_the_nearest(table) -> None:
+    said = refusal(table(), caption_column="captoin")
+    assert "data.caption_column" in said
+    assert "Did you mean 'caption'?" in said
+
+
+def test_unusable_columns_are_listed_with_the_way_to_name_them(table) -> None:
+    said = refusal(table(header="foo,bar"))
+    assert "'foo', 'bar'" in said
+    assert "--set data.image_column=NAME" in said
+
+
+@pytest.mark.parametrize("delimiter", ["\t", ";", "|"])
+def test_the_delimiter_is_found(table, delimiter: str) -> None:
+    file = table()
+    file.write_text(file.read_text().replace(",", delimiter))
+    assert len(opened(file)) == 4
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(table) -> None:
+    file = table()
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert len(opened(file)) == 4
+
+
+def test_captions_that_look_like_missing_values_are_captions(table) -> None:
+    file = table()
+    file.write_text("path,caption\n0.png,NA\n1.png,null\n2.png,007\n")
+    pairs = opened(file)
+    assert [pairs.captions(i) for i in range(3)] == [("NA",), ("null",), ("007",)]
+
+
+def test_a_quoted_caption_may_hold_the_delimiter_and_lines(table) -> None:
+    file = table()
+    file.write_text('path,caption\n0.png,"a, b\nc"\n')
+    assert opened(file).captions(0) == ("a, b\nc",)
+
+
+def test_rows_of_one_picture_become_one_pair_of_several_captions(table) -> None:
+    file = table()
+    file.write_text("path,caption\n0.png,a\n1.png,b\n./0.png,c\n0.png,a\n")
+    pairs = opened(file)
+    assert len(pairs) == 2
+    assert pairs.captions(0) == ("a", "c")
+    assert pairs.dropped == {"repeated": 1}
+
+
+def test_rows_without_caption_or_path_are_dropped_and_counted(table) -> None:
+    file = table()
+    file.write_text("path,caption\n0.png,a\n1.png,  \n2.png\n,d\n3.png,x\n")
+    pairs = opened(file)
+    assert [pairs.key(i) for i in range(len(pairs))] == ["0.png", "3.png"]
+    assert pairs.dropped == {"no caption": 2, "no path": 1}
+
+
+def test_excluded_keys_are_dropped_and_counted(table) -> None:
+    pairs = opened(table(), exclude=("[12].png",))
+    assert [pairs.key(i) for i in range(len(pairs))] == ["0.png", "3.png"]
+    assert pairs.dropped == {"excluded": 2}
+
+
+def test_unquoted_delimiters_over_the_share_are_shown(table) -> None:
+    file = table()
+    file.write_text("path,caption\n0.png,a, b\n1.png,c\n")
+    said = refusal(file)
+    assert "1 rows have more fields" in said
+    assert "double quotes" in said
+
+
+def test_unquoted_delimiters_under_the_share_are_counted(table) -> None:
+    file = table()
+    file.write_text("path,caption\n1.png,c\n0.png,a, b\n")
+    pairs = opened(file, max_broken_share=0.5)
+    assert len(pairs) == 1
+    assert pairs.dropped == {"bad row": 1}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b"path,caption\n", "no rows"),
+        (b"path,caption\n0.png,\n", "no row can be used: 1 no caption"),
+        (b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a CSV"),
+        (b"PK\x03\x04\x00\x00", "not a CSV"),
+        (b"path,caption\n0.png,\xe9t\xe9\n", "UTF-8"),
+        (b'path,caption\n0.png,"never closed\n', "cannot be read as a table"),
+    ],
+)
+def test_what_is_no_table_is_refused(table, content: bytes, said: str) -> None:
+    file = table()
+    file.write_bytes(content)
+    assert said in refusal(file)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "no such file" in refusal(tmp_path / "no.csv")
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path)
+
+
+def test_missing_pictures_are_shown_with_reasons_ten_at_most(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    rows = [f"{i}.png,caption" for i in range(11)] + ["https://a.org/b.png,c"]
+    file.write_text("path,caption\n" + "\n".join(rows))
+    said = refusal(file)
+    assert "12 of 12 pictures are broken" in said
+    assert "0.png: missing (there is no such file)" in said
+    assert "and 2 more" in said
+    assert "10.png" not in said
+
+
+def test_a_few_missing_pictures_are_left_to_the_loader(table) -> None:
+    file = table()
+    (file.parent / "2.png").unlink()
+    assert len(opened(file, max_broken_share=0.25)) == 4
+    assert "1 of 4" in refusal(file, max_broken_share=0.24)
+
+
+def test_the_fingerprint_changes_with_captions_and_pictures(table, picture) -> None:
+    file = table()
+    prints = [opened(file).fingerprint()]
+    assert opened(file).fingerprint() == prints[0]
+    (file.parent / "1.png").write_bytes(picture((1, 2, 8)))
+    prints.append(opened(file).fingerprint())
+    file.write_text(file.read_text().replace("colour 3", "colour x"))
+    prints.append(opened(file).fingerprint())
+    prints.append(opened(file, exclude=("0.png",)).fingerprint())
+    prints.append(opened(file, background="black").fingerprint())
+    assert len(set(prints)) == 5
+
+
+def test_the_fingerprint_is_of_content_not_of_time(table) -> None:
+    import os
+
+    file = table()
+    before = opened(file).fingerprint()
+    os.utime(file.parent / "0.png", (1, 1))
+    assert opened(file).fingerprint() == before
+
+
+def test_of_two_columns_of_one_name_the_first_counts(table) -> None:
+    file = table()
+    file.write_text("path,caption,caption\n0.png,a,b\n")
+    assert opened(file).captions(0) == ("a",)

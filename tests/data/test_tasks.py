@@ -1,0 +1,110 @@
+"""Every source offers tasks, none of them on rows to train on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tinyclip.config.schema import Data
+from tinyclip.data.pairs import open_split
+from tinyclip.data.tasks import RetrievalTask, ZeroShotTask, tasks_of
+from tinyclip.errors import UserError
+
+
+def named(source: str) -> dict:
+    return {task.name: task for task in tasks_of(Data(source=source))}
+
+
+def keys(pairs) -> list[str]:
+    return [pairs.key(i) for i in range(len(pairs))]
+
+
+@pytest.fixture
+def builtin(pictograms: Path) -> dict:
+    return named(f"parquet:{pictograms}")
+
+
+def test_the_embedded_set_offers_five_tasks(builtin) -> None:
+    assert list(builtin) == [
+        *("designer", "unseen_groups", "unseen_subgroups", "clipart", "dev")
+    ]
+
+
+def test_designer_names_drawings_among_all_emoji_names(builtin) -> None:
+    task = builtin["designer"]
+    assert isinstance(task, ZeroShotTask)
+    assert task.classes == tuple(f"name-{i}" for i in range(6))
+    assert keys(task.pairs) == [f"set/{i}" for i in range(15, 21)]
+    assert [task.classes[label] for label in task.labels] == [
+        f"name-{i % 6}" for i in range(15, 21)
+    ]
+
+
+def test_groups_are_said_as_words_and_are_those_of_emoji(builtin) -> None:
+    task = builtin["unseen_groups"]
+    assert task.classes == ("group 0", "group 1")
+    assert [task.classes[label] for label in task.labels] == [
+        f"group {i % 2}" for i in range(21, 25)
+    ]
+
+
+def test_groups_and_subgroups_share_their_pictures(builtin) -> None:
+    """So that features are computed once."""
+    assert builtin["unseen_groups"].pairs is builtin["unseen_subgroups"].pairs
+
+
+def test_clipart_is_found_by_name_and_three_keywords_where_those_are_unique(
+    builtin,
+) -> None:
+    # rows 25 to 29: art 12, art 13 twice, art 14 twice
+    task = builtin["clipart"]
+    assert isinstance(task, RetrievalTask)
+    assert keys(task.pairs) == ["set/25"]
+    assert task.pairs.captions(0) == ("art 12, red, round, big",)
+
+
+def test_dev_holds_the_development_split(builtin) -> None:
+    assert keys(builtin["dev"].pairs) == ["set/12", "set/13", "set/14"]
+
+
+def test_a_file_without_test_rows_is_refused(pictograms: Path) -> None:
+    rows = [r for r in pq.read_table(pictograms).to_pylist() if r["split"] == "train"]
+    pq.write_table(pa.Table.from_pylist(rows), pictograms)
+    with pytest.raises(UserError, match="no test rows"):
+        named(f"parquet:{pictograms}")
+
+
+def test_pairs_offer_retrieval_on_their_validation_pairs(table) -> None:
+    data = Data(source=f"csv:{table(10)}")
+    (task,) = tasks_of(data)
+    assert (type(task), task.name) == (RetrievalTask, "retrieval")
+    assert keys(task.pairs) == keys(open_split(data)[1])
+
+
+def test_pairs_named_for_validation_are_all_tested_on(table) -> None:
+    data = Data(source=f"csv:{table(10)}", val=f"csv:{table(3, name='val.csv')}")
+    (task,) = tasks_of(data)
+    assert keys(task.pairs) == ["0.png", "1.png", "2.png"]
+
+
+def test_class_folders_offer_zero_shot_over_all_classes(tmp_path, picture) -> None:
+    for name in ("b_b", "a", "c"):
+        for i in range(2):
+            path = tmp_path / name / f"{i}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(picture((1, 2, 3)))
+    (task,) = tasks_of(Data(source=f"folder:{tmp_path}"))
+    assert isinstance(task, ZeroShotTask)
+    assert task.classes == ("a", "b b", "c")
+    assert len(task.pairs) == len(task.labels) == 3
+    for i, label in enumerate(task.labels):
+        folder = task.pairs.key(i).split("/")[0]
+        assert task.classes[label] == folder.replace("_", " ")
+
+
+def test_a_single_pair_leaves_nothing_to_measure_on(table) -> None:
+    with pytest.raises(UserError, match="leave none to measure on"):
+        named(f"csv:{table(1)}")

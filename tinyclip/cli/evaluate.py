@@ -1,0 +1,147 @@
+"""`tinyclip evaluate`: how good a model is, alone and beside its teacher."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from ..data.tasks import Task
+    from ..model.store import Loaded
+
+HELP = "measure a model: zero-shot, retrieval, retention"
+DATA = "builtin:pictograms"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of design §3.1."""
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a model directory, run:DIR or another source")
+    add("--data", metavar="SOURCE", default=DATA, help=f"pairs to test on; {DATA}")
+    add("--tasks", metavar="A,B", help="only these tasks; default: all of the data's")
+    add(
+        "--against",
+        metavar="TEACHER",
+        help="the model that retention compares with; default: the teacher that the "
+        "model names, where it can be loaded",
+    )
+    add("--json", action="store_true", help="one JSON object on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure a model and print what was found.
+
+    Raises:
+        UserError: model, data, tasks or teacher cannot be had.
+    """
+    from ..adapters.source import load_source
+    from ..config.schema import Data
+    from ..data.tasks import tasks_of
+    from ..evaluation.suite import evaluate, values_of
+
+    tasks = chosen(tasks_of(Data(source=args.data)), args.tasks)
+    loaded = load_source(args.model, where="MODEL")
+    name, teacher = _teacher(loaded, args.against)
+    known = None
+    if teacher is not None:
+        _say(f"measuring the teacher {name} ...")
+        known = values_of(evaluate(_placed(teacher), tasks))
+    _say(f"measuring {args.model} on {', '.join(task.name for task in tasks)} ...")
+    found = {
+        "model": args.model,
+        "data": args.data,
+        "against": name,
+        "tasks": evaluate(_placed(loaded), tasks, known),
+    }
+    print(json.dumps(found, indent=2, allow_nan=False)) if args.json else _show(found)
+    return 0
+
+
+def chosen(tasks: list[Task], wanted: str | None) -> list[Task]:
+    """The tasks that `--tasks` names, in its order.
+
+    Raises:
+        UserError: the data has none of that name.
+    """
+    if wanted is None:
+        return tasks
+    known = {task.name: task for task in tasks}
+    names = list(dict.fromkeys(part.strip() for part in wanted.split(",")))
+    for name in names:
+        if name not in known:
+            raise UserError("--tasks", f"unknown task {name!r}", nearest(name, known))
+    return [known[name] for name in names]
+
+
+def _teacher(loaded: Loaded, against: str | None) -> tuple[str | None, Loaded | None]:
+    """The model to compare with; without one, stderr says why."""
+    from ..adapters.source import load_source
+
+    if against is not None:
+        return against, load_source(against, where="--against")
+    named = loaded.config.get("provenance", {}).get("teacher")
+    if not isinstance(named, str) or not named:
+        _say("the model names no teacher: no retention (name one with --against)")
+        return None, None
+    try:
+        return named, load_source(named, where="the model's teacher")
+    except UserError as error:
+        _say(f"no retention (name the teacher with --against): {error}")
+        return None, None
+
+
+def _placed(loaded: Loaded) -> Loaded:
+    """The model on a GPU where there is one."""
+    import torch
+
+    loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    return loaded
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _show(found: dict[str, Any]) -> None:
+    """The table that people read."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    against = f", against {found['against']}" if found["against"] else ""
+    table = Table(
+        title=f"{found['model']} on {found['data']}{against}",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    for column in ("task", "metric", "value", "95 %", "n", "teacher", "retention"):
+        table.add_column(column, justify="left" if column == "task" else "right")
+    table.add_column("also", justify="left")
+    for name, task in found["tasks"].items():
+        low, high = task["ci95"]
+        also = ", ".join(
+            f"{key} {_brief(value)}" for key, value in task["also"].items()
+        )
+        table.add_row(
+            name,
+            task["metric"],
+            _percent(task["value"]),
+            f"{100 * low:.1f} to {100 * high:.1f}",
+            f"{task['n']:,}",
+            _percent(task["teacher"]),
+            _percent(task["retention"]),
+            also,
+        )
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _brief(value: float) -> str:
+    return str(value) if isinstance(value, int) else _percent(value)
