@@ -1,0 +1,39 @@
+"""tinyclip: make CLIP models small."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import losses as losses
+    from .adapters.source import load as load
+    from .inherit.slicing import inherit as inherit
+    from .masks.choose import choose as choose
+    from .masks.gates import Gates as Gates
+    from .pipeline.api import compress as compress
+
+__version__ = "0.1.0"
+__all__ = ["Gates", "choose", "compress", "inherit", "load", "losses"]
+
+# where each name lives; imported when it is first asked for, so that the command line
+# answers without torch
+_HOMES = {
+    "Gates": "masks.gates",
+    "choose": "masks.choose",
+    "compress": "pipeline.api",
+    "inherit": "inherit.slicing",
+    "load": "adapters.source",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "losses":
+        return importlib.import_module(".losses", __name__)
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

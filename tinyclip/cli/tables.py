@@ -46,7 +46,7 @@ def _row(name: str, entry: dict[str, Any], first: str, second: str) -> list[str]
         cells += ["–", "–"]
     if found:
         also = found.get("also", {})
-        five = also.get("i2t_r5", also.get("r5"))
+        five = also.get("image_to_text_r5")
         shown = "–" if five is None else f"{100 * five:.1f}"
         cells.append(f"{100 * found['value']:.1f} / {shown}")
     else:

@@ -52,6 +52,7 @@ class Learn:
     ramp: float = number(0.5, 0.0, 1.0)  # share of the steps in which q moves
     penalty: Literal["two_sided", "hinge"] = "two_sided"
     init: Literal["constant", "magnitude", "taylor"] = "constant"
+    init_open: float = number(0.95, 0.05, 0.99)  # mean openness at the start
     init_samples: int = number(256, 1)  # pairs that Taylor importance looks at
     losses: dict[str, float] = field(default_factory=lambda: {"affinity": 1.0})
 
@@ -80,7 +81,6 @@ class Distil:
     steps: int = number(400, 1)
     optim: Optim = Optim()
     losses: dict[str, float] = field(default_factory=lambda: {"affinity": 1.0})
-    keep: Literal["last", "best"] = "last"  # best: on the validation pairs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class Stage:
     sites: tuple[Site, ...] = ("heads", "ffn", "embed")
     batch: int = number(128, 2)
     carry_optimizer: bool = True  # slice the optimiser's state with the weights
-    teacher_scale: float | None = above(None, 0.0)  # None: the teacher's own
+    scale: float | None = above(None, 0.0)  # fixed logit scale; None: each its own
     learn: Learn = Learn()
     score: Score = Score()
     manual: Manual = Manual()
@@ -128,6 +128,7 @@ class Recipe:
     budget: Literal["encoder", "total"] = "encoder"
     layout: Literal["ragged", "uniform"] = "ragged"
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    log_every: int = number(10, 1)  # steps between lines of metrics.jsonl
     checkpoint_every: int = number(100, 1)  # steps
     checkpoints: int = number(2, 1)  # how many are kept
     cache_teacher: Literal["auto", "always", "never"] = "auto"

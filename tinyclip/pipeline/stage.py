@@ -14,9 +14,7 @@ from torch import Tensor
 from .. import cost
 from ..config.schema import Stage
 from ..data.batch import Batch
-from ..data.tasks import tasks_of
 from ..errors import TinyclipError
-from ..evaluation.suite import evaluate
 from ..inherit.certify import certify
 from ..inherit.manual import manual_keep
 from ..inherit.score import magnitude_scores, taylor_scores
@@ -25,6 +23,7 @@ from ..keep import ClipKeep, keep_to_dict
 from ..losses.contrastive import contrastive
 from ..masks.choose import choose, choose_by_scores
 from ..masks.gates import Gates
+from ..masks.sites import TOWERS, site_name
 from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
 from ..training.loop import Setting, run_phase
@@ -32,7 +31,7 @@ from ..training.optim import MOMENTS
 from ..training.phases import Budget, DistilPhase, LearnPhase, TrainingPhase
 from ..training.state import Checkpoints
 from .run_dir import StageDir
-from .workshop import Workshop, on_cpu
+from .workshop import Workshop, measure, on_cpu
 
 log = logging.getLogger("tinyclip")
 TOLERANCE = 0.005  # law 2
@@ -134,10 +133,10 @@ class StageRunner:
     def score(self, now: Progress) -> None:
         """Rank units by Torch-Pruning's importance instead of learned gates."""
         scores = self._scores(now.model, self.stage.score.importance)
+        wanted = {site_name(t, s) for t in TOWERS for s in self.stage.sites}
         now.keep = choose_by_scores(
             now.model.shape,
-            scores,
-            sites=self.stage.sites,
+            {name: score for name, score in scores.items() if name in wanted},
             target=self.budget.target,
             budget=self.budget.kind,
             layout=self.shop.recipe.layout,
@@ -291,9 +290,7 @@ class StageRunner:
         if shop.recipe.evaluate:
             shop.watcher.phase(self.folder.number, "evaluate", 0, 1)
             student = Loaded(model, teacher.preprocess, teacher.tokenizer, {})
-            metrics = evaluate(
-                student, tasks_of(shop.recipe.data), shop.teacher_values()
-            )
+            metrics = measure(student, shop.recipe, shop.teacher_values())
         save_model(
             self.folder.model,
             model,

@@ -15,9 +15,10 @@ from ..config.load import fingerprint
 from ..config.schema import Recipe
 from ..data.batch import Batch
 from ..data.loader import Loader
-from ..data.pairs import Pairs, open_pairs, split_validation
+from ..data.pairs import Pairs, open_split
 from ..data.tasks import tasks_of
-from ..evaluation.suite import evaluate
+from ..evaluation.latency import latency
+from ..evaluation.suite import evaluate, values_of
 from ..model.clip import Clip
 from ..model.store import Loaded
 from ..training.engine import Engine
@@ -43,9 +44,8 @@ class Workshop:
     run: RunDir
     engine: Engine
     teacher: Loaded
-    pairs: Pairs
-    train: Any
-    val: Any
+    train: Pairs
+    val: Pairs
     watcher: Watcher
     stop: Callable[[], bool]
     _loaders: dict[int, Loader] = field(default_factory=dict)
@@ -67,15 +67,14 @@ class Workshop:
             UserError: one of them cannot be had.
         """
         teacher = load_source(recipe.teacher, "teacher")
-        pairs = open_pairs(recipe.data)
-        train, val = split_validation(pairs)
-        return cls(recipe, run, engine, teacher, pairs, train, val, watcher, stop)
+        train, val = open_split(recipe.data)
+        return cls(recipe, run, engine, teacher, train, val, watcher, stop)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of the data."""
         return {
             "teacher": model_fingerprint(self.teacher.model),
-            "data": self.pairs.fingerprint(),
+            "data": self.train.fingerprint(),
         }
 
     def loader(self, batch: int) -> Loader:
@@ -84,11 +83,11 @@ class Workshop:
             self._loaders[batch] = self._loader(self.train, batch)
         return self._loaders[batch]
 
-    def _loader(self, rows: Any, batch: int) -> Loader:
+    def _loader(self, pairs: Pairs, batch: int) -> Loader:
         data = self.recipe.data
         return Loader(
-            self.pairs,
-            rows,
+            pairs,
+            range(len(pairs)),
             self.teacher.preprocess,
             self.teacher.tokenizer,
             seed=self.recipe.seed,
@@ -96,13 +95,14 @@ class Workshop:
             augmentations=data.augmentations,
             crop=data.crop,
             max_broken_share=data.max_broken_share,
+            workers=data.workers,
         )
 
     def certify_batch(self) -> Batch:
-        """Real pairs for the certificate: validation pairs, then training pairs."""
+        """Real pairs for the certificate: of the validation set if it has enough."""
         if self._certify is None:
-            rows = [*self.val, *self.train][: max(CERTIFY, min(256, len(self.val)))]
-            self._certify = self._loader(rows, min(len(rows), 128)).batch(0)
+            pairs = self.val if len(self.val) >= CERTIFY else self.train
+            self._certify = self._loader(pairs, min(len(pairs), 2 * CERTIFY)).batch(0)
         return self._certify
 
     def broken(self) -> dict[str, Any]:
@@ -155,18 +155,28 @@ class Workshop:
             cached.image_RAE, cached.text_CE, cached.rows, cached.captions, live.scale
         )
 
-    def teacher_values(self) -> dict[str, Any]:
+    def teacher_values(self) -> dict[str, float]:
         """The teacher's own figures, measured once a run."""
         known = self.run.read("teacher.json")
         if known is None:
-            known = evaluate(self.teacher, tasks_of(self.recipe.data))
+            known = measure(self.teacher, self.recipe, None)
             self.run.write("teacher.json", known)
-        return known
+        return values_of(known["tasks"])
 
     def noise_seed(self, stage: int) -> int:
         """A seed of the stage's gate noise."""
         text = f"{self.recipe.seed}/{stage}/gates".encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:6], "big")
+
+
+def measure(
+    loaded: Loaded, recipe: Recipe, teacher_values: dict[str, float] | None
+) -> dict[str, Any]:
+    """What `metrics.json` says of a model: its tasks, and how fast it is here."""
+    return {
+        "tasks": evaluate(loaded, tasks_of(recipe.data), teacher_values),
+        "latency": latency(loaded.model),
+    }
 
 
 def on_cpu(model: Clip) -> Clip:

@@ -1,0 +1,1 @@
+"""Shipped recipes (YAML); read them with `tinyclip.config.shelf`."""

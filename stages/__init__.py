@@ -1,0 +1,1 @@
+"""Shipped stages (YAML); read them with `tinyclip.config.shelf`."""

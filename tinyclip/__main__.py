@@ -1,0 +1,5 @@
+"""`python -m tinyclip`."""
+
+from .cli.main import main
+
+raise SystemExit(main())

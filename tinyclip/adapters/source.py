@@ -1,0 +1,130 @@
+"""The strings that name a model, and the model behind each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..errors import UserError, nearest
+from ..model.clip import Clip
+from ..model.preprocess import Preprocess
+from ..model.store import Loaded, load_model, read_weights
+from ..model.tokenizer import Tokenizer
+from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
+from .openclip import from_openclip, load_openclip, preprocess_of
+
+BUILTIN = Path(__file__).parent / "builtin" / "pictoclip"
+MERGES = "bpe_8192.txt.gz"
+SCHEMES = ("builtin", "openclip", "run")
+PICO_SEED = 0
+
+
+def load(source: str | Path) -> Loaded:
+    """A model, its preprocess and its tokenizer, from a directory or a source.
+
+    `model, preprocess, tokenizer = tinyclip.load("runs/demo/model")`
+
+    Raises:
+        UserError: the source is unknown, missing, damaged or not supported.
+    """
+    return load_source(str(source), "load")
+
+
+def load_source(spec: str, where: str = "--teacher") -> Loaded:
+    """The model behind a source.
+
+    Args:
+        spec: `builtin:NAME`, `openclip:NAME[/TAG]`, `openclip:NAME@FILE`, `run:DIR`, or
+            a model directory.
+        where: the option or key that named it, for the message.
+
+    Raises:
+        UserError: the source is unknown, missing, damaged or not supported.
+    """
+    scheme, colon, rest = spec.partition(":")
+    if colon and scheme == "openclip":
+        return load_openclip(rest, where)
+    if colon and scheme == "builtin":
+        return _builtin(rest, where)
+    if colon and scheme == "run":
+        return load_model(_model_of_run(Path(rest), where))
+    path = Path(spec)
+    if path.is_dir():
+        inner = path if (path / "config.json").exists() else _model_of_run(path, where)
+        return load_model(inner)
+    if colon and not path.parent.is_dir():
+        raise UserError(
+            where, f"unknown source {scheme!r} in {spec!r}", nearest(scheme, SCHEMES)
+        )
+    raise UserError(
+        where,
+        f"{spec!r} is not a model directory",
+        "Name a directory, or a source such as openclip:ViT-B-32@FILE",
+    )
+
+
+def _model_of_run(path: Path, where: str) -> Path:
+    if not path.is_dir():
+        raise UserError(where, f"{path} does not exist")
+    if (path / "model" / "config.json").exists():
+        return path / "model"
+    what = "is an unfinished run" if (path / "recipe.yaml").exists() else "has no model"
+    raise UserError(where, f"{path} {what}", "Name a stage's model directory instead")
+
+
+def _builtin(name: str, where: str) -> Loaded:
+    if name == "pictoclip":
+        return _pictoclip(where)
+    if name == "pico":
+        return _pico()
+    raise UserError(
+        where, f"unknown builtin {name!r}", nearest(name, ("pictoclip", "pico"))
+    )
+
+
+def _pictoclip(where: str) -> Loaded:
+    """The embedded teacher: a small CLIP of drawings."""
+    try:
+        cfg = json.loads((BUILTIN / "open_clip_config.json").read_text())
+        merges = (BUILTIN / MERGES).read_bytes()
+    except OSError as error:
+        raise UserError(
+            where,
+            f"the embedded teacher is not installed ({error.filename})",
+            "Reinstall tinyclip",
+        ) from None
+    weights = read_weights(BUILTIN / "model.safetensors")
+    model = from_openclip(cfg["model_cfg"], weights, "builtin:pictoclip")
+    shape = model.shape
+    preprocess = preprocess_of(
+        {**cfg["preprocess_cfg"], "size": shape.image.image_size}
+    )
+    tokenizer = Tokenizer(merges, shape.text.context_length)
+    made = {"provenance": {"source": "builtin:pictoclip"}}
+    return Loaded(model, preprocess, tokenizer, made)
+
+
+def _pico() -> Loaded:
+    """A tiny CLIP that never learned anything: for tests and for trying things."""
+    image = ImageShape(
+        width=32,
+        head_width=8,
+        blocks=(BlockShape(heads=4, ffn=128),) * 2,
+        image_size=16,
+        patch_size=8,
+    )
+    text = TextShape(
+        width=32,
+        head_width=8,
+        blocks=(BlockShape(heads=4, ffn=128),) * 2,
+        context_length=16,
+        vocab_size=8192,
+    )
+    model = Clip(ClipShape(embed_dim=16, image=image, text=text))
+    tokenizer = Tokenizer((BUILTIN / MERGES).read_bytes(), text.context_length)
+    return Loaded(
+        model.init_weights(PICO_SEED).eval(),
+        Preprocess(image.image_size, resize_mode="squash"),
+        tokenizer,
+        {"provenance": {"source": "builtin:pico"}},
+    )

@@ -1,0 +1,79 @@
+"""The model card: what a student is, in words that a person reads first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+LOAD = """```python
+import tinyclip
+
+model, preprocess, tokenizer = tinyclip.load("{folder}")
+image_features = model.encode_image(preprocess(image)[None], normalize=True)
+text_features = model.encode_text(tokenizer(["a photo of a cat"]), normalize=True)
+```"""
+
+
+def model_card(
+    config: Mapping[str, Any],
+    certificate: Mapping[str, Any] | None,
+    metrics: Mapping[str, Any] | None,
+) -> str:
+    """The card in markdown, from what the other files of the directory say."""
+    made, sizes, share = config["provenance"], config["sizes"], config["share"]
+    teacher = made.get("teacher", "unknown")
+    lines = [
+        f"# A small CLIP, made from `{teacher}`",
+        "",
+        f"{sizes['total']:,} parameters ({100 * share['total']:.1f} % of the teacher's), "
+        f"of them {sizes['encoder']:,} in the encoders ({100 * share['encoder']:.1f} %). "
+        "Made by tinyclip: masks learned, weights inherited, distilled.",
+        "",
+        LOAD.format(folder="this directory"),
+        "",
+        "## Widths",
+        "",
+        "| tower | embed | heads by layer | ffn by layer |",
+        "|---|---|---|---|",
+    ]
+    for name in ("image", "text"):
+        tower = config["shape"][name]
+        heads = " ".join(str(block["heads"]) for block in tower["blocks"])
+        ffn = " ".join(str(block["ffn"]) for block in tower["blocks"])
+        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
+    lines += ["", "## Where it comes from", ""]
+    lines += [f"- {key}: {value}" for key, value in sorted(made.items())]
+    if certificate is not None:
+        lines += [
+            "",
+            f"Inheritance changed normalised features by at most "
+            f"{certificate['max_abs_diff']:.1e} on {certificate['n']} real pairs.",
+        ]
+    lines += _measured(metrics)
+    lines += [
+        "",
+        "The licence of the teacher's weights and of the data applies to this model too.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
+    if not metrics or not metrics.get("tasks"):
+        return []
+    lines = [
+        "",
+        "## Measured",
+        "",
+        "| task | metric | value | 95 % | n | teacher | retention |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, task in metrics["tasks"].items():
+        low, high = task["ci95"]
+        teacher, kept = task.get("teacher"), task.get("retention")
+        lines.append(
+            f"| {name} | {task['metric']} | {100 * task['value']:.1f} | "
+            f"{100 * low:.1f} to {100 * high:.1f} | {task['n']} | "
+            f"{'–' if teacher is None else f'{100 * teacher:.1f}'} | "
+            f"{'–' if kept is None else f'{100 * kept:.1f} %'} |"
+        )
+    return lines

@@ -1,0 +1,181 @@
+"""The model directory: a student, and all that is needed to use it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from .. import cost
+from ..errors import UserError
+from ..shapes import shape_from_dict, shape_to_dict
+from .card import model_card
+from .clip import Clip
+from .files import read_json, sync_folder, write_bytes, write_json
+from .preprocess import Preprocess
+from .tokenizer import Tokenizer
+
+FORMAT_VERSION = 1
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its preprocess and tokenizer.
+
+    Unpacks as `model, preprocess, tokenizer`, in open_clip's order.
+
+    Args:
+        config: what `config.json` says, or at least `provenance`.
+    """
+
+    model: Clip
+    preprocess: Preprocess
+    tokenizer: Tokenizer
+    config: dict[str, Any]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.model, self.preprocess, self.tokenizer))
+
+
+def share_of(sizes: Mapping[str, int], teacher: Mapping[str, int]) -> dict[str, float]:
+    """Encoder and total as shares of the teacher's."""
+    return {key: sizes[key] / teacher[key] for key in ("encoder", "total")}
+
+
+def save_model(
+    folder: Path,
+    model: Clip,
+    preprocess: Preprocess,
+    tokenizer: Tokenizer,
+    *,
+    provenance: Mapping[str, Any],
+    teacher_sizes: Mapping[str, int] | None,
+    certificate: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model directory: whole, or not at all.
+
+    Equal arguments give equal bytes. A directory that is there is replaced.
+
+    Args:
+        teacher_sizes: `cost.sizes` of the run's teacher; the model's own without one.
+    """
+    draft = folder.with_name(folder.name + ".part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    tensors = {
+        name: value.detach().cpu().float().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
+    sizes = cost.sizes(model.shape)
+    config = {
+        "format_version": FORMAT_VERSION,
+        "shape": shape_to_dict(model.shape),
+        "preprocess": preprocess.to_dict(),
+        "tokenizer": tokenizer.to_dict(),
+        "sizes": sizes,
+        "teacher_sizes": dict(teacher_sizes or sizes),
+        "share": share_of(sizes, teacher_sizes or sizes),
+        "provenance": dict(provenance),
+    }
+    tokenizer.save(draft)
+    write_json(draft / CONFIG, config)
+    if certificate is not None:
+        write_json(draft / "certificate.json", certificate)
+    if metrics is not None:
+        write_json(draft / "metrics.json", metrics)
+    card = model_card(config, certificate, metrics)
+    write_bytes(draft / "README.md", card.encode())
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(draft, folder)
+    sync_folder(folder.parent)
+
+
+def load_model(folder: Path) -> Loaded:
+    """Read a model directory; no network, no pickle.
+
+    Raises:
+        UserError: a file is missing, damaged, of a newer format, or does not fit.
+    """
+    config = read_config(folder)
+    try:
+        shape = shape_from_dict(config["shape"])
+        preprocess = Preprocess.from_dict(config["preprocess"])
+        spec = config["tokenizer"]
+        model = Clip(shape)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            str(folder / CONFIG), f"does not describe a model ({error!r})"
+        ) from None
+    fill(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
+    return Loaded(model.eval(), preprocess, Tokenizer.load(folder, spec), config)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `config.json` says.
+
+    Raises:
+        UserError: there is none, or it is of a newer format.
+    """
+    config = read_json(folder / CONFIG)
+    known = config.get("format_version") if isinstance(config, dict) else None
+    if not isinstance(known, int):
+        raise UserError(
+            str(folder / CONFIG), "is not of a tinyclip model (no format_version)"
+        )
+    if known > FORMAT_VERSION:
+        raise UserError(
+            str(folder / CONFIG),
+            f"has format {known}, and this tinyclip reads up to {FORMAT_VERSION}",
+            "Upgrade tinyclip",
+        )
+    return config
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return dict(load_tensors(path.read_bytes()))
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
+    except SafetensorError as error:
+        raise UserError(
+            str(path), f"is not a whole safetensors file ({error})", "Restore the file"
+        ) from None
+
+
+@torch.no_grad()
+def fill(model: Clip, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors into a model of exactly these names and shapes, as float32.
+
+    Raises:
+        UserError: they do not fit; the first three mismatches are named.
+    """
+    own = model.state_dict()
+    wrong = [f"{name} is missing" for name in own if name not in tensors]
+    wrong += [f"{name} is not of this model" for name in tensors if name not in own]
+    wrong += [
+        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
+        for name, value in own.items()
+        if name in tensors and tensors[name].shape != value.shape
+    ]
+    if wrong:
+        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise UserError(where, "does not fit: " + "; ".join(wrong[:3]) + more)
+    for name, value in own.items():
+        value.copy_(tensors[name].to(value.dtype))

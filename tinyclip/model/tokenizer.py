@@ -1,0 +1,88 @@
+"""From captions to token ids: open_clip's byte-pair tokenizer, and its vocabulary file."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import UserError
+from .files import write_bytes
+
+FILE = "bpe.txt.gz"
+
+
+class Tokenizer:
+    """CLIP's tokenizer over a vocabulary of its own.
+
+    Args:
+        merges: the gzipped merges file, its bytes; None for CLIP's own 49,408 ids.
+        context_length: ids a caption; longer ones are cut, end-of-text kept.
+        clean: how captions are cleaned: `lower`, `whitespace` or `canonicalize`.
+    """
+
+    def __init__(
+        self, merges: bytes | None, context_length: int, clean: str = "lower"
+    ) -> None:
+        from open_clip.tokenizer import SimpleTokenizer, default_bpe
+
+        self.merges = Path(default_bpe()).read_bytes() if merges is None else merges
+        self.context_length, self.clean = context_length, clean
+        with tempfile.NamedTemporaryFile(suffix=".txt.gz") as file:
+            file.write(self.merges)
+            file.flush()
+            self._stock = SimpleTokenizer(
+                bpe_path=file.name, context_length=context_length, clean=clean
+            )
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self._stock.vocab_size)
+
+    @property
+    def encoder(self) -> dict[str, int]:
+        """Every token's id."""
+        return dict(self._stock.encoder)
+
+    @property
+    def bpe_ranks(self) -> dict[tuple[str, str], int]:
+        """Every merge's rank."""
+        return dict(self._stock.bpe_ranks)
+
+    def __call__(self, texts: str | Sequence[str]) -> Tensor:
+        """Ids (B, T), int64, padded with 0."""
+        made: Tensor = self._stock([texts] if isinstance(texts, str) else list(texts))
+        return made
+
+    def save(self, folder: Path) -> None:
+        """Write the vocabulary file into a model directory."""
+        write_bytes(folder / FILE, self.merges)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `load` needs to know beside the file."""
+        return {
+            "kind": "bpe",
+            "file": FILE,
+            "context_length": self.context_length,
+            "vocab_size": self.vocab_size,
+            "clean": self.clean,
+        }
+
+    @classmethod
+    def load(cls, folder: Path, spec: Mapping[str, Any]) -> Tokenizer:
+        """The tokenizer that lies in a model directory.
+
+        Raises:
+            UserError: its file is missing or no merges file.
+        """
+        path = folder / str(spec["file"])
+        try:
+            merges = path.read_bytes()
+            return cls(merges, int(spec["context_length"]), str(spec["clean"]))
+        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+            raise UserError(
+                str(path), f"is no tokenizer file ({error})", "Restore the directory"
+            ) from None

@@ -1,0 +1,46 @@
+"""`tinyclip.compress`: the main job from Python."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..config.load import load_recipe, rebuild_ladder
+from ..config.schema import Recipe
+from ..errors import UserError
+from .run_dir import RunDir
+from .scheduler import Request, execute
+
+
+def compress(
+    recipe: str | Recipe = "demo",
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    target: float | None = None,
+    stages: int | None = None,
+    **settings: Any,
+) -> RunDir:
+    """Run a recipe to its end; returns the run, whose `model` is the last student's.
+
+    Args:
+        recipe: a shipped name, a YAML file, or a `Recipe`.
+        out: folder of the run; `runs/<recipe>` without one.
+        resume: go on with the run in `out`.
+        target, stages: another ladder than the recipe's.
+        settings: top-level settings of the recipe: `teacher="openclip:..."`, `seed=1`.
+
+    Raises:
+        UserError: something of the input is wrong.
+        Interrupted: a signal asked to stop; the state is saved.
+    """
+    if isinstance(recipe, str):
+        recipe = load_recipe(recipe, [f"{k}={v}" for k, v in settings.items()])
+    elif settings:
+        raise UserError("compress", "settings go with a recipe's name, not with a Recipe")
+    if target is not None or stages is not None:
+        wanted = recipe.stages[-1].target if target is None else target
+        count = len(recipe.stages) if stages is None else stages
+        recipe = rebuild_ladder(recipe, wanted, count)
+    folder = Path(out) if out else Path("runs") / recipe.name
+    return execute(Request(folder, recipe, resume))
