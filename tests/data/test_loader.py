@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import pytest
@@ -191,3 +192,19 @@ def test_threads_change_nothing(make, workers: int) -> None:
     threaded, plain = make(workers=workers, **settings), make(**settings)
     assert all(same(threaded.batch(step), plain.batch(step)) for step in range(6))
     assert threaded.broken == plain.broken
+
+
+def test_threads_do_not_augment_at_once(make, preprocess, monkeypatch) -> None:
+    """torchvision draws its crops from the one generator of the process."""
+    inside, most = [], []
+
+    def augmented(image, seed, crop):
+        inside.append(seed)
+        most.append(len(inside))
+        time.sleep(0.001)
+        inside.remove(seed)
+        return preprocess(image)
+
+    monkeypatch.setattr(preprocess, "augmented", augmented)
+    make(40, batch=20, workers=4, augmentations=2).batch(0)
+    assert max(most) == 1

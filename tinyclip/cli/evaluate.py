@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     from ..config.schema import Data
     from ..data.tasks import tasks_of
     from ..evaluation.suite import evaluate, values_of
+    from .show import print_json
 
     tasks = chosen(tasks_of(Data(source=args.data)), args.tasks)
     loaded = load_source(args.model, where="MODEL")
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         "against": name,
         "tasks": evaluate(_placed(loaded), tasks, known),
     }
-    print(json.dumps(found, indent=2, allow_nan=False)) if args.json else _show(found)
+    print_json(found) if args.json else _show(found)
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -97,6 +98,7 @@ class Loader:
         self._pixels: dict[tuple[int, int], Tensor] = {}
         self._held = 0
         self._tokens: dict[str, Tensor] = {}
+        self._augmenting = Lock()
         self._pool = ThreadPoolExecutor(workers) if workers else None
 
     def batch(self, step: int) -> Batch:
@@ -126,7 +128,9 @@ class Loader:
             pixels = self.preprocess(image)
         else:
             seed = number(self.seed, "augment", self.pairs.key(i), augmentation)
-            pixels = self.preprocess.augmented(image, seed=seed, crop=self.crop)
+            # a transform may seed the process's generator: one thread at a time
+            with self._augmenting:
+                pixels = self.preprocess.augmented(image, seed=seed, crop=self.crop)
         size = pixels.numel() * pixels.element_size()
         # filled once and never emptied: epochs visit rows in turn, so that throwing
         # out the oldest would throw out what is wanted soonest

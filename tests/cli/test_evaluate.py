@@ -1,0 +1,131 @@
+"""`tinyclip evaluate`: what it measures, prints and refuses."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tinyclip.adapters import source
+from tinyclip.cli import evaluate as verb
+from tinyclip.errors import UserError
+from tinyclip.model.store import Loaded
+
+
+def pixels(image: Image.Image) -> torch.Tensor:
+    grey = np.asarray(image.resize((16, 16)), dtype=np.float32) / 255
+    return torch.from_numpy(grey).permute(2, 0, 1)
+
+
+def tokens(texts: list[str]) -> torch.Tensor:
+    return torch.tensor([[1 + sum(t.encode()) % 40, 49] + [0] * 6 for t in texts])
+
+
+@pytest.fixture
+def models(pico_clip, monkeypatch):
+    """Sources that load: name -> provenance."""
+    known = {"teacher": {}, "student": {"teacher": "teacher"}, "orphan": {}}
+    known["lost"] = {"teacher": "gone"}
+
+    def load(spec: str, where: str = "--teacher") -> Loaded:
+        if spec not in known:
+            raise UserError(where, f"no model {spec!r}")
+        config = {"provenance": known[spec]}
+        return Loaded(pico_clip, pixels, tokens, config)
+
+    monkeypatch.setattr(source, "load_source", load)
+    return known
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> str:
+    """A source of eight pairs."""
+    lines = ["path,caption"]
+    for i in range(8):
+        Image.new("RGB", (4, 4), (30 * i, 0, 255 - 30 * i)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,caption {i}")
+    (tmp_path / "pairs.csv").write_text("\n".join(lines))
+    return f"csv:{tmp_path / 'pairs.csv'}"
+
+
+def run(*words: str) -> int:
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    return verb.run(parser.parse_args(words))
+
+
+def test_json_is_one_object_with_the_keys_of_the_contract(models, data, capsys) -> None:
+    assert run("student", "--data", data, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["model"], found["data"]) == ("student", data)
+    task = found["tasks"]["retrieval"]
+    assert task.keys() >= {"metric", "value", "ci95", "n", "teacher", "retention"}
+    assert task["n"] == 4
+
+
+def test_the_teacher_is_the_one_that_the_model_names(models, data, capsys) -> None:
+    run("student", "--data", data, "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert found["against"] == "teacher"
+    # teacher and student are one model here
+    task = found["tasks"]["retrieval"]
+    assert task["teacher"] == task["value"]
+
+
+def test_another_teacher_can_be_named(models, data, capsys) -> None:
+    run("student", "--data", data, "--against", "orphan", "--json")
+    assert json.loads(capsys.readouterr().out)["against"] == "orphan"
+
+
+def test_a_named_teacher_that_cannot_be_loaded_is_refused(models, data) -> None:
+    with pytest.raises(UserError, match="--against: no model 'nobody'"):
+        run("student", "--data", data, "--against", "nobody")
+
+
+@pytest.mark.parametrize(
+    ("model", "said"), [("orphan", "names no teacher"), ("lost", "no model 'gone'")]
+)
+def test_without_a_teacher_it_says_why_there_is_no_retention(
+    models, data, capsys, model: str, said: str
+) -> None:
+    assert run(model, "--data", data, "--json") == 0
+    out, err = capsys.readouterr()
+    assert said in err
+    assert json.loads(out)["tasks"]["retrieval"]["retention"] is None
+
+
+def test_people_get_a_table(models, data, capsys) -> None:
+    run("student", "--data", data)
+    out = capsys.readouterr().out
+    assert "retention" in out
+    assert "image_to_text_r1" in out
+    assert "text_to_image_r5" in out
+
+
+def test_an_unknown_task_gets_the_nearest(models, data) -> None:
+    with pytest.raises(UserError) as caught:
+        run("student", "--data", data, "--tasks", "retreival")
+    assert "Did you mean 'retrieval'?" in str(caught.value)
+
+
+def test_tasks_come_in_the_order_asked_for() -> None:
+    from tinyclip.data.tasks import RetrievalTask
+
+    tasks = [RetrievalTask(name, None) for name in "abc"]  # type: ignore[arg-type]
+    assert [task.name for task in verb.chosen(tasks, "c, a,c")] == ["c", "a"]
+    assert verb.chosen(tasks, None) == tasks
+
+
+def test_a_model_that_is_none_is_refused(models, data) -> None:
+    with pytest.raises(UserError, match="MODEL: no model 'nowhere'"):
+        run("nowhere", "--data", data)
+
+
+def test_data_that_is_none_is_refused(models) -> None:
+    with pytest.raises(UserError, match="unknown source 'cvs'"):
+        run("student", "--data", "cvs:x")
