@@ -88,7 +88,9 @@ def run_phase(
         save(phase, 0, setting, engine)
     else:
         start = restore(phase, state, engine)
-        setting.metrics.cut(state.extra["offset"])
+        # a phase that is whole is followed by the next one's lines: they stay
+        if start < phase.steps:
+            setting.metrics.cut(state.extra["offset"])
     setting.watcher.phase(setting.stage, phase.name, start, phase.steps)
     began = time.perf_counter()
     for step in range(start, phase.steps):

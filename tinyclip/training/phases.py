@@ -158,7 +158,7 @@ class LearnPhase:
         return {
             "p": float(self._now["p"] or 0.0),
             "q": self._now["q"],
-            "lambda": float(self.multipliers.lam),
+            "lambda": float(self.multipliers.lambda_),
             "beta": float(self.multipliers.beta),
         }
 
