@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..config.schema import Data
@@ -30,13 +30,7 @@ def open_folder(data: Data, directory: str) -> FilePairs:
     """
     root = Path(directory).expanduser()
     where = data.source
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "there is no such folder"
-        raise UserError(where, what, "Give a folder of pictures")
-    pictures = sorted(_pictures(root))
-    if not pictures:
-        kinds = ", ".join(sorted(PICTURES))
-        raise UserError(where, "no pictures in it", f"Looked for {kinds}")
+    pictures = _listed(root, where)
     captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
     if not captioned and not any("/" in key for key in pictures):
         raise UserError(
@@ -58,11 +52,7 @@ def open_folder(data: Data, directory: str) -> FilePairs:
     if not found:
         reasons = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
         raise UserError(where, f"no picture can be used: {reasons}")
-    labels = None if captioned else tuple(class_name(key) for key in found)
-    if labels is not None and len(set(labels)) == 1:
-        raise UserError(
-            where, f"a single class, {labels[0]!r}", "Give two class folders or more"
-        )
+    labels = None if captioned else _classes(where, found)
     return FilePairs(
         name=where,
         root=root,
@@ -72,6 +62,28 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         dropped=dict(dropped),
         labels=labels,
     )
+
+
+def _classes(where: str, keys: Iterable[str]) -> tuple[str, ...]:
+    """The class of each key; one class alone teaches nothing and is refused."""
+    labels = tuple(class_name(key) for key in keys)
+    if len(set(labels)) == 1:
+        raise UserError(
+            where, f"a single class, {labels[0]!r}", "Give two class folders or more"
+        )
+    return labels
+
+
+def _listed(root: Path, where: str) -> list[str]:
+    """The keys of a folder's pictures, in order."""
+    if not root.is_dir():
+        what = "is a file" if root.exists() else "there is no such folder"
+        raise UserError(where, what, "Give a folder of pictures")
+    pictures = sorted(_pictures(root))
+    if not pictures:
+        kinds = ", ".join(sorted(PICTURES))
+        raise UserError(where, "no pictures in it", f"Looked for {kinds}")
+    return pictures
 
 
 def class_name(key: str) -> str:
