@@ -21,7 +21,7 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
-def _table(title: str, *columns: str) -> Table:
+def make_table(title: str, *columns: str) -> Table:
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
@@ -70,7 +70,7 @@ def show_summary(found: dict[str, Any]) -> None:
     """Print the family: teacher and students, and where they are."""
     tasks = (found["teacher"]["metrics"] or {}).get("tasks", {})
     first, second = _pick(tasks, "top1"), _pick(tasks, "r1")
-    table = _table(
+    table = make_table(
         f"{found['run']}: {found['teacher']['source']} and its students",
         "model",
         "encoder",
@@ -99,7 +99,7 @@ def show_summary(found: dict[str, Any]) -> None:
 
 def show_plan(plan: dict[str, Any]) -> None:
     """Print what a run would do."""
-    table = _table(
+    table = make_table(
         f"{plan['teacher']} on {plan['data']} ({plan['pairs']} training pairs)",
         "stage",
         "share",

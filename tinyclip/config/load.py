@@ -333,16 +333,16 @@ def rebuild_ladder(recipe: Recipe, target: Any, stages: Any) -> Recipe:
     return replace(recipe, stages=rebuilt)
 
 
-def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values, every default written out."""
+def recipe_to_dict(recipe: Recipe | Stage) -> dict[str, Any]:
+    """The recipe (or stage) as plain values, every default written out."""
     whole: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    for stage in whole["stages"]:
+    for stage in whole.get("stages", [whole]):
         stage.pop("use")  # its settings are all written out
     return whole
 
 
-def to_yaml(recipe: Recipe) -> str:
-    """The recipe as YAML that loads back equal."""
+def to_yaml(recipe: Recipe | Stage) -> str:
+    """The recipe (or stage) as YAML that loads back equal."""
     text: str = yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, width=88)
     return text
 

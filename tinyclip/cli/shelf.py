@@ -1,0 +1,93 @@
+"""`tinyclip recipes` and `tinyclip stages`: the shipped YAML."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..config import shelf
+from ..config.load import load_recipe, load_stage, recipe_to_dict, to_yaml
+from ..errors import UserError, nearest
+from .show import print_json
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
+    """`ls`, `show`, `copy`, `validate`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("ls", help=f"the shipped {kind}")
+    show = actions.add_parser("show", help="one of them, every default written out")
+    show.add_argument("name", help="a shipped name or a YAML file")
+    copy = actions.add_parser("copy", help="one of them as a file of your own")
+    copy.add_argument("name", help="a shipped name")
+    copy.add_argument("to", nargs="?", type=Path, help="default: NAME.yaml")
+    validate = actions.add_parser("validate", help="check YAML files")
+    validate.add_argument("files", nargs="+", metavar="FILE")
+    for action in (listing, show, copy, validate):
+        action.add_argument("--json", action="store_true", help="JSON on stdout")
+
+
+def about(kind: str, name: str) -> str:
+    """The first comment of a shipped file."""
+    first = shelf.read(kind, name).splitlines()[0]
+    return first.removeprefix("#").strip()
+
+
+def run(args: argparse.Namespace, kind: str) -> int:
+    """Do one action.
+
+    Raises:
+        UserError: an unknown name, a wrong file, a file in the way.
+    """
+    action = {"ls": _ls, "show": _show, "copy": _copy, "validate": _validate}
+    return action[args.action](args, kind)
+
+
+def _ls(args: argparse.Namespace, kind: str) -> int:
+    entries = {name: about(kind, name) for name in shelf.names(kind)}
+    if args.json:
+        print_json(entries)
+        return 0
+    wide = max(map(len, entries))
+    for name, words in entries.items():
+        print(f"{name:{wide}}  {words}")
+    return 0
+
+
+def _load(kind: str, name: str) -> Any:
+    return load_recipe(name) if kind == "recipes" else load_stage(name)
+
+
+def _show(args: argparse.Namespace, kind: str) -> int:
+    value = _load(kind, args.name)
+    if args.json:
+        print_json(recipe_to_dict(value))
+    else:
+        print(to_yaml(value), end="")
+    return 0
+
+
+def _copy(args: argparse.Namespace, kind: str) -> int:
+    if args.name not in shelf.names(kind):
+        raise UserError(
+            "NAME", f"no {kind[:-1]} {args.name!r}", nearest(args.name, shelf.names(kind))
+        )
+    to = args.to or Path(f"{args.name}.yaml")
+    if to.exists():
+        raise UserError(str(to), "exists already", "Name another file")
+    try:
+        to.write_text(shelf.read(kind, args.name), encoding="utf-8")
+    except OSError as error:
+        raise UserError(str(to), f"cannot be written ({error.strerror})") from None
+    print_json({"copied": str(to)}) if args.json else print(to)
+    return 0
+
+
+def _validate(args: argparse.Namespace, kind: str) -> int:
+    for name in args.files:
+        _load(kind, name)
+        if not args.json:
+            print(f"{name}: fine")
+    if args.json:
+        print_json({"fine": args.files})
+    return 0

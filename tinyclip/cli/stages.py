@@ -1,0 +1,19 @@
+"""`tinyclip stages`."""
+
+from __future__ import annotations
+
+import argparse
+
+from . import shelf
+
+HELP = "list, show, copy or check stages"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of design §3.1."""
+    shelf.add_arguments(parser, "stages")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one action."""
+    return shelf.run(args, "stages")
