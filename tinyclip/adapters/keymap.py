@@ -71,7 +71,8 @@ def from_openclip(theirs: Mapping[str, Tensor], shape: ClipShape) -> dict[str, T
     left = dict(theirs)
     ours = {mine: left.pop(name) for mine, name in pairs(shape) if name in left}
     for names, name in packed(shape):
-        if name in left:
+        # one that is not three equal parts stays, and is named as not fitting
+        if name in left and left[name].ndim and left[name].shape[0] % 3 == 0:
             ours.update(zip(names, left.pop(name).chunk(3), strict=True))
     return {**ours, **left}
 

@@ -2,60 +2,79 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import pickle
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ..errors import UserError, nearest
+from ..errors import UserError
 from ..model.clip import Clip
 from ..model.preprocess import Preprocess
-from ..model.store import Loaded, fill, read_weights
-from ..model.tokenizer import Tokenizer
-from ..shapes import BlockShape, ClipShape, ImageShape, TextShape, TowerShape
+from ..model.store import fill
+from ..shapes import (
+    Activation,
+    BlockShape,
+    ClipShape,
+    ImageShape,
+    TextShape,
+    TowerShape,
+)
 from . import keymap
 
-log = logging.getLogger("tinyclip")
-
-TOP = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
-IGNORED_TOP = {"init_logit_scale", "custom_text"}
+TOP = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_logit_scale"}
 VISION = {"image_size", "layers", "width", "head_width", "patch_size", "mlp_ratio"}
 TEXT = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
-# values under which a further key changes nothing
-NEUTRAL = {
-    "pool_type": ("tok", "argmax"),
-    "pos_embed_type": ("learnable",),
-    "patch_dropout": (0, 0.0),
-    "proj_type": ("linear",),
-    "pad_id": (0,),
-    "eos_id": (2,),
+# keys that no default describes, and the values under which they change nothing
+NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "custom_text": (False, None),
+    "init_logit_bias": (None,),
+    "nonscalar_logit_scale": (False,),
     "tokenizer_kwargs": (None, {}),
-    "timm_model_name": (None,),
+    "block_type": (None, "default"),
 }
-# buffers of a checkpoint that are not weights
+# entries of a checkpoint that are not weights
 BUFFERS = ("attn_mask", "input_resolution", "context_length", "vocab_size")
 
 
-def refuse_unknown(cfg: Mapping[str, Any], known: set[str], where: str) -> None:
+def refuse_unknown(
+    cfg: Mapping[str, Any],
+    known: set[str],
+    defaults: Mapping[str, Any],
+    where: str,
+) -> None:
     """Refuse every switch that our towers do not have.
+
+    Args:
+        known: keys that a shape reads.
+        defaults: open_clip's own value of every other key: it changes nothing.
 
     Raises:
         UserError: a key outside `known` has a value that changes the model.
     """
     for key, value in cfg.items():
-        neutral = (*NEUTRAL.get(key, ()), None, False)
+        neutral = NEUTRAL.get(key, (defaults[key],) if key in defaults else ())
         if key in known or any(value == one for one in neutral):
             continue
+        shown = f"{key}={value!r}" if not isinstance(value, Mapping) else key
         raise UserError(
             where,
-            f"{key}={value!r} is not supported yet",
+            f"{shown} is not supported yet",
             "Supported are open_clip's plain ViT and text transformer",
         )
+
+
+def square(value: Any, where: str) -> int:
+    """The side of a picture or patch, which open_clip also takes as a pair.
+
+    Raises:
+        UserError: it is not square.
+    """
+    sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(set(sides)) != 1:
+        raise UserError(where, f"{value!r} is not square, which is not supported yet")
+    return int(sides[0])
 
 
 def shape_of(cfg: Mapping[str, Any], where: str) -> ClipShape:
@@ -64,47 +83,46 @@ def shape_of(cfg: Mapping[str, Any], where: str) -> ClipShape:
     Raises:
         UserError: it has a switch that is not supported.
     """
-    vision, text = cfg["vision_cfg"], cfg["text_cfg"]
-    if isinstance(vision.get("layers"), list | tuple):
+    from open_clip.model import CLIPTextCfg, CLIPVisionCfg
+
+    vision = {**asdict(CLIPVisionCfg()), **cfg["vision_cfg"]}
+    text = {**asdict(CLIPTextCfg()), **cfg["text_cfg"]}
+    if isinstance(vision["layers"], list | tuple):
         raise UserError(where, "is a ResNet, which is not supported", "Use a ViT")
-    refuse_unknown(cfg, TOP | IGNORED_TOP, where)
-    refuse_unknown(vision, VISION, f"{where}: vision_cfg")
-    refuse_unknown(text, TEXT, f"{where}: text_cfg")
-    if cfg.get("custom_text"):
-        raise UserError(where, "custom text towers are not supported yet")
-    activation = "quick_gelu" if cfg.get("quick_gelu") else "gelu"
-    width, head_width = vision.get("width", 768), vision.get("head_width", 64)
-    text_width, text_heads = text.get("width", 512), text.get("heads", 8)
-
-    def blocks(layers: int, heads: int, ffn: int) -> tuple[BlockShape, ...]:
-        return (BlockShape(heads=heads, ffn=ffn),) * layers
-
-    # open_clip truncates: int(width * ratio)
+    refuse_unknown(cfg, TOP, {}, where)
+    refuse_unknown(vision, VISION, asdict(CLIPVisionCfg()), f"{where}: vision_cfg")
+    refuse_unknown(text, TEXT, asdict(CLIPTextCfg()), f"{where}: text_cfg")
+    activation: Activation = "quick_gelu" if cfg.get("quick_gelu") else "gelu"
     image = ImageShape(
-        width=width,
-        head_width=head_width,
-        blocks=blocks(
-            vision.get("layers", 12),
-            width // head_width,
-            int(width * vision.get("mlp_ratio", 4.0)),
-        ),
-        activation=activation,  # type: ignore[arg-type]
-        image_size=vision.get("image_size", 224),
-        patch_size=vision.get("patch_size", 16),
+        width=vision["width"],
+        head_width=vision["head_width"],
+        blocks=_blocks(vision, vision["width"] // vision["head_width"]),
+        activation=activation,
+        image_size=square(vision["image_size"], f"{where}: image_size"),
+        patch_size=square(vision["patch_size"], f"{where}: patch_size"),
     )
     words = TextShape(
-        width=text_width,
-        head_width=text_width // text_heads,
-        blocks=blocks(
-            text.get("layers", 12),
-            text_heads,
-            int(text_width * text.get("mlp_ratio", 4.0)),
-        ),
-        activation=activation,  # type: ignore[arg-type]
-        context_length=text.get("context_length", 77),
-        vocab_size=text.get("vocab_size", 49408),
+        width=text["width"],
+        head_width=text["width"] // text["heads"],
+        blocks=_blocks(text, text["heads"]),
+        activation=activation,
+        context_length=text["context_length"],
+        vocab_size=text["vocab_size"],
     )
+    for name, tower in (("vision_cfg", image), ("text_cfg", words)):
+        if not tower.is_uniform:
+            raise UserError(
+                f"{where}: {name}",
+                f"width {tower.width} is no whole number of heads of "
+                f"{tower.head_width}, or there is no layer",
+            )
     return ClipShape(embed_dim=cfg["embed_dim"], image=image, text=words)
+
+
+def _blocks(cfg: Mapping[str, Any], heads: int) -> tuple[BlockShape, ...]:
+    # open_clip truncates
+    ffn = int(cfg["width"] * cfg["mlp_ratio"])
+    return (BlockShape(heads=heads, ffn=ffn),) * int(cfg["layers"])
 
 
 def ratio_of(width: int, ffn: int) -> float:
@@ -130,6 +148,13 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
                 "Compress with --layout uniform, or export --to safetensors",
             )
     image, text = shape.image, shape.text
+    if image.activation != text.activation or {image.eps, text.eps} != {1e-5}:
+        raise UserError(
+            "--to openclip",
+            "the towers' activations differ or a LayerNorm's eps is not 1e-5, which "
+            "open_clip's configuration cannot say",
+            "Export --to safetensors",
+        )
 
     def common(tower: TowerShape) -> dict[str, Any]:
         return {
@@ -179,112 +204,33 @@ def from_openclip(
     """
     shape = shape_of(cfg, where)
     model = Clip(shape)
-    weights = {
-        name.removeprefix("module."): value
-        for name, value in state.items()
-        if name.removeprefix("module.") not in BUFFERS
-    }
+    named = {name.removeprefix("module."): value for name, value in state.items()}
+    weights = {name: value for name, value in named.items() if name not in BUFFERS}
+    scale = weights.get("logit_scale")
+    if scale is not None and scale.numel() == 1:
+        weights["logit_scale"] = scale.reshape(())  # some checkpoints store (1,)
     fill(model, keymap.from_openclip(weights, shape), where)
     return model.eval()
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The weights of a local checkpoint; nothing in it is ever run.
+def preprocess_of(cfg: Mapping[str, Any], size: int) -> Preprocess:
+    """Our preprocess of open_clip's settings, open_clip's defaults for the rest."""
+    from open_clip.transform import PreprocessCfg
 
-    Raises:
-        UserError: it is missing, damaged, or a pickle that needs code.
-    """
-    if not path.is_file():
-        raise UserError(str(path), "there is no such file")
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            str(path),
-            f"is a pickle that needs code to load, or damaged ({first})",
-            "Save its state dict as safetensors and name that file",
-        ) from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(
-        isinstance(value, Tensor) for value in found.values()
-    ):
-        raise UserError(str(path), "holds no state dict of tensors")
-    return found
-
-
-def preprocess_of(cfg: Mapping[str, Any]) -> Preprocess:
-    """Our preprocess of open_clip's settings."""
-    return Preprocess(
-        size=cfg["size"],
-        mean=tuple(cfg["mean"]),
-        std=tuple(cfg["std"]),
-        interpolation=cfg["interpolation"],
-        resize_mode=cfg["resize_mode"],
-        fill_color=cfg.get("fill_color", 0),
-    )
-
-
-def load_openclip(spec: str, where: str) -> Loaded:
-    """A model of `NAME`, `NAME/TAG` or `NAME@FILE`.
-
-    Raises:
-        UserError: no such name, tag or file; no network; an unsupported model.
-    """
-    import open_clip
-
-    name, at, file = spec.partition("@")
-    name, _, tag = name.partition("/")
-    if name not in open_clip.list_models():
-        raise UserError(
-            where,
-            f"open_clip has no model {name!r}",
-            nearest(name, open_clip.list_models()),
-        )
-    cfg = open_clip.get_model_config(name)
-    shape = shape_of(cfg, f"openclip:{name}")  # refused before anything is read
-    settings: dict[str, Any] = {}
-    if at:
-        model = from_openclip(cfg, read_checkpoint(Path(file)), file)
-    elif tag:
-        model, settings = _pretrained(name, tag, cfg, where)
-    else:
-        log.warning("openclip:%s: no tag and no file, so its weights are random", name)
-        model = Clip(shape).init_weights(0).eval()
-    plain = {
-        "mean": Preprocess(1).mean,
-        "std": Preprocess(1).std,
-        "interpolation": "bicubic",
-        "resize_mode": "shortest",
+    merged = {
+        **asdict(PreprocessCfg()),
+        **{k: v for k, v in cfg.items() if v is not None},
     }
-    preprocess = preprocess_of({**plain, **settings, "size": shape.image.image_size})
-    tokenizer = Tokenizer(None, shape.text.context_length)
-    return Loaded(
-        model, preprocess, tokenizer, {"provenance": {"source": f"openclip:{spec}"}}
+    return Preprocess(
+        size=size,
+        mean=tuple(merged["mean"]),
+        std=tuple(merged["std"]),
+        interpolation=merged["interpolation"],
+        resize_mode=merged["resize_mode"],
+        fill_color=merged["fill_color"],
     )
 
 
-def _pretrained(
-    name: str, tag: str, cfg: Mapping[str, Any], where: str
-) -> tuple[Clip, dict[str, Any]]:
-    """The published weights behind a tag, and their preprocess settings."""
-    import open_clip
-    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
-
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if tag not in tags:
-        raise UserError(where, f"{name} has no weights {tag!r}", nearest(tag, tags))
-    found = get_pretrained_cfg(name, tag)
-    try:
-        path = download_pretrained(found)
-    except Exception as error:  # whatever the network library raises
-        raise UserError(
-            where,
-            f"the weights of {name}/{tag} cannot be had ({type(error).__name__})",
-            f"Without a network, name a local file: openclip:{name}@FILE",
-        ) from None
-    model = from_openclip(cfg, read_checkpoint(Path(path)), str(path))
-    keys = ("mean", "std", "interpolation", "resize_mode")
-    return model, {key: found[key] for key in keys if found.get(key) is not None}
+def preprocess_cfg(preprocess: Preprocess) -> dict[str, Any]:
+    """open_clip's settings of our preprocess."""
+    return {k: v for k, v in preprocess.to_dict().items() if k != "size"}

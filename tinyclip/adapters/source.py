@@ -8,10 +8,11 @@ from pathlib import Path
 from ..errors import UserError, nearest
 from ..model.clip import Clip
 from ..model.preprocess import Preprocess
-from ..model.store import Loaded, load_model, read_weights
+from ..model.store import WEIGHTS, Loaded, load_model, read_weights
 from ..model.tokenizer import Tokenizer
 from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
-from .openclip import from_openclip, load_openclip, preprocess_of
+from .checkpoint import load_openclip
+from .openclip import from_openclip, preprocess_of
 
 BUILTIN = Path(__file__).parent / "builtin" / "pictoclip"
 MERGES = "bpe_8192.txt.gz"
@@ -46,13 +47,22 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
         return load_openclip(rest, where)
     if colon and scheme == "builtin":
         return _builtin(rest, where)
+    return load_model(folder_of(spec, where))
+
+
+def folder_of(spec: str, where: str) -> Path:
+    """The model directory that a source names: it, or that of a run.
+
+    Raises:
+        UserError: there is none.
+    """
+    scheme, colon, rest = spec.partition(":")
     if colon and scheme == "run":
-        return load_model(_model_of_run(Path(rest), where))
+        return _model_of_run(Path(rest), where)
     path = Path(spec)
     if path.is_dir():
-        inner = path if (path / "config.json").exists() else _model_of_run(path, where)
-        return load_model(inner)
-    if colon and not path.parent.is_dir():
+        return path if (path / "config.json").exists() else _model_of_run(path, where)
+    if colon and "/" not in scheme:
         raise UserError(
             where, f"unknown source {scheme!r} in {spec!r}", nearest(scheme, SCHEMES)
         )
@@ -76,35 +86,45 @@ def _builtin(name: str, where: str) -> Loaded:
     if name == "pictoclip":
         return _pictoclip(where)
     if name == "pico":
-        return _pico()
+        return _pico(where)
     raise UserError(
         where, f"unknown builtin {name!r}", nearest(name, ("pictoclip", "pico"))
     )
 
 
-def _pictoclip(where: str) -> Loaded:
-    """The embedded teacher: a small CLIP of drawings."""
+def _part(name: str, where: str) -> bytes:
+    """A file of the embedded teacher.
+
+    Raises:
+        UserError: it is not installed.
+    """
     try:
-        cfg = json.loads((BUILTIN / "open_clip_config.json").read_text())
-        merges = (BUILTIN / MERGES).read_bytes()
-    except OSError as error:
+        return (BUILTIN / name).read_bytes()
+    except OSError:
         raise UserError(
             where,
-            f"the embedded teacher is not installed ({error.filename})",
-            "Reinstall tinyclip",
+            f"the embedded teacher is not installed ({BUILTIN / name} is missing)",
+            "Install tinyclip again",
         ) from None
-    weights = read_weights(BUILTIN / "model.safetensors")
+
+
+def _pictoclip(where: str) -> Loaded:
+    """The embedded teacher: a small CLIP of drawings."""
+    cfg = json.loads(_part("open_clip_config.json", where))
+    merges = _part(MERGES, where)
+    _part(WEIGHTS, where)
+    weights = read_weights(BUILTIN / WEIGHTS)
     model = from_openclip(cfg["model_cfg"], weights, "builtin:pictoclip")
     shape = model.shape
-    preprocess = preprocess_of(
-        {**cfg["preprocess_cfg"], "size": shape.image.image_size}
+    return Loaded(
+        model,
+        preprocess_of(cfg["preprocess_cfg"], shape.image.image_size),
+        Tokenizer(merges, shape.text.context_length),
+        {"provenance": {"source": "builtin:pictoclip"}},
     )
-    tokenizer = Tokenizer(merges, shape.text.context_length)
-    made = {"provenance": {"source": "builtin:pictoclip"}}
-    return Loaded(model, preprocess, tokenizer, made)
 
 
-def _pico() -> Loaded:
+def _pico(where: str) -> Loaded:
     """A tiny CLIP that never learned anything: for tests and for trying things."""
     image = ImageShape(
         width=32,
@@ -121,7 +141,7 @@ def _pico() -> Loaded:
         vocab_size=8192,
     )
     model = Clip(ClipShape(embed_dim=16, image=image, text=text))
-    tokenizer = Tokenizer((BUILTIN / MERGES).read_bytes(), text.context_length)
+    tokenizer = Tokenizer(_part(MERGES, where), text.context_length)
     return Loaded(
         model.init_weights(PICO_SEED).eval(),
         Preprocess(image.image_size, resize_mode="squash"),

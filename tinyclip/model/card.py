@@ -8,7 +8,7 @@ from typing import Any
 LOAD = """```python
 import tinyclip
 
-model, preprocess, tokenizer = tinyclip.load("{folder}")
+model, preprocess, tokenizer = tinyclip.load("{folder}")  # this folder
 image_features = model.encode_image(preprocess(image)[None], normalize=True)
 text_features = model.encode_text(tokenizer(["a photo of a cat"]), normalize=True)
 ```"""
@@ -21,15 +21,16 @@ def model_card(
 ) -> str:
     """The card in markdown, from what the other files of the directory say."""
     made, sizes, share = config["provenance"], config["sizes"], config["share"]
-    teacher = made.get("teacher", "unknown")
+    teacher = made.get("teacher") or made.get("source", "an unnamed source")
+    kind = "A small CLIP" if share["total"] < 1 else "A CLIP"
     lines = [
-        f"# A small CLIP, made from `{teacher}`",
+        f"# {kind}, made from `{teacher}`",
         "",
-        f"{sizes['total']:,} parameters ({100 * share['total']:.1f} % of the teacher's), "
-        f"of them {sizes['encoder']:,} in the encoders ({100 * share['encoder']:.1f} %). "
-        "Made by tinyclip: masks learned, weights inherited, distilled.",
+        f"{sizes['total']:,} parameters ({100 * share['total']:.1f} % of the "
+        f"teacher's), of them {sizes['encoder']:,} in the encoders "
+        f"({100 * share['encoder']:.1f} %). Made by tinyclip.",
         "",
-        LOAD.format(folder="this directory"),
+        LOAD.format(folder="path/to/it"),
         "",
         "## Widths",
         "",
@@ -52,7 +53,11 @@ def model_card(
     lines += _measured(metrics)
     lines += [
         "",
-        "The licence of the teacher's weights and of the data applies to this model too.",
+        "## Licence",
+        "",
+        made.get("licence")
+        or f"Not stated: whatever the weights of `{teacher}` and the data were "
+        "licensed under applies to this model too.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,17 +6,20 @@ Legend: S image size.
 from __future__ import annotations
 
 import functools
+import math
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
-# of an augmented crop; narrower than the 3/4 to 4/3 of classification, because the
-# caption speaks of the whole picture
-RATIO = (0.9, 1.1)
+# how far an augmented crop may leave the picture's own proportion; narrower than the
+# 3/4 to 4/3 of classification, because the caption speaks of the whole picture
+STRETCH = 1.1
+INTERPOLATIONS = ("bicubic", "bilinear", "random")  # random: bicubic outside training
+RESIZE_MODES = ("shortest", "longest", "squash")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,14 @@ class Preprocess:
     resize_mode: str = "shortest"
     fill_color: int = 0
 
+    def __post_init__(self) -> None:
+        if self.interpolation not in INTERPOLATIONS:
+            raise ValueError(f"interpolation {self.interpolation!r} is unknown")
+        if self.resize_mode not in RESIZE_MODES:
+            raise ValueError(f"resize_mode {self.resize_mode!r} is unknown")
+        if self.size < 1 or len(self.mean) != 3 or len(self.std) != 3:
+            raise ValueError("size, mean or std is not that of an RGB square")
+
     def __call__(self, image: Image.Image) -> Tensor:
         """Pixels (3, S, S), float32, as open_clip's evaluation transform makes them."""
         return _transform(self)(image.convert("RGB"))
@@ -45,18 +56,14 @@ class Preprocess:
     def augmented(self, image: Image.Image, seed: int, crop: float) -> Tensor:
         """Pixels of a random crop: a pure function of the picture and the seed.
 
-        Args:
-            crop: smallest share of the picture's area that is kept.
-        """
-        from torchvision.transforms import InterpolationMode, RandomResizedCrop
-        from torchvision.transforms.functional import resized_crop
+        A share of the picture's area from `crop` to 1 is kept, its sides in the
+        picture's own proportion give or take a tenth; then as without a crop. No
+        global random state is read or written, so threads may call this at once.
 
-        image = image.convert("RGB")
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed % 2**63)
-            box = RandomResizedCrop.get_params(image, [crop, 1.0], list(RATIO))  # type: ignore[arg-type]
-        mode = InterpolationMode(self.interpolation)
-        return self(resized_crop(image, *box, [self.size, self.size], mode))
+        Args:
+            crop: smallest share of the picture's area that is kept, in (0, 1].
+        """
+        return self(image.crop(_crop_box(image.size, seed, crop)))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -67,10 +74,27 @@ class Preprocess:
         """The settings that `to_dict` wrote.
 
         Raises:
-            KeyError, TypeError: a key is missing or unknown.
+            KeyError, TypeError, ValueError: a key is missing or unknown, or its value
+                is none that open_clip knows.
         """
         mean, std = tuple(value["mean"]), tuple(value["std"])
         return cls(**{**value, "mean": mean, "std": std})
+
+
+def _crop_box(
+    size: tuple[int, int], seed: int, crop: float
+) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the crop that a seed draws."""
+    width, height = size
+    draw = random.Random(seed)
+    share = draw.uniform(crop, 1.0)
+    # a stretch that would leave the picture is not drawn at all
+    most = min(math.log(STRETCH), -math.log(share))
+    stretch = math.exp(draw.uniform(-most, most))
+    wide = min(width, max(1, round(width * math.sqrt(share * stretch))))
+    high = min(height, max(1, round(height * math.sqrt(share / stretch))))
+    left, top = draw.randint(0, width - wide), draw.randint(0, height - high)
+    return left, top, left + wide, top + high
 
 
 @functools.lru_cache(maxsize=16)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from .. import cost
 from ..errors import UserError
-from ..shapes import shape_from_dict, shape_to_dict
+from ..shapes import ClipShape, shape_from_dict, shape_to_dict
 from .card import model_card
 from .clip import Clip
 from .files import read_json, sync_folder, write_bytes, write_json
@@ -53,7 +52,7 @@ def share_of(sizes: Mapping[str, int], teacher: Mapping[str, int]) -> dict[str, 
 
 
 def save_model(
-    folder: Path,
+    folder: Path | str,
     model: Clip,
     preprocess: Preprocess,
     tokenizer: Tokenizer,
@@ -70,6 +69,7 @@ def save_model(
     Args:
         teacher_sizes: `cost.sizes` of the run's teacher; the model's own without one.
     """
+    folder = Path(folder)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -98,28 +98,51 @@ def save_model(
     card = model_card(config, certificate, metrics)
     write_bytes(draft / "README.md", card.encode())
     shutil.rmtree(folder, ignore_errors=True)
-    os.replace(draft, folder)
+    draft.replace(folder)
     sync_folder(folder.parent)
 
 
-def load_model(folder: Path) -> Loaded:
+def load_model(folder: Path | str) -> Loaded:
     """Read a model directory; no network, no pickle.
 
     Raises:
         UserError: a file is missing, damaged, of a newer format, or does not fit.
     """
+    folder = Path(folder)
     config = read_config(folder)
     try:
         shape = shape_from_dict(config["shape"])
         preprocess = Preprocess.from_dict(config["preprocess"])
-        spec = config["tokenizer"]
+        tokenizer = Tokenizer.load(folder, config["tokenizer"])
         model = Clip(shape)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             str(folder / CONFIG), f"does not describe a model ({error!r})"
         ) from None
     fill(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
-    return Loaded(model.eval(), preprocess, Tokenizer.load(folder, spec), config)
+    check_tokenizer(tokenizer, shape, str(folder))
+    return Loaded(model.eval(), preprocess, tokenizer, config)
+
+
+def check_tokenizer(tokenizer: Tokenizer, shape: ClipShape, where: str) -> None:
+    """Refuse a tokenizer whose ids the text tower cannot look up.
+
+    Raises:
+        UserError: it has more ids, or makes longer captions.
+    """
+    text = shape.text
+    if tokenizer.vocab_size > text.vocab_size:
+        raise UserError(
+            where,
+            f"the tokenizer has {tokenizer.vocab_size} ids, the text tower "
+            f"{text.vocab_size}",
+        )
+    if tokenizer.context_length > text.context_length:
+        raise UserError(
+            where,
+            f"the tokenizer makes {tokenizer.context_length} ids a caption, the text "
+            f"tower takes {text.context_length}",
+        )
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -1,8 +1,9 @@
-"""From captions to token ids: open_clip's byte-pair tokenizer, and its vocabulary file."""
+"""From captions to token ids: open_clip's tokenizer, and its vocabulary file."""
 
 from __future__ import annotations
 
 import tempfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,11 +79,16 @@ class Tokenizer:
         Raises:
             UserError: its file is missing or no merges file.
         """
-        path = folder / str(spec["file"])
+        path = folder / FILE
         try:
+            path = folder / str(spec["file"])
             merges = path.read_bytes()
             return cls(merges, int(spec["context_length"]), str(spec["clean"]))
-        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        except KeyError as error:
+            raise UserError(
+                str(folder / "config.json"), f"the tokenizer lacks {error}"
+            ) from None
+        except (OSError, EOFError, zlib.error, AssertionError, ValueError) as error:
             raise UserError(
                 str(path), f"is no tokenizer file ({error})", "Restore the directory"
             ) from None
