@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, nearest
+from ..errors import UserError
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
@@ -69,12 +69,9 @@ def chosen(tasks: list[Task], wanted: str | None) -> list[Task]:
     """
     if wanted is None:
         return tasks
-    known = {task.name: task for task in tasks}
-    names = list(dict.fromkeys(part.strip() for part in wanted.split(",")))
-    for name in names:
-        if name not in known:
-            raise UserError("--tasks", f"unknown task {name!r}", nearest(name, known))
-    return [known[name] for name in names]
+    from ..data.tasks import pick
+
+    return pick(tasks, [part.strip() for part in wanted.split(",")], "--tasks")
 
 
 def _teacher(loaded: Loaded, against: str | None) -> tuple[str | None, Loaded | None]:

@@ -133,4 +133,5 @@ class Recipe:
     checkpoints: int = number(2, 1)  # how many are kept
     cache_teacher: Literal["auto", "always", "never"] = "auto"
     evaluate: bool = True  # measure every student when its stage ends
+    tasks: tuple[str, ...] = ()  # on these tasks; none named: all of the data's
     stages: tuple[Stage, ...] = (Stage(),)

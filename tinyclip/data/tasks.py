@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..config.schema import Data
-from ..errors import UserError
+from ..errors import UserError, nearest
 from .files import FilePairs
 from .folders import CLASS_TEMPLATES
 from .pairs import Pairs, Subset, open_pairs, open_split, parse_source
@@ -81,6 +81,19 @@ class Recaptioned:
 
     def fingerprint(self) -> str:
         return self.pairs.fingerprint()
+
+
+def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
+    """The tasks of these names, in this order.
+
+    Raises:
+        UserError: there is none of a name; `where` named it.
+    """
+    known = {task.name: task for task in tasks}
+    for name in names:
+        if name not in known:
+            raise UserError(where, f"unknown task {name!r}", nearest(name, known))
+    return [known[name] for name in dict.fromkeys(names)]
 
 
 def tasks_of(data: Data) -> list[Task]:

@@ -64,8 +64,14 @@ def check(recipe: Recipe) -> None:
     """Refuse names that only the rooms above `config` know.
 
     Raises:
-        UserError: an objective does not exist.
+        UserError: an objective does not exist, or no pairs are named.
     """
+    if not recipe.data.source:
+        raise UserError(
+            "data.source",
+            f"recipe {recipe.name!r} names no pairs",
+            "Name yours: --data csv:pairs.csv",
+        )
     for number, stage in enumerate(recipe.stages):
         for phase in ("learn", "distil"):
             for name in getattr(stage, phase).losses:

@@ -16,7 +16,7 @@ from ..config.schema import Recipe
 from ..data.batch import Batch
 from ..data.loader import Loader
 from ..data.pairs import Pairs, open_split
-from ..data.tasks import tasks_of
+from ..data.tasks import pick, tasks_of
 from ..evaluation.latency import latency
 from ..evaluation.suite import evaluate, values_of
 from ..model.clip import Clip
@@ -173,8 +173,11 @@ def measure(
     loaded: Loaded, recipe: Recipe, teacher_values: dict[str, float] | None
 ) -> dict[str, Any]:
     """What `metrics.json` says of a model: its tasks, and how fast it is here."""
+    tasks = tasks_of(recipe.data)
+    if recipe.tasks:
+        tasks = pick(tasks, recipe.tasks, "tasks")
     return {
-        "tasks": evaluate(loaded, tasks_of(recipe.data), teacher_values),
+        "tasks": evaluate(loaded, tasks, teacher_values),
         "latency": latency(loaded.model),
     }
 
