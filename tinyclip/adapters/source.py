@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError, nearest
 from ..model.clip import Clip
+from ..model.files import read_json
 from ..model.preprocess import Preprocess
 from ..model.store import WEIGHTS, Loaded, load_model, read_weights
 from ..model.tokenizer import Tokenizer
@@ -48,6 +50,16 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
     if colon and scheme == "builtin":
         return _builtin(rest, where)
     return load_model(folder_of(spec, where))
+
+
+def beside(spec: str, name: str) -> dict[str, Any] | None:
+    """What a JSON file of a model directory says; None if it has none.
+
+    A source that is no directory has none.
+    """
+    path = Path(spec.removeprefix("run:"))
+    folder = path if (path / "config.json").exists() else path / "model"
+    return read_json(folder / name) if (folder / name).exists() else None
 
 
 def folder_of(spec: str, where: str) -> Path:

@@ -37,7 +37,7 @@ def describe(loaded: Loaded, folder: Path | None) -> dict[str, Any]:
             name: cost.tower_macs(tower, shape.embed_dim)
             for name, tower in shape.towers().items()
         },
-        "bytes": 4 * sizes["total"],
+        "bytes": 4 * sizes["total"],  # in float32, where no file says otherwise
         "layers": {
             name: [{"heads": b.heads, "ffn": b.ffn} for b in tower.blocks]
             for name, tower in shape.towers().items()

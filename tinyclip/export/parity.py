@@ -1,84 +1,123 @@
-"""Whether an export is the model it was made from: features on real inputs.
+"""Whether what was written is the same model: measured after loading it again.
 
-Legend: B batch, T tokens, S image size, E joint embedding.
+Legend: B batch, E joint embedding, T tokens.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..config.schema import Data
 from ..data.pairs import open_pairs
-from ..errors import TinyclipError
-from ..model.preprocess import Preprocess
-from ..model.tokenizer import Tokenizer
+from ..data.pictures import Broken
+from ..errors import TinyclipError, UserError
+from ..model.clip import Clip
 
+log = logging.getLogger("tinyclip")
 BOUND = 1e-5
-PAIRS = 32
-
-
-class Encoders(Protocol):
-    """What ours and the stock libraries' models have in common."""
-
-    def encode_image(self, pixels: Tensor, /) -> Tensor: ...
-
-    def encode_text(self, tokens_BT: Tensor, /) -> Tensor: ...
+COUNT = 32  # pairs that are compared
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Real pictures and captions, as a model takes them."""
+class Probe:
+    """Pictures and captions that both models see.
 
-    pixels: Tensor
-    tokens_BT: Tensor
+    Args:
+        source: where they come from, as `parity.json` says it.
+    """
 
+    source: str
+    images: tuple[Image.Image, ...]
+    captions: tuple[str, ...]
 
-@dataclass(frozen=True)
-class Comparison:
-    """The largest difference of normalised features: what `parity.json` says."""
-
-    max_abs_diff: float
-    image: float
-    text: float
-    n: int
-    bound: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def __len__(self) -> int:
+        return len(self.images)
 
 
-def real_inputs(preprocess: Preprocess, tokenizer: Tokenizer, n: int = PAIRS) -> Inputs:
-    """Embedded pictures and captions, through the model's own transforms."""
-    pairs = open_pairs(Data())
-    step = max(1, len(pairs) // n)
-    rows = range(0, step * n, step)
-    pixels = torch.stack([preprocess(pairs.image(row)) for row in rows])
-    return Inputs(pixels, tokenizer([pairs.captions(row)[0] for row in rows]))
+def real_probe(source: str, count: int = COUNT) -> Probe:
+    """Whole pairs of a data source, from all over it.
+
+    Raises:
+        UserError: the source cannot be opened, or has fewer than 16 whole pairs.
+    """
+    pairs = open_pairs(Data(source=source))
+    images: list[Image.Image] = []
+    captions: list[str] = []
+    step = max(1, len(pairs) // count)
+    for i in [i for first in range(step) for i in range(first, len(pairs), step)]:
+        if len(images) == count:
+            break
+        try:
+            images.append(pairs.image(i))
+        except Broken as broken:
+            log.warning("%s: %s is left out (%s)", source, pairs.key(i), broken)
+            continue
+        captions.append(pairs.captions(i)[0])
+    if len(images) < 16:
+        raise UserError(
+            "--data",
+            f"{source} has {len(images)} whole pairs, and the comparison needs 16",
+            f"Name another source, or --data {RANDOM}",
+        )
+    return Probe(source, tuple(images), tuple(captions))
+
+
+def random_probe(count: int = COUNT) -> Probe:
+    """Noise as pictures, numbers and words as captions; the same every time."""
+    draw = np.random.default_rng(0)
+    pixels = draw.integers(0, 256, (count, 48, 56, 3), dtype=np.uint8)
+    captions = [f"a picture of {i} things, no. {i * i}" for i in range(count)]
+    return Probe(RANDOM, tuple(map(Image.fromarray, pixels)), tuple(captions))
+
+
+def probe_of(source: str) -> Probe:
+    """The probe that `--data` asks for.
+
+    Raises:
+        UserError: as `real_probe`.
+    """
+    return random_probe() if source == RANDOM else real_probe(source)
 
 
 @torch.no_grad()
-def compare_features(ours: Encoders, theirs: Encoders, inputs: Inputs) -> Comparison:
-    """Compare two models, float32.
+def compare(
+    ours: Clip,
+    theirs: Any,
+    pixels: tuple[Tensor, Tensor],
+    tokens: tuple[Tensor, Tensor],
+) -> dict[str, float]:
+    """Largest differences of normalised features, float32 on the CPU.
+
+    Args:
+        theirs: anything with open_clip's `encode_image` and `encode_text`.
+        pixels: (B, 3, S, S) as each side makes them; tokens: (B, T) likewise.
 
     Raises:
-        TinyclipError: a normalised feature differs by more than 1e-5.
+        TinyclipError: a difference is over 1e-5, or not a number.
     """
-    image, text = (
-        float((F.normalize(a, dim=-1) - F.normalize(b, dim=-1)).abs().max())
-        for a, b in (
-            (ours.encode_image(inputs.pixels), theirs.encode_image(inputs.pixels)),
-            (ours.encode_text(inputs.tokens_BT), theirs.encode_text(inputs.tokens_BT)),
-        )
-    )
-    worst = max(image, text)
-    if not worst <= BOUND:
+    ours, theirs = ours.eval().cpu(), theirs.eval().cpu()
+
+    def gap(
+        one: Callable[..., Tensor], two: Callable[..., Tensor], x: tuple[Tensor, Tensor]
+    ) -> float:
+        first_BE, second_BE = one(x[0], normalize=True), two(x[1], normalize=True)
+        return float((first_BE - second_BE).abs().amax())
+
+    image = gap(ours.encode_image, theirs.encode_image, pixels)
+    text = gap(ours.encode_text, theirs.encode_text, tokens)
+    if not (image <= BOUND and text <= BOUND):
         raise TinyclipError(
-            f"the export differs from the model by {worst:.1e} (bound {BOUND:.0e}); "
-            "nothing was written"
+            f"the export is not the same model: features differ by {image:.2e} (image) "
+            f"and {text:.2e} (text), and {BOUND:.0e} is allowed. Nothing was written. "
+            "This is a bug, or weights that are not finite"
         )
-    return Comparison(worst, image, text, len(inputs.pixels), BOUND)
+    return {"max_abs_diff": max(image, text), "image": image, "text": text}

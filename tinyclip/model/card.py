@@ -8,7 +8,7 @@ from typing import Any
 LOAD = """```python
 import tinyclip
 
-model, preprocess, tokenizer = tinyclip.load("{folder}")  # this folder
+model, preprocess, tokenizer = tinyclip.load("path/to/it")  # this folder
 image_features = model.encode_image(preprocess(image)[None], normalize=True)
 text_features = model.encode_text(tokenizer(["a photo of a cat"]), normalize=True)
 ```"""
@@ -18,8 +18,13 @@ def model_card(
     config: Mapping[str, Any],
     certificate: Mapping[str, Any] | None,
     metrics: Mapping[str, Any] | None,
+    load: str = LOAD,
 ) -> str:
-    """The card in markdown, from what the other files of the directory say."""
+    """The card in markdown, from what the other files of the directory say.
+
+    Args:
+        load: how to load it.
+    """
     made, sizes, share = config["provenance"], config["sizes"], config["share"]
     teacher = made.get("teacher") or made.get("source", "an unnamed source")
     kind = "A small CLIP" if share["total"] < 1 else "A CLIP"
@@ -30,7 +35,7 @@ def model_card(
         f"teacher's), of them {sizes['encoder']:,} in the encoders "
         f"({100 * share['encoder']:.1f} %). Made by tinyclip.",
         "",
-        LOAD.format(folder="path/to/it"),
+        load.strip(),
         "",
         "## Widths",
         "",

@@ -78,17 +78,8 @@ def save_model(
         for name, value in model.state_dict().items()
     }
     write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
-    sizes = cost.sizes(model.shape)
-    config = {
-        "format_version": FORMAT_VERSION,
-        "shape": shape_to_dict(model.shape),
-        "preprocess": preprocess.to_dict(),
-        "tokenizer": tokenizer.to_dict(),
-        "sizes": sizes,
-        "teacher_sizes": dict(teacher_sizes or sizes),
-        "share": share_of(sizes, teacher_sizes or sizes),
-        "provenance": dict(provenance),
-    }
+    made = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
+    config = describe(Loaded(model, preprocess, tokenizer, made))
     tokenizer.save(draft)
     write_json(draft / CONFIG, config)
     if certificate is not None:
@@ -100,6 +91,22 @@ def save_model(
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
     sync_folder(folder.parent)
+
+
+def describe(loaded: Loaded) -> dict[str, Any]:
+    """What `config.json` says of a model: its `config` gives where it comes from."""
+    sizes = cost.sizes(loaded.model.shape)
+    teacher = loaded.config.get("teacher_sizes") or sizes
+    return {
+        "format_version": FORMAT_VERSION,
+        "shape": shape_to_dict(loaded.model.shape),
+        "preprocess": loaded.preprocess.to_dict(),
+        "tokenizer": loaded.tokenizer.to_dict(),
+        "sizes": sizes,
+        "teacher_sizes": dict(teacher),
+        "share": share_of(sizes, teacher),
+        "provenance": dict(loaded.config.get("provenance", {})),
+    }
 
 
 def load_model(folder: Path | str) -> Loaded:

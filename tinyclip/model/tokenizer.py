@@ -40,6 +40,14 @@ class Tokenizer:
             )
 
     @property
+    def is_stock(self) -> bool:
+        """Whether it is CLIP's own, which open_clip has without any file."""
+        from open_clip.tokenizer import default_bpe
+
+        own = Path(default_bpe()).read_bytes()
+        return self.clean == "lower" and self.merges == own
+
+    @property
     def vocab_size(self) -> int:
         return int(self._stock.vocab_size)
 
