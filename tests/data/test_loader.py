@@ -126,9 +126,11 @@ def test_a_large_set_stops_long_before_its_end(make) -> None:
 
 
 def test_bad_luck_among_the_first_rows_does_not_stop(make) -> None:
-    """Two of the first hundred are 2 %, yet no proof of more than 1 %."""
-    first = rows(make(10_000), range(25))
-    loader = make(10_000, broken=(first[5], first[50]), max_broken_share=0.01)
+    """Three of 111 are 2.7 %, yet no proof of more than 1 %."""
+    first = rows(make(10_000), range(30))
+    loader = make(
+        10_000, broken=tuple(first[i] for i in (5, 50, 110)), max_broken_share=0.01
+    )
     assert len(rows(loader, range(30))) == 120
 
 

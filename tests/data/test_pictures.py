@@ -69,7 +69,7 @@ def test_grey_with_alpha_is_laid_on_the_background() -> None:
     assert corner(saved(Image.new("LA", (2, 2), (10, 0))), (1, 2, 3)) == (1, 2, 3)
 
 
-@pytest.mark.parametrize("grey", [0, 0x1234, 0x8000, 0xFFFF])
+@pytest.mark.parametrize("grey", [0, 0x1234, 0x8000, 0xFE00, 0xFFFF])
 def test_sixteen_bit_greys_keep_their_range(grey: int) -> None:
     image = Image.fromarray(np.full((2, 2), grey, dtype=np.uint16))
     assert corner(saved(image)) == (round(grey / 257),) * 3

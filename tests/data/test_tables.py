@@ -193,7 +193,8 @@ def test_the_fingerprint_is_of_content_not_of_time(table) -> None:
     assert opened(file).fingerprint() == before
 
 
-def test_of_two_columns_of_one_name_the_first_counts(table) -> None:
+@pytest.mark.parametrize("second", ["caption", "Caption "])
+def test_of_two_columns_of_one_name_the_first_counts(table, second: str) -> None:
     file = table()
-    file.write_text("path,caption,caption\n0.png,a,b\n")
+    file.write_text(f"path,caption,{second}\n0.png,a,b\n")
     assert opened(file).captions(0) == ("a",)
