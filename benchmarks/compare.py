@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 import time
@@ -25,6 +26,7 @@ from tinyclip.config.load import load_recipe, rebuild_ladder
 from tinyclip.config.schema import Recipe, Stage
 from tinyclip.model.clip import Clip
 from tinyclip.model.files import read_json
+from tinyclip.model.store import load_model
 from tinyclip.pipeline.plan import chain
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import Request, Silent, execute, open_engine
@@ -70,12 +72,19 @@ def contenders(base: Recipe, samples: int) -> dict[str, Recipe]:
     }
 
 
+def share_teacher(first: RunDir, run: RunDir, recipe: Recipe) -> None:
+    """Begin a run with the teacher's features and figures of the first one."""
+    run.begin(recipe)
+    shutil.copy(first.teacher_cache, run.teacher_cache)
+    run.write("teacher.json", first.read("teacher.json"))
+
+
 def from_scratch(recipe: Recipe, shape: ClipShape, steps: int, out: Path) -> Path:
     """The same shape with random weights under the same distillation."""
     stage = with_steps(recipe.stages[0], steps, ("distil",))
     recipe = replace(recipe, stages=(stage,))
     run = RunDir(out)
-    run.begin(recipe)
+    share_teacher(RunDir(out.parent / "0"), run, recipe)
     engine = open_engine(run, recipe)
     shop = Workshop.open(recipe, run, engine, Silent(), lambda: False)
     prints = shop.fingerprints()
@@ -106,14 +115,14 @@ def row(name: str, model: Path, seconds: float) -> dict[str, Any]:
 
 def compare(base: Recipe, samples: int, folder: Path) -> list[dict[str, Any]]:
     """Run every contender, one after the other."""
-    from tinyclip.model.store import load_model
-
     rows = []
     recipes = contenders(base, samples)
     for number, (name, recipe) in enumerate(recipes.items()):
         print(f"{name} ...", file=sys.stderr, flush=True)
+        if number:
+            share_teacher(RunDir(folder / "0"), RunDir(folder / str(number)), recipe)
         began = time.perf_counter()
-        run = execute(Request(folder / str(number), recipe))
+        run = execute(Request(folder / str(number), recipe, resume=number > 0))
         rows.append(row(name, run.model, time.perf_counter() - began))
         print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
     ours = load_model(folder / "0" / "model").model.shape

@@ -10,9 +10,11 @@ import torch
 
 from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
-from ..config.schema import Recipe, Stage
+from ..config.schema import SITES, Recipe, Stage
 from ..errors import UserError
 from ..losses.distill import objectives
+from ..masks.budget import Goal, check_reachable
+from ..masks.sites import TOWERS, site_name
 from ..model.clip import Clip
 from ..shapes import BlockShape, ClipShape, TowerShape
 from .run_dir import START
@@ -76,6 +78,26 @@ def check(recipe: Recipe) -> None:
         for phase in ("learn", "distil"):
             for name in getattr(stage, phase).losses:
                 objectives.get(name, f"stages[{number}].{phase}.losses")
+
+
+def refuse_unreachable(recipe: Recipe, shape: ClipShape) -> None:
+    """Refuse a target that no choice of units can meet, before anything is trained.
+
+    Raises:
+        UserError: the smallest reachable size, and which sites are gated.
+    """
+    whole = cost.size(shape, recipe.budget)
+    for number, stage in enumerate(recipe.stages):
+        if "inherit" not in stage.phases or stage.target is None:
+            continue
+        sites = stage.sites if "manual" not in stage.phases else SITES
+        gated = tuple(site_name(t, s) for t in TOWERS for s in sites)
+        try:
+            check_reachable(Goal(shape, stage.target * whole, recipe.budget, gated))
+        except UserError as error:
+            raise UserError(
+                f"stages[{number}].target", error.what, error.todo
+            ) from None
 
 
 def chain(recipe: Recipe, teacher: str, data: str) -> list[str]:
@@ -171,8 +193,10 @@ def make_plan(
         cached: whether the teacher is run once per picture instead of once per step.
 
     Raises:
-        UserError: there are fewer pairs than one batch holds.
+        UserError: there are fewer pairs than one batch holds, or a target that cannot
+            be reached.
     """
+    refuse_unreachable(recipe, teacher.shape)
     speed = measure_speed(teacher)
     chained = chain(recipe, prints["teacher"], prints["data"])
     stages, share = [], START
