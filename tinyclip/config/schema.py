@@ -26,13 +26,20 @@ def above(default: Any, low: float, high: float | None = None) -> Any:
     return field(default=default, metadata={"above": low, "high": high})
 
 
+def weights() -> Any:
+    """Objectives by name and their weights, which are not negative."""
+    return field(default_factory=lambda: {"affinity": 1.0}, metadata={"low": 0.0})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Optim:
     """AdamW and the course of its learning rate."""
 
     lr: float = above(1e-3, 0.0)
     weight_decay: float = number(0.1, 0.0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[float, float] = field(
+        default=(0.9, 0.98), metadata={"low": 0.0, "below": 1.0}
+    )
     eps: float = above(1e-6, 0.0)
     clip: float = above(1.0, 0.0)  # global norm of the weights' gradient
     warmup: int = number(20, 0)  # steps from 0 to lr
@@ -54,7 +61,7 @@ class Learn:
     init: Literal["constant", "magnitude", "taylor"] = "constant"
     init_open: float = number(0.95, 0.05, 0.99)  # mean openness at the start
     init_samples: int = number(256, 1)  # pairs that Taylor importance looks at
-    losses: dict[str, float] = field(default_factory=lambda: {"affinity": 1.0})
+    losses: dict[str, float] = weights()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +87,7 @@ class Distil:
 
     steps: int = number(400, 1)
     optim: Optim = Optim()
-    losses: dict[str, float] = field(default_factory=lambda: {"affinity": 1.0})
+    losses: dict[str, float] = weights()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +112,7 @@ class Data:
     """Where pairs come from and how they reach the model."""
 
     source: str = "builtin:pictograms"
-    val: str | None = None  # None: 2 % (100 to 2,000) of the pairs, by hash of their key
+    val: str | None = None  # None: 2 % (100 to 2,000) of the pairs, by hash
     image_column: str | None = None
     caption_column: str | None = None
     exclude: tuple[str, ...] = ()  # globs on the key: rows that are dropped

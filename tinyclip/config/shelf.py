@@ -22,9 +22,11 @@ def shelf(kind: str) -> Traversable:
 def names(kind: str) -> list[str]:
     """The names on a shelf, sorted."""
     entries = (entry.name for entry in shelf(kind).iterdir())
-    return sorted(name[:-5] for name in entries if name.endswith(".yaml"))
+    return sorted(
+        entry.removesuffix(".yaml") for entry in entries if entry.endswith(".yaml")
+    )
 
 
 def read(kind: str, name: str) -> str:
-    """The text of one entry."""
+    """The text of one entry, which must be among `names`."""
     return (shelf(kind) / f"{name}.yaml").read_text(encoding="utf-8")

@@ -1,0 +1,175 @@
+"""The stages of a recipe as one descent: targets, phases, objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+from ..errors import UserError, nearest
+from .place import Place
+from .schema import PHASES, Recipe, Stage
+
+MOST_STAGES = 10
+CHOOSING = ("learn", "score", "manual")
+TRAINING = ("learn", "distil")
+
+
+def ladder(target: Any, stages: Any) -> list[float]:
+    """The shares of a descent to `target` in equal steps: 1 - k(1 - T)/N.
+
+    Args:
+        target: share of the teacher that is left at the end, as a user wrote it.
+        stages: in how many stages.
+
+    Raises:
+        UserError: a target outside (0, 1), or stages outside 1 to 10.
+    """
+    try:
+        share = float(target)
+    except (TypeError, ValueError):
+        raise UserError("--target", f"{target!r} is no number", "Try 0.25") from None
+    if not 0 < share < 1:
+        raise UserError("--target", f"{target} is not between 0 and 1", "Try 0.25")
+    try:
+        count = int(str(stages))
+    except ValueError:
+        raise UserError("--stages", f"{stages!r} is no whole number", "Try 3") from None
+    if not 1 <= count <= MOST_STAGES:
+        raise UserError(
+            "--stages", f"{count} is not between 1 and {MOST_STAGES}", "Try 3"
+        )
+    # rounded so that 0.775 is written as 0.775; the last one is the target itself
+    steps = [round(1 - k * (1 - share) / count, 10) for k in range(1, count)]
+    return [*steps, share]
+
+
+def rebuild_ladder(recipe: Recipe, target: Any, stages: Any) -> Recipe:
+    """The recipe with other targets; stage k keeps the settings of its entry k.
+
+    Further stages take the settings of the last entry.
+
+    Raises:
+        UserError: as `ladder`; or a stage that it needs does not shrink the model.
+    """
+    if target is None:
+        raise UserError("--target", "the recipe has none of its own", "Try 0.25")
+    entries = recipe.stages
+    rebuilt = tuple(
+        replace(entries[min(index, len(entries) - 1)], target=share)
+        for index, share in enumerate(ladder(target, stages))
+    )
+    for number, stage in enumerate(rebuilt, start=1):
+        if "inherit" not in stage.phases:
+            raise UserError(
+                "--target",
+                f"stage {number} of the recipe {recipe.name!r} only distils; it "
+                "cannot make the model smaller",
+                "Use another recipe: tinyclip recipes ls",
+            )
+    made = replace(recipe, stages=rebuilt)
+    check_descent(made, Place("--target"))
+    return made
+
+
+def check_descent(recipe: Recipe, where: Place) -> None:
+    """What no leaf can know alone.
+
+    Raises:
+        UserError: no stage or too many, targets that do not go down, phases that make
+            no sense together, objectives without weight, a name that is no folder.
+    """
+    if not recipe.name.strip(". ") or {"/", "\\", "\0"} & set(recipe.name):
+        raise UserError(
+            str(where.key("name")),
+            f"{recipe.name!r} cannot name a folder",
+            "Use letters, digits, '-' and '_'",
+        )
+    at = where.key("stages")
+    if not recipe.stages:
+        raise UserError(str(at), "there is none", "Add at least one")
+    if len(recipe.stages) > MOST_STAGES:
+        raise UserError(
+            str(at), f"there are {len(recipe.stages)}", f"At most {MOST_STAGES} work"
+        )
+    share = 1.0
+    for index, stage in enumerate(recipe.stages):
+        check_stage(stage, at.item(index))
+        share = _check_target(stage, share, at.item(index).key("target"))
+
+
+def _check_target(stage: Stage, share: float, where: Place) -> float:
+    """The share that a stage which starts at `share` leaves."""
+    if "inherit" not in stage.phases:
+        if stage.target not in (None, share):
+            raise UserError(
+                str(where),
+                f"is {stage.target:g}, but without inheriting the model stays at "
+                f"{share:g}",
+                "Leave the target out, or add inherit to the phases",
+            )
+        return share
+    if stage.target is None:
+        raise UserError(
+            str(where), "is missing", "Say which share of the teacher is left: 0.25"
+        )
+    if stage.target >= share:
+        raise UserError(
+            str(where),
+            f"{stage.target:g} is not below {share:g}, where the stage starts",
+            "Targets are shares of the run's teacher and go down",
+        )
+    return stage.target
+
+
+def check_stage(stage: Stage, where: Place) -> None:
+    """What the leaves of one stage cannot know alone.
+
+    Raises:
+        UserError: phases that make no sense together, objectives without weight.
+    """
+    at = str(where.key("phases"))
+    if not stage.phases:
+        raise UserError(at, "there is none", f"Known: {', '.join(PHASES)}")
+    if list(stage.phases) != [name for name in PHASES if name in stage.phases]:
+        raise UserError(
+            at,
+            f"{', '.join(stage.phases)} is not in order",
+            f"Each at most once, in this order: {', '.join(PHASES)}",
+        )
+    choosing = [name for name in stage.phases if name in CHOOSING]
+    if len(choosing) != ("inherit" in stage.phases):
+        raise UserError(
+            at,
+            f"{', '.join(stage.phases)} cannot work",
+            "inherit needs exactly one of learn, score and manual before it, and each "
+            "of those needs inherit after it",
+        )
+    if not stage.sites or len(set(stage.sites)) < len(stage.sites):
+        raise UserError(str(where.key("sites")), "wants each site once, at least one")
+    for phase in set(TRAINING) & set(stage.phases):
+        if not any(getattr(stage, phase).losses.values()):
+            raise UserError(
+                str(where.key(phase).key("losses")),
+                "no objective has a weight above 0",
+                "Try {affinity: 1.0}",
+            )
+
+
+def check_losses(recipe: Recipe, known: Collection[str], where: Place) -> None:
+    """Refuse objectives that do not exist.
+
+    Args:
+        known: their names, which only rooms above this one can tell.
+
+    Raises:
+        UserError: an unknown objective.
+    """
+    for index, stage in enumerate(recipe.stages):
+        for phase in TRAINING:
+            at = where.key("stages").item(index).key(phase).key("losses")
+            for name in getattr(stage, phase).losses:
+                if name not in known:
+                    raise UserError(
+                        str(at), f"unknown objective {name!r}", nearest(name, known)
+                    )

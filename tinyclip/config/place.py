@@ -1,0 +1,27 @@
+"""Where a setting stands, as an error message says it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Place:
+    """A file (or option) and the path of keys inside it.
+
+    `Place("half.yaml").key("stages").item(1)` reads `half.yaml: stages[1]`.
+    """
+
+    file: str
+    path: str = ""
+
+    def key(self, name: object) -> Place:
+        """One setting inside."""
+        return Place(self.file, f"{self.path}.{name}" if self.path else f"{name}")
+
+    def item(self, index: int) -> Place:
+        """One entry of a list."""
+        return Place(self.file, f"{self.path}[{index}]")
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.path}" if self.path else self.file
