@@ -168,6 +168,7 @@ def shipped(shelf: str, suffix: str) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob(f"*{suffix}")}
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {
@@ -182,12 +183,14 @@ def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
     assert wanted - names == set()
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_no_tests_and_stays_under_32_mib(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0].split("-")[0] for name in names} == {"tinyclip"}
     assert wheel.stat().st_size < 32 * 2**20
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_tests_benchmarks_and_licences(wheel: Path) -> None:
     (sdist,) = wheel.parent.glob("*.tar.gz")
     with tarfile.open(sdist) as stored:
@@ -197,6 +200,7 @@ def test_the_sdist_holds_tests_benchmarks_and_licences(wheel: Path) -> None:
     assert any(name.startswith("benchmarks/") for name in names)
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_lists_the_shipped_recipes(
     installed: Path, tmp_path: Path
 ) -> None:
@@ -206,6 +210,7 @@ def test_an_installed_wheel_lists_the_shipped_recipes(
     assert {name for name in top if name not in found} == set()
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_is_not_the_checkout(
     installed: Path, tmp_path: Path
 ) -> None:
