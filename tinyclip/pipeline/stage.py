@@ -23,7 +23,6 @@ from ..keep import ClipKeep, keep_to_dict
 from ..losses.contrastive import contrastive
 from ..masks.choose import choose, choose_by_scores
 from ..masks.gates import Gates
-from ..masks.sites import TOWERS, site_name
 from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
 from ..training.loop import Setting, run_phase
@@ -133,10 +132,10 @@ class StageRunner:
     def score(self, now: Progress) -> None:
         """Rank units by Torch-Pruning's importance instead of learned gates."""
         scores = self._scores(now.model, self.stage.score.importance)
-        wanted = {site_name(t, s) for t in TOWERS for s in self.stage.sites}
         now.keep = choose_by_scores(
             now.model.shape,
-            {name: score for name, score in scores.items() if name in wanted},
+            scores,
+            sites=self.stage.sites,
             target=self.budget.target,
             budget=self.budget.kind,
             layout=self.shop.recipe.layout,
