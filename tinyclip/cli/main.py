@@ -6,14 +6,17 @@ import argparse
 import importlib
 import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 from .. import __version__
-from ..errors import Interrupted, TinyclipError, nearest
+from ..errors import Interrupted, TinyclipError, UserError, nearest
+from .show import complain
 
-# verb -> what it does; the module of the same name is imported only when it is asked for
+# verb -> what it does; its module, of the same name, is imported only when asked for
 VERBS = {
     "compress": "make a family of smaller models: the main job",
     "evaluate": "zero-shot, retrieval, and retention against the teacher",
@@ -30,11 +33,21 @@ Make CLIP models small: learned masks, exact inheritance, distillation.
   tinyclip inspect runs/demo               sizes and widths of what came out
   tinyclip export runs/demo --to safetensors --out small
 """
+# exit codes of design §3.1
+DONE, BUG, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 3
 
 
-def build_parser(verb: str | None) -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one message, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        complain(f"error: {message}. See {self.prog} --help")
+        raise SystemExit(WRONG_INPUT)
+
+
+def build_parser(verb: str | None) -> Parser:
     """The parser, with the options of `verb` alone."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tinyclip",
         description=QUICK_START,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -46,7 +59,7 @@ def build_parser(verb: str | None) -> argparse.ArgumentParser:
         if name == verb:
             module = importlib.import_module(f"{__package__}.{name}")
             module.add_arguments(added)
-            added.set_defaults(run=module.run)
+            added.set_defaults(run=module.run, usage=added.format_usage())
     return parser
 
 
@@ -55,37 +68,58 @@ def _spoken(argv: Sequence[str]) -> str | None:
     return next((word for word in argv if not word.startswith("-")), None)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code (design: 0, 1, 2, 3)."""
-    argv = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+def _refuse(rest: Sequence[str], usage: str) -> None:
+    """Arguments that nobody asked for are an error; a mistyped option gets its name."""
+    if not rest:
+        return
+    close = nearest(rest[0].partition("=")[0], re.findall(r"--[\w-]+", usage))
+    near = close if rest[0].startswith("--") and close.startswith("Did") else ""
+    raise UserError(rest[0], "unknown argument", near)
+
+
+def _run(argv: Sequence[str]) -> int:
     verb = _spoken(argv)
     if verb is not None and verb not in VERBS:
-        return _fail(f"unknown verb {verb!r}. {nearest(verb, VERBS)}", 2)
+        raise UserError("VERB", f"unknown verb {verb!r}", nearest(verb, VERBS))
     parser = build_parser(verb)
     try:
-        args = parser.parse_args(argv)
-        if args.verb is None:
-            parser.print_help()
-            return 0
-        return int(args.run(args))
-    except SystemExit as left:  # argparse: --help, --version, a wrong option
-        return int(left.code or 0)
+        args, rest = parser.parse_known_args(argv)
+    except SystemExit as left:  # --help, --version, a wrong option
+        return int(left.code or DONE)
+    _refuse(rest, getattr(args, "usage", ""))
+    if args.verb is None:
+        parser.print_help()
+        return DONE
+    return int(args.run(args))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: its arguments; the process's own without them.
+
+    Returns:
+        The exit code of design §3.1.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    try:
+        code = _run(argv)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
+        return code
     except Interrupted as stopped:
-        return _fail(str(stopped), stopped.exit_code, "")
+        return complain(str(stopped), stopped.exit_code)
     except TinyclipError as error:
-        return _fail(str(error), error.exit_code)
+        return complain(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted", 3, "")
+        return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # whoever read our output has gone; say nothing more
+        # whoever read our output has gone; say nothing more, at exit neither
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return DONE
     except Exception:
         traceback.print_exc()
-        return _fail("this is a bug of tinyclip; please report the lines above", 1)
-
-
-def _fail(message: str, code: int, kind: str = "error: ") -> int:
-    print(f"tinyclip: {kind}{message}", file=sys.stderr)
-    return code
+        return complain(
+            "error: this is a bug of tinyclip; please report the lines above", BUG
+        )

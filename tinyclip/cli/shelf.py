@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from ..config import shelf
 from ..config.load import load_recipe, load_stage, recipe_to_dict, to_yaml
+from ..config.schema import Recipe, Stage
 from ..errors import UserError, nearest
-from .show import print_json
+from .show import complain, print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
@@ -20,7 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
     show.add_argument("name", help="a shipped name or a YAML file")
     copy = actions.add_parser("copy", help="one of them as a file of your own")
     copy.add_argument("name", help="a shipped name")
-    copy.add_argument("to", nargs="?", type=Path, help="default: NAME.yaml")
+    copy.add_argument(
+        "to", nargs="?", type=Path, help="file or folder; default: NAME.yaml"
+    )
     validate = actions.add_parser("validate", help="check YAML files")
     validate.add_argument("files", nargs="+", metavar="FILE")
     for action in (listing, show, copy, validate):
@@ -54,8 +57,12 @@ def _ls(args: argparse.Namespace, kind: str) -> int:
     return 0
 
 
-def _load(kind: str, name: str) -> Any:
-    return load_recipe(name) if kind == "recipes" else load_stage(name)
+def _load(
+    kind: str, name: str, known_losses: Collection[str] | None = None
+) -> Recipe | Stage:
+    if kind == "recipes":
+        return load_recipe(name, known_losses=known_losses)
+    return load_stage(name, known_losses)
 
 
 def _show(args: argparse.Namespace, kind: str) -> int:
@@ -68,15 +75,19 @@ def _show(args: argparse.Namespace, kind: str) -> int:
 
 
 def _copy(args: argparse.Namespace, kind: str) -> int:
-    if args.name not in shelf.names(kind):
+    known = shelf.names(kind)
+    if args.name not in known:
         raise UserError(
-            "NAME", f"no {kind[:-1]} {args.name!r}", nearest(args.name, shelf.names(kind))
+            "NAME", f"unknown {kind[:-1]} {args.name!r}", nearest(args.name, known)
         )
-    to = args.to or Path(f"{args.name}.yaml")
-    if to.exists():
-        raise UserError(str(to), "exists already", "Name another file")
+    file = f"{args.name}.yaml"
+    to = args.to or Path(file)
+    to = to / file if to.is_dir() else to
     try:
-        to.write_text(shelf.read(kind, args.name), encoding="utf-8")
+        with to.open("x", encoding="utf-8") as draft:
+            draft.write(shelf.read(kind, args.name))
+    except FileExistsError:
+        raise UserError(str(to), "exists already", "Name another file") from None
     except OSError as error:
         raise UserError(str(to), f"cannot be written ({error.strerror})") from None
     print_json({"copied": str(to)}) if args.json else print(to)
@@ -84,10 +95,21 @@ def _copy(args: argparse.Namespace, kind: str) -> int:
 
 
 def _validate(args: argparse.Namespace, kind: str) -> int:
+    """Check every file, and not only up to the first that is wrong."""
+    from ..losses.distill import objectives  # imports torch, which ls can do without
+
+    known = tuple(objectives)
+    found: dict[str, str | None] = {}
     for name in args.files:
-        _load(kind, name)
-        if not args.json:
-            print(f"{name}: fine")
+        try:
+            _load(kind, name, known)
+            found[name] = None
+        except UserError as error:
+            found[name] = str(error)
+            complain(f"error: {error}")
+    wrong = [name for name, error in found.items() if error]
     if args.json:
-        print_json({"fine": args.files})
-    return 0
+        print_json({"valid": not wrong, "errors": found})
+    else:
+        print(*(f"{name}: fine" for name in found if not found[name]), sep="\n")
+    return 2 if wrong else 0

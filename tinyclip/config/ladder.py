@@ -156,7 +156,7 @@ def check_stage(stage: Stage, where: Place) -> None:
             )
 
 
-def check_losses(recipe: Recipe, known: Collection[str], where: Place) -> None:
+def check_losses(stage: Stage, known: Collection[str], where: Place) -> None:
     """Refuse objectives that do not exist.
 
     Args:
@@ -165,11 +165,11 @@ def check_losses(recipe: Recipe, known: Collection[str], where: Place) -> None:
     Raises:
         UserError: an unknown objective.
     """
-    for index, stage in enumerate(recipe.stages):
-        for phase in TRAINING:
-            at = where.key("stages").item(index).key(phase).key("losses")
-            for name in getattr(stage, phase).losses:
-                if name not in known:
-                    raise UserError(
-                        str(at), f"unknown objective {name!r}", nearest(name, known)
-                    )
+    for phase in TRAINING:
+        for name in getattr(stage, phase).losses:
+            if name not in known:
+                raise UserError(
+                    str(where.key(phase).key("losses")),
+                    f"unknown objective {name!r}",
+                    nearest(name, known),
+                )

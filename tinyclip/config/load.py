@@ -130,28 +130,31 @@ def _stage_values(value: Any, where: Place, home: Path) -> Any:
     at = str(where.key("use"))
     if not isinstance(value["use"], str):
         raise UserError(at, f"wants a name, not {said(value['use'])}")
-    base, _ = _checked_stage(value["use"], at, home)
+    base, _, _ = _checked_stage(value["use"], at, home)
     merged = merge(base, value)
     return {key: inner for key, inner in merged.items() if key != "use"}
 
 
-def _checked_stage(name: str, where: str, home: Path) -> tuple[Any, Stage]:
-    """A stage's plain values, and the stage; errors name its own file."""
+def _checked_stage(name: str, where: str, home: Path) -> tuple[Any, Stage, Place]:
+    """A stage's plain values, the stage, and its file, which errors name."""
     base, file = _read("stages", name, where, home)
     if base.get("use") is not None:
         raise UserError(file, "a stage cannot use another", "Write its settings out")
     stage = resolve(Stage, base, Place(file))
     check_stage(stage, Place(file))
-    return base, stage
+    return base, stage, Place(file)
 
 
-def load_stage(name: str) -> Stage:
+def load_stage(name: str, known_losses: Collection[str] | None = None) -> Stage:
     """A shipped stage, or one in a YAML file.
 
     Raises:
         UserError: where, what is wrong, and the nearest name.
     """
-    return _checked_stage(name, "stage", Path())[1]
+    _, stage, where = _checked_stage(name, "stage", Path())
+    if known_losses is not None:
+        check_losses(stage, known_losses, where)
+    return stage
 
 
 def load_recipe(
@@ -189,7 +192,8 @@ def load_recipe(
     if overrides:
         check_descent(recipe, Place(f"--set {' --set '.join(overrides)}"))
     if known_losses is not None:
-        check_losses(recipe, known_losses, where)
+        for index, stage in enumerate(recipe.stages):
+            check_losses(stage, known_losses, where.key("stages").item(index))
     return recipe
 
 
