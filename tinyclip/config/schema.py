@@ -54,9 +54,9 @@ class Learn:
     steps: int = number(400, 1)
     optim: Optim = Optim()
     train_weights: bool = True
-    gate_lr: float = above(0.05, 0.0)
-    multiplier_lr: float = above(0.05, 0.0)  # gradient ascent on lambda and beta
-    ramp: float = number(0.5, 0.0, 1.0)  # share of the steps in which q moves
+    gate_lr: float = above(0.1, 0.0)
+    multiplier_lr: float = above(0.08, 0.0)  # ascent of lambda and beta
+    ramp: float = number(0.6, 0.0, 1.0)  # share of the steps in which q moves
     penalty: Literal["two_sided", "hinge"] = "two_sided"
     init: Literal["constant", "magnitude", "taylor"] = "constant"
     init_open: float = number(0.95, 0.05, 0.99)  # mean openness at the start

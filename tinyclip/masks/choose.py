@@ -20,7 +20,7 @@ from ..shapes import ClipShape, TowerShape
 from .budget import Goal, ragged_counts, uniform_counts
 from .gate import SHIFT
 from .gates import Gates
-from .sites import TOWERS, site_name, widths
+from .sites import SITES, TOWERS, site_name, widths
 from .sites import layout as units_of
 
 Layout = Literal["ragged", "uniform"]
@@ -79,22 +79,23 @@ def choose_by_scores(
     budget: str = "encoder",
     layout: Layout = "ragged",
     reference: int | None = None,
+    sites: Sequence[str] = SITES,
 ) -> ClipKeep:
     """The units with the highest importance, the same share of every tower and site.
 
     Args:
-        scores: one a unit, (U,), by site name; a site without scores is left whole.
+        scores: one a unit, (U,), by site name.
+        sites: which of them may shrink; the others are left whole.
 
     Raises:
         UserError: as `choose`, or scores that do not fit the shape.
     """
-    units = units_of(shape)
     rankings = {}
-    for name, score_U in scores.items():
-        if name not in units or len(score_U) != sum(units[name]):
-            raise UserError("scores", f"{name!r} does not fit the model's shape")
-        values_U = score_U.detach().double().cpu().numpy()
-        order = ranked(values_U, units[name])
+    for name, units in units_of(shape, sites).items():
+        if name not in scores or len(scores[name]) != sum(units):
+            raise UserError("scores", f"need {sum(units)} values for {name!r}")
+        values_U = scores[name].detach().double().cpu().numpy()
+        order = ranked(values_U, units)
         # openness by rank, not by value: heavy tails do not decide how many stay
         rank_U = np.empty(len(order))
         rank_U[order] = np.arange(len(order))
