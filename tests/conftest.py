@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+from dataclasses import replace
+
 import pytest
 import torch
 
 from tinyclip.model.clip import Clip
+from tinyclip.model.preprocess import Preprocess
+from tinyclip.model.store import Loaded
+from tinyclip.model.tokenizer import Tokenizer
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
 
 
@@ -51,3 +57,33 @@ def pico_shape() -> ClipShape:
 @pytest.fixture
 def pico_clip() -> Clip:
     return make_pico_clip()
+
+
+def make_loaded(uniform: bool = False) -> Loaded:
+    """A pico model with a preprocess and a tokenizer of two merges (516 ids)."""
+    shape = make_pico_shape()
+    text = replace(shape.text, vocab_size=516)
+    image = shape.image
+    if uniform:
+        # 16 is no multiple of 7, so that the FFN ratio is no round number
+        text = replace(text, blocks=(BlockShape(heads=4, ffn=7),) * 2)
+        image = replace(image, blocks=(BlockShape(heads=4, ffn=31),) * 2)
+    shape = shape.with_towers(image=image, text=text)
+    # a header, the merges, and no newline at the end: it would add an empty merge
+    merges = gzip.compress(b"#version: 0.2\nc a\nca t</w>", mtime=0)
+    return Loaded(
+        make_pico_clip(shape).eval(),
+        Preprocess(size=16, resize_mode="squash"),
+        Tokenizer(merges, context_length=8),
+        {"provenance": {"teacher": "builtin:pico", "stage": 1}},
+    )
+
+
+@pytest.fixture
+def pico_loaded() -> Loaded:
+    return make_loaded()
+
+
+@pytest.fixture
+def uniform_loaded() -> Loaded:
+    return make_loaded(uniform=True)

@@ -22,14 +22,13 @@ _HOMES = {
     "Gates": "masks.gates",
     "choose": "masks.choose",
     "compress": "pipeline.api",
-    "inherit": "inherit.slicing",
     "load": "adapters.source",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "losses":
-        return importlib.import_module(".losses", __name__)
+    if name in ("inherit", "losses"):  # packages; inherit is callable as well
+        return importlib.import_module(f".{name}", __name__)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOMES[name]}", __name__), name)

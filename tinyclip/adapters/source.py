@@ -72,7 +72,7 @@ def folder_of(spec: str, where: str) -> Path:
     if colon and scheme == "run":
         return _model_of_run(Path(rest), where)
     path = Path(spec)
-    if path.is_dir():
+    if spec and path.is_dir():
         return path if (path / "config.json").exists() else _model_of_run(path, where)
     if colon and "/" not in scheme:
         raise UserError(

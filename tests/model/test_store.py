@@ -1,0 +1,147 @@
+"""The model directory: what goes in comes out, and damage is told, not loaded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from tinyclip.errors import UserError
+from tinyclip.model.store import Loaded, load_model, save_model
+
+
+def store(loaded: Loaded, folder: Path, **more: object) -> Path:
+    model, preprocess, tokenizer = loaded
+    settings: dict[str, object] = {"teacher_sizes": None, **more}
+    save_model(
+        folder,
+        model,
+        preprocess,
+        tokenizer,
+        provenance=loaded.config["provenance"],
+        **settings,  # type: ignore[arg-type]
+    )
+    return folder
+
+
+@pytest.fixture
+def folder(pico_loaded: Loaded, tmp_path: Path) -> Path:
+    return store(pico_loaded, tmp_path / "model")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_weights_come_back_bit_for_bit(pico_loaded: Loaded, folder: Path) -> None:
+    again = load_model(folder).model.state_dict()
+    for name, value in pico_loaded.model.state_dict().items():
+        assert torch.equal(value, again[name]), name
+
+
+def test_preprocess_and_tokenizer_come_back(pico_loaded: Loaded, folder: Path) -> None:
+    _, preprocess, tokenizer = load_model(folder)
+    assert preprocess == pico_loaded.preprocess
+    assert torch.equal(tokenizer("a cat"), pico_loaded.tokenizer("a cat"))
+
+
+def test_a_loaded_model_is_in_eval(folder: Path) -> None:
+    assert not load_model(folder).model.training
+
+
+def test_equal_models_are_equal_bytes(pico_loaded: Loaded, tmp_path: Path) -> None:
+    one = store(pico_loaded, tmp_path / "one" / "model")
+    two = store(pico_loaded, tmp_path / "two" / "model")
+    assert contents(one) == contents(two)
+
+
+def test_a_half_precision_model_is_stored_as_float32(
+    pico_loaded: Loaded, tmp_path: Path
+) -> None:
+    pico_loaded.model.to(torch.bfloat16)
+    store(pico_loaded, tmp_path / "model")
+    stored = load_file(tmp_path / "model" / "model.safetensors")
+    assert {str(value.dtype) for value in stored.values()} == {"float32"}
+
+
+def test_the_file_holds_as_many_numbers_as_the_sizes_say(folder: Path) -> None:
+    stored = load_file(folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    assert sum(v.size for v in stored.values()) == config["sizes"]["total"]
+
+
+def test_share_is_of_the_teachers_sizes(pico_loaded: Loaded, tmp_path: Path) -> None:
+    teacher = {"encoder": 100_000, "total": 200_000}
+    store(pico_loaded, tmp_path / "model", teacher_sizes=teacher)
+    config = load_model(tmp_path / "model").config
+    assert config["share"]["total"] == config["sizes"]["total"] / 200_000
+
+
+def test_a_model_that_is_there_is_replaced(pico_loaded: Loaded, folder: Path) -> None:
+    (folder / "stray").write_text("left over")
+    store(pico_loaded, folder)
+    assert not (folder / "stray").exists()
+
+
+def test_nothing_is_left_when_writing_fails(
+    pico_loaded: Loaded, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        store(pico_loaded, tmp_path / "model", metrics={"loss": float("nan")})
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_card_says_widths_source_and_how_to_load(
+    pico_loaded: Loaded, tmp_path: Path
+) -> None:
+    store(pico_loaded, tmp_path / "m", certificate={"max_abs_diff": 2e-7, "n": 64})
+    card = (tmp_path / "m" / "README.md").read_text()
+    for wanted in ("builtin:pico", "| image | 24 | 4 3 | 32 28 |", "2.0e-07", "load("):
+        assert wanted in card
+
+
+def test_a_cut_off_weights_file_is_a_user_error(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    with pytest.raises(UserError, match="not a whole safetensors file"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format_version": 1}'])
+def test_a_damaged_config_is_a_user_error(folder: Path, text: str) -> None:
+    (folder / "config.json").write_text(text)
+    with pytest.raises(UserError, match="config.json"):
+        load_model(folder)
+
+
+def test_a_newer_format_asks_for_an_upgrade(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "format_version": 99}))
+    with pytest.raises(UserError, match="Upgrade"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "bpe.txt.gz"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=name):
+        load_model(folder)
+
+
+def test_weights_of_another_shape_name_the_mismatch(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["shape"]["image"]["blocks"][1]["ffn"] = 5
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"image\.blocks\.1\.ffn\.up\.weight is"):
+        load_model(folder)
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_is_refused(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["shape"]["text"]["vocab_size"] = 515
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError):
+        load_model(folder)
