@@ -93,9 +93,11 @@ def run_phase(
             setting.metrics.cut(state.extra["offset"])
     setting.watcher.phase(setting.stage, phase.name, start, phase.steps)
     began = time.perf_counter()
+    # a phase goes on where the one before it stopped reading
+    first = setting.samples // setting.batch
     for step in range(start, phase.steps):
         lr = phase.optimizer.set_lr_share(lr_share(step, phase.steps, phase.optim))
-        loss, parts = phase.losses(loader.batch(step), step)
+        loss, parts = phase.losses(loader.batch(first + step), step)
         engine.update(loss, phase.optimizer)
         phase.after()
         done = step + 1
