@@ -62,8 +62,8 @@ def certify(
     worst = max(differences.values())
     if not all(value <= BOUND for value in differences.values()):
         raise TinyclipError(
-            "the certificate is out of bounds: the student's normalised features differ "
-            f"from the gated model's by {differences['image']:.2e} (image) and "
+            "the certificate is out of bounds: the student's normalised features "
+            f"differ from the gated model's by {differences['image']:.2e} (image) and "
             f"{differences['text']:.2e} (text) on {len(pixels)} pairs; the law allows "
             f"{BOUND:.0e}. This is a bug, or weights that are not finite"
         )
@@ -78,7 +78,8 @@ def certify(
 @contextmanager
 def exact_float32(device: torch.device) -> Iterator[None]:
     """Autocast and TF32 off, no gradient; the settings are put back afterwards."""
-    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    cudnn: Any = torch.backends.cudnn
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, cudnn.conv)
     before = [backend.fp32_precision for backend in backends]
     try:
         for backend in backends:
@@ -119,7 +120,9 @@ def _without_dropped_layers(model: Clip, keep: ClipKeep) -> Clip:
 
 
 def _difference(
-    gated: Callable[[Tensor], Tensor], sliced: Callable[[Tensor], Tensor], inputs: Tensor
+    gated: Callable[[Tensor], Tensor],
+    sliced: Callable[[Tensor], Tensor],
+    inputs: Tensor,
 ) -> float:
     worst = torch.zeros((), device=inputs.device)
     for part in inputs.split(BATCH):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from .. import cost
 from ..config.schema import Manual
 from ..errors import UserError
 from ..keep import ClipKeep, Keep, TowerKeep
-from ..masks.budget import Goal, ragged_counts, uniform_counts
+from ..masks.budget import Goal, ragged_counts
 from ..masks.sites import layout, site_name
+from ..masks.uniform import uniform_counts
 from ..shapes import ClipShape, TowerShape
 
 
@@ -29,18 +29,14 @@ def manual_keep(
         manual: how many layers stay, and which units.
 
     Raises:
-        UserError: more layers are asked for than there are, or the size is out of reach.
+        UserError: more layers are asked for than there are, or the size is out of
+            reach.
     """
     layers = {
         name: _layers(name, tower, getattr(manual, f"{name}_layers"))
         for name, tower in shape.towers().items()
     }
-    shallow = shape.with_towers(
-        **{
-            name: replace(tower, blocks=tuple(tower.blocks[i] for i in layers[name].kept))
-            for name, tower in shape.towers().items()
-        }
-    )
+    shallow = _shallow(shape, layers)
     units = layout(shallow)
     goal = Goal(shallow, target * reference, budget, tuple(units))
     # gates that are all alike: every site keeps the same share
@@ -56,18 +52,21 @@ def manual_keep(
             for number, total in zip(numbers, units[key], strict=True)
         )
 
-    towers = {
-        name: TowerKeep(
-            embed=keeps(name, "embed")[0],
-            heads=keeps(name, "heads"),
-            ffn=keeps(name, "ffn"),
-            layers=layers[name],
-        )
-        for name in shallow.towers()
-    }
-    keep = ClipKeep(**towers)
-    assert cost.size(keep.cut(shape), budget) == goal.count(counts)
-    return keep
+    def tower(name: str) -> TowerKeep:
+        embed, heads, ffn = (keeps(name, site) for site in ("embed", "heads", "ffn"))
+        return TowerKeep(embed=embed[0], heads=heads, ffn=ffn, layers=layers[name])
+
+    return ClipKeep(image=tower("image"), text=tower("text"))
+
+
+def _shallow(shape: ClipShape, layers: Mapping[str, Keep]) -> ClipShape:
+    """The shape with only the layers that stay."""
+    return shape.with_towers(
+        **{
+            name: replace(old, blocks=tuple(old.blocks[i] for i in layers[name].kept))
+            for name, old in shape.towers().items()
+        }
+    )
 
 
 def pick_units(count: int, total: int, how: str) -> tuple[int, ...]:

@@ -1,10 +1,10 @@
 """How much every unit matters, by Torch-Pruning's importance classes.
 
-The library cannot trace our gated towers (its graph would also cut dims inside heads and
-skip bare parameters), so its groups are built by hand: what dies with a unit is known.
-Its defaults divide each group by its own mean, which makes layers incomparable; here the
-raw sums are taken, Σ|w|² or Σ|w·∂L/∂w| over all matrices that a unit owns, and are
-comparable between the layers of a site. Biases and LayerNorms do not count.
+The library cannot trace our gated towers (its graph would also cut dims inside heads
+and skip bare parameters), so its groups are built by hand: what dies with a unit is
+known. Its defaults divide each group by its own mean, which makes layers incomparable;
+here the raw sums are taken, Σ|w|² or Σ|w·∂L/∂w| over all matrices that a unit owns, and
+are comparable between the layers of a site. Biases and LayerNorms do not count.
 """
 
 from __future__ import annotations

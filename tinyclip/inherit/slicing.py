@@ -1,7 +1,7 @@
 """The cut itself: which rows and columns of every parameter survive, and what folds in.
 
-One table says which site rules which dimension of a parameter and whether the gate value
-is multiplied in; it serves weights and the optimiser's moments alike.
+One table says which site rules which dimension of a parameter and whether the gate
+value is multiplied in; it serves weights and the optimiser's moments alike.
 """
 
 from __future__ import annotations
@@ -144,4 +144,5 @@ def _slice(
 def _rows(site: Keep, repeat: int, device: torch.device) -> Tensor:
     """Indices of the surviving rows; each unit owns `repeat` neighbours."""
     unit_U = torch.tensor(site.kept, dtype=torch.long, device=device)
-    return (unit_U.unsqueeze(1) * repeat + torch.arange(repeat, device=device)).flatten()
+    inside = torch.arange(repeat, device=device)
+    return (unit_U.unsqueeze(1) * repeat + inside).flatten()

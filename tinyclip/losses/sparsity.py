@@ -1,7 +1,7 @@
 """The sparsity loss λ(p−q) + β(p−q)², with multipliers that learn by ascent.
 
-p is the share of the size that is left (expected, differentiable), q the share wanted at
-this step; both are shares of the run's teacher.
+p is the share of the size that is left (expected, differentiable), q the share wanted
+at this step; both are shares of the run's teacher.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor, nn
 Kind = Literal["two_sided", "hinge"]
 
 BETA_START, BETA_MOST = 30.0, 1e4
-# A gap beyond this is seen as this: a far start must not wind the multipliers up. Inside
-# it, beta hardly grows any more.
+# A gap beyond this is seen as this: a far start must not wind the multipliers up.
+# Inside it, beta hardly grows any more.
 GAP_SEEN = 0.02
 LAMBDA_SHARE = 0.25  # of the ascent's step; more of it swings around q
 
@@ -23,12 +23,13 @@ LAMBDA_SHARE = 0.25  # of the ascent's step; more of it swings around q
 class Multipliers(nn.Module):
     """λ and β: the integral and the proportional part of the pull towards q.
 
-    How hard the task pulls is unknown by orders of magnitude, so both climb in proportion
-    to β: λ by β·gap, and β, whose logarithm climbs, by a share that grows with gap². β
-    settles where the gap stays small. Explicit and without an optimiser: the state is
-    two numbers, and resuming is loading them. (Measured on pico gates, 150 steps, Adam
-    at 0.1, q ramping 1 → 0.25 and less, a task that pulls with up to 10 per site, any
-    start: largest gap in the last tenth 0.005; plain ascent with λ alone: 0.6.)
+    How hard the task pulls is unknown by orders of magnitude, so both climb in
+    proportion to β: λ by β·gap, and β, whose logarithm climbs, by a share that grows
+    with gap². β settles where the gap stays small. Explicit and without an optimiser:
+    the state is two numbers, and resuming is loading them. (Measured on pico gates,
+    150 steps, Adam at 0.1, q ramping 1 → 0.25 and less, a task that pulls with up to 10
+    per site, any start: largest gap in the last tenth 0.005; with a plain ascent of λ
+    and a fixed β 0.6.)
 
     Args:
         lr: step of the ascent; the share by which β grows while the gap is large.
@@ -64,10 +65,11 @@ def penalty(
     Args:
         kind: `two_sided` pulls p to q from both sides; `hinge` only from above.
     """
-    gap = p - q
+    gap, pull = p - q, multipliers.lambda_
     if kind == "hinge":
-        gap = gap.clamp(min=0)
-    return multipliers.lambda_ * gap + multipliers.beta * gap.square()
+        # a negative pull would hold p above q
+        gap, pull = gap.clamp(min=0), pull.clamp(min=0)
+    return pull * gap + multipliers.beta * gap.square()
 
 
 def ramp(step: int, steps: int, share: float, start: float, end: float) -> float:

@@ -17,11 +17,12 @@ from ..errors import TinyclipError, UserError, nearest
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.gating import ClipGates, TowerGates
 from ..shapes import ClipShape, TowerShape
-from .budget import Goal, ragged_counts, uniform_counts
+from .budget import Goal, ragged_counts
 from .gate import SHIFT
 from .gates import Gates
 from .sites import SITES, TOWERS, site_name, widths
 from .sites import layout as units_of
+from .uniform import uniform_counts
 
 Layout = Literal["ragged", "uniform"]
 LAYOUTS = ("ragged", "uniform")

@@ -46,7 +46,7 @@ def expected_shape(gates: Gates) -> ClipShape:
 
 
 def expected_size(gates: Gates, budget: str = "encoder") -> Tensor:
-    """The expected size in a budget, a 0-dim float64 tensor, differentiable in alpha."""
+    """The expected size in a budget, 0-dim float64, differentiable in alpha."""
     return cost.size(expected_shape(gates), budget)
 
 

@@ -34,9 +34,7 @@ class Gates(nn.Module):
         UserError: a site does not exist.
     """
 
-    def __init__(
-        self, model: Clip | ClipShape, sites: Sequence[str] = SITES
-    ) -> None:
+    def __init__(self, model: Clip | ClipShape, sites: Sequence[str] = SITES) -> None:
         super().__init__()
         self.shape = model.shape if isinstance(model, Clip) else model
         self.layout = layout(self.shape, sites)
@@ -60,7 +58,8 @@ class Gates(nn.Module):
         """
 
         def draw(alpha_U: Tensor) -> Tensor:
-            return gate.sample(alpha_U, gate.draw_noise(len(alpha_U), generator, alpha_U))
+            u_U = gate.draw_noise(len(alpha_U), generator, alpha_U)
+            return gate.sample(alpha_U, u_U)
 
         return self._assemble(draw)
 

@@ -1,7 +1,7 @@
 """How the units of a tower lie in flat vectors: one vector a tower and site.
 
-A site is named `image_heads`, `text_embed` and so on; heads and ffn hold the units of all
-layers one after the other.
+A site is named `image_heads`, `text_embed` and so on; heads and ffn hold the units of
+all layers one after the other.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def widths(tower: TowerShape, site: str) -> tuple[Any, ...]:
     return tuple(getattr(block, site) for block in tower.blocks)
 
 
-def layout(shape: ClipShape, sites: Sequence[str] = SITES) -> dict[str, tuple[int, ...]]:
+def layout(
+    shape: ClipShape, sites: Sequence[str] = SITES
+) -> dict[str, tuple[int, ...]]:
     """Units a layer of every gated site, by its name.
 
     Raises:
