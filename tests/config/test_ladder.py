@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyclip.config.ladder import check_descent, ladder, rebuild_ladder
@@ -40,6 +40,7 @@ def test_the_ladder_of_the_contract(target: Any, count: Any, shares: Any) -> Non
     assert ladder(target, count) == shares
 
 
+@settings(deadline=None)
 @given(st.floats(0.01, 0.99), st.integers(1, 10))
 def test_every_ladder_goes_down_in_equal_steps_to_its_target(
     target: float, count: int

@@ -55,6 +55,19 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 
 
+class _Dumper(yaml.SafeDumper):
+    """YAML from which every text comes back as it was."""
+
+
+def _text_node(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    # YAML folds these line breaks into spaces unless they are escaped
+    style = '"' if {"\x85", "\u2028", "\u2029"} & set(value) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
 def parse(text: str, where: str) -> Any:
     """YAML text as plain values.
 
@@ -207,8 +220,12 @@ def recipe_to_dict(recipe: Recipe | Stage) -> dict[str, Any]:
 
 def to_yaml(recipe: Recipe | Stage) -> str:
     """The recipe (or stage) as YAML that loads back equal."""
-    text: str = yaml.safe_dump(
-        recipe_to_dict(recipe), sort_keys=False, width=88, allow_unicode=True
+    text: str = yaml.dump(
+        recipe_to_dict(recipe),
+        Dumper=_Dumper,
+        sort_keys=False,
+        width=88,
+        allow_unicode=True,
     )
     return text
 
