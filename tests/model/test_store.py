@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -140,8 +141,19 @@ def test_weights_of_another_shape_name_the_mismatch(folder: Path) -> None:
 
 
 def test_a_tokenizer_with_more_ids_than_the_model_is_refused(folder: Path) -> None:
+    merges = b"#version: 0.2\nc a\nca t</w>\nd o"
+    (folder / "bpe.txt.gz").write_bytes(gzip.compress(merges))
+    with pytest.raises(
+        UserError, match="the tokenizer has 517 ids, the text tower 516"
+    ):
+        load_model(folder)
+
+
+def test_a_tokenizer_with_longer_captions_than_the_model_is_refused(
+    folder: Path,
+) -> None:
     config = json.loads((folder / "config.json").read_text())
-    config["shape"]["text"]["vocab_size"] = 515
+    config["tokenizer"]["context_length"] = 9
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match="makes 9 ids a caption"):
         load_model(folder)
