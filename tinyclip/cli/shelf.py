@@ -111,5 +111,6 @@ def _validate(args: argparse.Namespace, kind: str) -> int:
     if args.json:
         print_json({"valid": not wrong, "errors": found})
     else:
-        print(*(f"{name}: fine" for name in found if not found[name]), sep="\n")
+        fine = [f"{name}: fine\n" for name in found if name not in wrong]
+        print("".join(fine), end="")
     return 2 if wrong else 0

@@ -1,0 +1,204 @@
+"""The command line answers at once, and every mistake gets one message."""
+
+from __future__ import annotations
+
+import importlib
+import resource
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tinyclip import __version__
+from tinyclip.cli import main as command
+from tinyclip.cli.main import QUICK_START, VERBS, build_parser, main
+from tinyclip.errors import Interrupted, UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "open_clip", "pandas")
+COMMANDS = [
+    line.split("  ")[0].split()[1:]
+    for line in QUICK_START.split("\n  ")
+    if line.startswith("tinyclip ")
+]
+Plant = Callable[[BaseException | int], None]
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter in the checkout."""
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
+    """A verb `planted` that returns a number or raises an exception."""
+
+    def verb(outcome: BaseException | int) -> None:
+        def run(_: object) -> int:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        module = types.ModuleType("tinyclip.cli.planted")
+        vars(module).update(run=run, add_arguments=lambda parser: None)
+        monkeypatch.setitem(sys.modules, "tinyclip.cli.planted", module)
+        monkeypatch.setitem(command.VERBS, "planted", "for tests")
+
+    return verb
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code", "words"),
+    [
+        (0, 0, ""),
+        (2, 2, ""),
+        (
+            UserError("--data", "is empty", "Name another"),
+            2,
+            "tinyclip: error: --data: is empty. Name another\n",
+        ),
+        (
+            Interrupted("stopped at step 3", "tinyclip compress --resume --out a"),
+            3,
+            "tinyclip: stopped at step 3. "
+            "Go on with: tinyclip compress --resume --out a\n",
+        ),
+        (KeyboardInterrupt(), 3, "tinyclip: interrupted\n"),
+    ],
+)
+def test_each_outcome_has_its_exit_code_and_its_message(
+    plant: Plant,
+    capsys: pytest.CaptureFixture[str],
+    outcome: BaseException | int,
+    code: int,
+    words: str,
+) -> None:
+    plant(outcome)
+    assert main(["planted"]) == code
+    assert capsys.readouterr() == ("", words)
+
+
+def test_a_bug_of_ours_shows_its_traceback_and_says_so(
+    plant: Plant, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant(ZeroDivisionError("no such luck"))
+    assert main(["planted"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "ZeroDivisionError: no such luck" in err
+    assert "bug of tinyclip" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["compres"], "unknown verb 'compres'. Did you mean 'compress'?"),
+        (["compress", "--taget", "0.2"], "--taget: unknown argument. Did you mean"),
+        (["compress", "--taget=0.2"], "unknown argument. Did you mean '--target'?"),
+        (["compress", "demo", "smoke"], "smoke: unknown argument"),
+        (["compress", "--target"], "--target: expected one argument"),
+        (["compress", "--budget", "bits"], "invalid choice: 'bits'"),
+        (["recipes"], "ACTION"),
+        (["recipes", "lst"], "invalid choice: 'lst'"),
+        (["recipes", "show"], "name"),
+        (["--bogus"], "--bogus: unknown argument"),
+    ],
+)
+def test_a_wrong_command_line_is_one_message(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("tinyclip: error: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+def test_no_verb_is_a_question_for_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    nothing = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == nothing
+
+
+def test_help_opens_with_commands_and_lists_every_verb(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    main(["--help"])
+    shown = capsys.readouterr().out
+    assert shown.index("tinyclip compress") < shown.index("options:")
+    assert all(f"    {verb} " in shown for verb in VERBS)
+
+
+def test_the_help_shows_four_commands_that_parse() -> None:
+    assert len(COMMANDS) == 4
+    for arguments in COMMANDS:
+        args = build_parser(arguments[0]).parse_args(arguments)
+        assert args.verb == arguments[0]
+
+
+def test_every_module_with_a_verb_is_in_the_table_and_the_other_way_round() -> None:
+    found = set()
+    for path in (ROOT / "tinyclip" / "cli").glob("[!_]*.py"):
+        module = importlib.import_module(f"tinyclip.cli.{path.stem}")
+        if hasattr(module, "HELP"):
+            assert callable(module.run)
+            assert callable(module.add_arguments)
+            found.add(path.stem)
+    assert found == set(VERBS)
+
+
+def test_every_verb_answers_help_without_anything_heavy() -> None:
+    code = (
+        "import sys; from tinyclip.cli.main import VERBS, main\n"
+        "codes = [main([*verb, '--help']) for verb in [(), *((v,) for v in VERBS)]]\n"
+        f"print(codes, [m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    )
+    assert python("-c", code).stderr == f"{[0] * (len(VERBS) + 1)} []\n"
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_answer_takes_less_than_half_a_second_of_work(option: str) -> None:
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before = spent()
+    done = python("-m", "tinyclip", option)
+    assert spent() - before < 0.5  # work, not waiting: the machine may be busy
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_python_m_tinyclip_is_the_same() -> None:
+    assert python("-m", "tinyclip", "--version").stdout.strip() == __version__
+    wrong = python("-m", "tinyclip", "compres")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+
+
+@pytest.mark.parametrize(
+    "action", ["'show', 'demo'", "'ls'"]
+)  # more than a buffer, less
+def test_a_reader_that_goes_away_is_no_error(action: str) -> None:
+    code = (
+        "import sys; from tinyclip.cli.main import main\n"
+        f"sys.exit(main(['recipes', {action}]))"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    writer.stdout.close()
+    assert writer.stderr is not None
+    with writer.stderr as stream:
+        assert stream.read() == ""
+    assert writer.wait() == 0
