@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import resource
 import subprocess
 import sys
@@ -189,9 +190,11 @@ def test_a_reader_that_goes_away_is_no_error(action: str) -> None:
         "import sys; from tinyclip.cli.main import main\n"
         f"sys.exit(main(['recipes', {action}]))"
     )
+    buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     writer = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
+        env=buffered,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
