@@ -116,7 +116,7 @@ def ragged_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
     coarse = [name for name in goal.gated if not name.endswith("ffn")]
     steps = range(-REACH, REACH + 1)
     moves = np.array(list(itertools.product(steps, repeat=len(coarse))), dtype=np.int64)
-    moves = moves.reshape(-1, len(coarse), 1)
+    moves = moves.reshape(len(moves), len(coarse), 1)
     grid: Counts = dict(base)
     for column, name in enumerate(coarse):
         moved = base[name] + moves[:, column]
