@@ -3,8 +3,8 @@
     python benchmarks/compare.py --samples 96000 --out benchmarks/results/compare.json
 
 All four students see the same number of pictures with the same batch, teacher and
-distillation objectives, one after the other in one process; prints JSON. Choices are made
-on `dev`; `designer` is the held-out designer that the table shows.
+distillation objectives, one after the other in one process; prints JSON. Choices are
+made on `dev`; `designer` is the held-out designer that the table shows.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ from tinyclip.model.clip import Clip
 from tinyclip.model.files import read_json
 from tinyclip.model.store import load_model
 from tinyclip.pipeline.plan import chain
+from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
-from tinyclip.pipeline.scheduler import Request, Silent, execute, open_engine
+from tinyclip.pipeline.scheduler import Silent, execute, open_engine
 from tinyclip.pipeline.stage import StageRunner
 from tinyclip.pipeline.workshop import Workshop
 from tinyclip.shapes import ClipShape
@@ -141,7 +142,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=96_000)
     parser.add_argument("--recipe", default="demo")
     parser.add_argument("--set", action="append", default=[])
-    parser.add_argument("--keep", type=Path, help="where the runs stay; default: nowhere")
+    parser.add_argument(
+        "--keep", type=Path, help="where the runs stay; default: nowhere"
+    )
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     base = load_recipe(args.recipe, args.set)

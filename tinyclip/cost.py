@@ -1,9 +1,9 @@
 """What a shape costs: parameters, multiply-accumulates, bytes.
 
-Every formula is a polynomial in the widths, so the same line counts a real model (ints)
-and the expectation that the sparsity loss pushes on (0-dim tensors): law 6. The widths of
-different sites are independent, and no term holds the same gate twice, so the
-expectation of a product is the product of the expectations.
+Every formula is a polynomial in the widths, so the same line counts a real model
+(ints) and the expectation that the sparsity loss pushes on (0-dim tensors): law 6. The
+widths of different sites are independent, and no term holds the same gate twice, so
+the expectation of a product is the product of the expectations.
 """
 
 from __future__ import annotations

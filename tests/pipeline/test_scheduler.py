@@ -13,8 +13,9 @@ from tinyclip import cost
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted, UserError
 from tinyclip.model.store import load_model
+from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
-from tinyclip.pipeline.scheduler import Request, execute
+from tinyclip.pipeline.scheduler import execute
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -141,9 +142,7 @@ def test_redoing_with_other_settings_keeps_the_stages_before(
     assert before[2] != after[2]
 
 
-def test_earlier_stages_may_not_change(
-    whole: RunDir, pico_recipe: MakeRecipe
-) -> None:
+def test_earlier_stages_may_not_change(whole: RunDir, pico_recipe: MakeRecipe) -> None:
     changed = pico_recipe("stages[0].distil.steps=6")
     with pytest.raises(UserError, match=r"stages\[0\].distil.steps: 4 -> 6"):
         execute(Request(whole.path, changed, from_stage=2))

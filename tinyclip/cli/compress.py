@@ -102,7 +102,8 @@ def run(args: argparse.Namespace) -> int:
     if out is None:
         assert recipe is not None
         out = Path("runs") / recipe.name
-    from ..pipeline.scheduler import Request, dry_run, execute, listening, settle
+    from ..pipeline.request import Request, settle
+    from ..pipeline.scheduler import dry_run, execute, listening
     from ..pipeline.summary import summary
     from . import tables
     from .progress import watcher

@@ -45,7 +45,7 @@ class Attention(nn.Module):
         """
         bias_D = gate_rows(self.out.bias, embed_D)
         if self.heads == 0:
-            # the bias stays: a layer without heads still adds it, in the gated model too
+            # a layer without heads still adds its bias, as in the gated model
             return bias_D.expand_as(x_BND)
         q, k, v = (self._split(layer(x_BND)) for layer in (self.q, self.k, self.v))
         context_BHNK = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)

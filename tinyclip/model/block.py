@@ -28,6 +28,11 @@ ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def fill_normal(weight: Tensor, std: float, generator: torch.Generator) -> None:
+    """Put normal noise in place of a weight."""
+    weight.copy_(torch.randn(weight.shape, generator=generator) * std)
+
+
 class Norm(nn.Module):
     """LayerNorm that takes an embed gate."""
 
@@ -84,12 +89,30 @@ class Block(nn.Module):
         return x_BND + self.ffn(self.norm_2(x_BND, embed_D), embed_D, ffn_F)
 
 
+    def init_weights(self, depth: int, generator: torch.Generator) -> None:
+        """Random matrices for a block of a stack of `depth`; biases stay 0."""
+        attention, ffn = self.attention, self.ffn
+        width = len(self.norm_1.weight)
+        joined = width**-0.5 * (2 * depth) ** -0.5
+        for layer in (attention.q, attention.k, attention.v):
+            fill_normal(layer.weight, width**-0.5, generator)
+        fill_normal(attention.out.weight, joined, generator)
+        fill_normal(ffn.up.weight, (2 * width) ** -0.5, generator)
+        fill_normal(ffn.down.weight, joined, generator)
+
+
 class Stack(nn.ModuleList):
     """The blocks of one tower, in order."""
 
     def __init__(self, tower: TowerShape, causal: bool) -> None:
         super().__init__(Block(tower, block, causal) for block in tower.blocks)
         self.recompute = False  # gradient checkpointing: activations are made twice
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Random weights for every block."""
+        for block in self:
+            assert isinstance(block, Block)
+            block.init_weights(len(self), generator)
 
     def forward(self, x_BND: Tensor, gates: TowerGates) -> Tensor:
         for layer, block in enumerate(self):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..shapes import ClipShape
+from .block import fill_normal
 from .gating import GatesLike, resolve
 from .text import TextTower
 from .vision import ImageTower
@@ -78,28 +79,20 @@ class Clip(nn.Module):
 
     @torch.no_grad()
     def init_weights(self, seed: int) -> Clip:
-        """Random weights as CLIP starts from (Radford et al. 2021, §2.4); returns self."""
+        """Random weights as CLIP starts from (Radford et al. 2021, §2.4).
+
+        Returns:
+            Self.
+        """
         generator = torch.Generator().manual_seed(seed)
-
-        def normal(parameter: Tensor, std: float) -> None:
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * std)
-
         for tower in (self.image, self.text):
             width = tower.position.shape[1]
-            depth = max(1, len(tower.blocks))
-            normal(tower.position, 0.01 if tower is self.text else width**-0.5)
-            normal(tower.projection, width**-0.5)
-            for block in tower.blocks:
-                joined = width**-0.5 * (2 * depth) ** -0.5
-                for layer in (block.attention.q, block.attention.k, block.attention.v):
-                    normal(layer.weight, width**-0.5)
-                    layer.bias.zero_()
-                normal(block.attention.out.weight, joined)
-                normal(block.ffn.up.weight, (2 * width) ** -0.5)
-                normal(block.ffn.down.weight, joined)
-                for layer in (block.attention.out, block.ffn.up, block.ffn.down):
-                    layer.bias.zero_()
-        normal(self.image.class_embedding, self.shape.image.width**-0.5)
-        normal(self.image.patch, (3 * self.shape.image.patch_size**2) ** -0.5)
-        normal(self.text.token_embedding, 0.02)
+            std = 0.01 if tower is self.text else width**-0.5
+            fill_normal(tower.position, std, generator)
+            fill_normal(tower.projection, width**-0.5, generator)
+            tower.blocks.init_weights(generator)
+        image = self.image
+        fill_normal(image.class_embedding, self.shape.image.width**-0.5, generator)
+        fill_normal(image.patch, image.patch[0].numel() ** -0.5, generator)
+        fill_normal(self.text.token_embedding, 0.02, generator)
         return self

@@ -42,7 +42,7 @@ class ImageTower(nn.Module):
         patches_BPD = F.conv2d(pixels, patch, stride=self.patch_size)
         patches_BPD = patches_BPD.flatten(2).transpose(1, 2)
         first_B1D = self.class_embedding.expand(len(pixels), 1, -1)
-        fixed_ND = self.position
+        fixed_ND: Tensor = self.position
         if embed_D is not None:
             first_B1D, fixed_ND = first_B1D * embed_D, fixed_ND * embed_D
         first_B1D = first_B1D.to(patches_BPD.dtype)

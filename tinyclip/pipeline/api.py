@@ -8,8 +8,9 @@ from typing import Any
 from ..config.load import load_recipe, rebuild_ladder
 from ..config.schema import Recipe
 from ..errors import UserError
+from .request import Request
 from .run_dir import RunDir
-from .scheduler import Request, execute
+from .scheduler import execute
 
 
 def compress(
@@ -37,7 +38,9 @@ def compress(
     if isinstance(recipe, str):
         recipe = load_recipe(recipe, [f"{k}={v}" for k, v in settings.items()])
     elif settings:
-        raise UserError("compress", "settings go with a recipe's name, not with a Recipe")
+        raise UserError(
+            "compress", "settings go with a recipe's name, not with a Recipe"
+        )
     if target is not None or stages is not None:
         wanted = recipe.stages[-1].target if target is None else target
         count = len(recipe.stages) if stages is None else stages

@@ -163,7 +163,7 @@ def stage_memory(start: ClipShape, teacher: ClipShape, batch: int) -> float:
 
 @torch.no_grad()
 def measure_speed(model: Clip) -> float:
-    """Floating-point operations a second of this machine, from the teacher's forward."""
+    """Floating-point operations a second here, from the teacher's forward pass."""
     shape, batch = model.shape, 4
     side = shape.image.image_size
     pixels = torch.zeros(batch, 3, side, side)
@@ -175,6 +175,52 @@ def measure_speed(model: Clip) -> float:
         model(pixels, tokens)
         seconds.append(time.perf_counter() - began)
     return 2 * macs(shape) * batch / min(seconds)
+
+
+def plan_stage(
+    recipe: Recipe, number: int, teacher: ClipShape, cached: bool, speed: float
+) -> dict[str, Any]:
+    """The estimates of stage `number` (from 1), all but its fingerprint."""
+    stage = recipe.stages[number - 1]
+    before = [one.target for one in recipe.stages[: number - 1] if one.target]
+    share = before[-1] if before else START
+    target = share if stage.target is None else stage.target
+    start = scaled(teacher, share, recipe.budget)
+    end = scaled(teacher, target, recipe.budget)
+    steps = steps_of(stage)
+    works = {"learn": macs(start), "distil": macs(end)}
+    live = 0 if cached else macs(teacher)
+    # a step is a forward pass and a backward pass of twice the work
+    flops = sum(
+        count * stage.batch * 2 * (3 * works[phase] + live)
+        for phase, count in steps.items()
+    )
+    return {
+        "number": number,
+        "start": share,
+        "target": target,
+        "phases": steps,
+        "samples": sum(steps.values()) * stage.batch,
+        "params_encoder": cost.size(end, "encoder"),
+        "params_total": cost.size(end, "total"),
+        "memory_gib": round(stage_memory(start, teacher, stage.batch), 2),
+        "seconds": round(flops / speed, 1),
+    }
+
+
+def refuse_few_pairs(recipe: Recipe, pairs: int) -> None:
+    """Refuse a batch that is larger than the data.
+
+    Raises:
+        UserError: it is; the message has a batch that fits.
+    """
+    for number, stage in enumerate(recipe.stages):
+        if pairs < stage.batch:
+            raise UserError(
+                f"stages[{number}].batch",
+                f"a batch of {stage.batch} needs as many pairs, and there are {pairs}",
+                f"Use a smaller batch: --set 'stages[*].batch={max(2, pairs // 2)}'",
+            )
 
 
 def make_plan(
@@ -196,42 +242,17 @@ def make_plan(
         UserError: there are fewer pairs than one batch holds, or a target that cannot
             be reached.
     """
+    refuse_few_pairs(recipe, pairs)
     refuse_unreachable(recipe, teacher.shape)
     speed = measure_speed(teacher)
     chained = chain(recipe, prints["teacher"], prints["data"])
-    stages, share = [], START
-    for number, stage in enumerate(recipe.stages, start=1):
-        if pairs < stage.batch:
-            raise UserError(
-                f"stages[{number - 1}].batch",
-                f"a batch of {stage.batch} needs as many pairs, and there are {pairs}",
-                f"Use a smaller batch: --set 'stages[*].batch={max(2, pairs // 2)}'",
-            )
-        target = share if stage.target is None else stage.target
-        start = scaled(teacher.shape, share, recipe.budget)
-        end = scaled(teacher.shape, target, recipe.budget)
-        steps = steps_of(stage)
-        works = {"learn": macs(start), "distil": macs(end)}
-        live = 0 if cached else macs(teacher.shape)
-        flops = sum(
-            count * stage.batch * 2 * (3 * works[phase] + live)
-            for phase, count in steps.items()
+    stages = tuple(
+        StagePlan(
+            **plan_stage(recipe, number, teacher.shape, cached, speed),
+            fingerprint=chained[number - 1],
         )
-        stages.append(
-            StagePlan(
-                number=number,
-                start=share,
-                target=target,
-                phases=steps,
-                samples=sum(steps.values()) * stage.batch,
-                params_encoder=round(target * cost.size(teacher.shape, "encoder")),
-                params_total=cost.size(end, "total"),
-                memory_gib=round(stage_memory(start, teacher.shape, stage.batch), 2),
-                seconds=round(flops / speed, 1),
-                fingerprint=chained[number - 1],
-            )
-        )
-        share = target
+        for number in range(1, len(recipe.stages) + 1)
+    )
     return Plan(
         teacher=recipe.teacher,
         data=recipe.data.source,
@@ -240,5 +261,5 @@ def make_plan(
         flops_per_second=round(speed),
         cached=cached,
         fingerprints=prints,
-        stages=tuple(stages),
+        stages=stages,
     )

@@ -1,4 +1,4 @@
-"""The directory of one executed recipe: the only place that joins paths inside a run."""
+"""The directory of one executed recipe: the one place that joins paths in a run."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class RunDir:
             ) from None
 
     def publish(self, model: Path) -> None:
-        """Put the last stage's model where `RUN/model` is; hard links where possible."""
+        """Put the last stage's model at `RUN/model`; hard links where possible."""
         draft = self.path / "model.part"
         shutil.rmtree(draft, ignore_errors=True)
         try:

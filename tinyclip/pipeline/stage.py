@@ -18,7 +18,7 @@ from ..errors import TinyclipError
 from ..inherit.certify import certify
 from ..inherit.manual import manual_keep
 from ..inherit.score import magnitude_scores, taylor_scores
-from ..inherit.slicing import inherit, slice_named
+from ..inherit.slicing import inherit
 from ..keep import ClipKeep, keep_to_dict
 from ..losses.contrastive import contrastive
 from ..masks.choose import choose, choose_by_scores
@@ -26,7 +26,7 @@ from ..masks.gates import Gates
 from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
 from ..training.loop import Setting, run_phase
-from ..training.optim import MOMENTS
+from ..training.optim import slice_moments
 from ..training.phases import Budget, DistilPhase, LearnPhase, TrainingPhase
 from ..training.state import Checkpoints
 from .run_dir import StageDir
@@ -162,7 +162,8 @@ class StageRunner:
             now.model, now.keep, student, batch.pixels, batch.tokens_BT
         )
         self._check_size(student)
-        now.moments = self._sliced(now.moments, now.keep, shape)
+        carried = now.moments if self.stage.carry_optimizer else {}
+        now.moments = slice_moments(carried, now.keep, shape)
         self.folder.write("keep.json", keep_to_dict(now.keep))
         self.folder.write("certificate.json", now.certificate)
         now.model = student
@@ -247,28 +248,6 @@ class StageRunner:
                 f"stage {self.folder.number}: {counted:.4f} of the teacher was kept "
                 f"where {self.budget.target:.4f} was asked for"
             )
-
-    def _sliced(
-        self, moments: dict[str, dict[str, Tensor]], keep: ClipKeep, shape: Any
-    ) -> dict[str, dict[str, Tensor]]:
-        """Adam's moments of the surviving weights; none if the stage drops them."""
-        if not moments or not self.stage.carry_optimizer:
-            return {}
-        start = "model."
-        sliced: dict[str, dict[str, Tensor]] = {}
-        for kind, power in zip(MOMENTS, (-1, -2), strict=True):
-            table = {
-                name.removeprefix(start): value.cpu()
-                for name, value in moments[kind].items()
-                if name.startswith(start)
-            }
-            cut = slice_named(table, keep, shape, power=power)
-            sliced[kind] = {start + name: value for name, value in cut.items()}
-        known = sliced[MOMENTS[0]]
-        sliced["step"] = {
-            name: value for name, value in moments["step"].items() if name in known
-        }
-        return sliced
 
     def _store(self, now: Progress) -> Loaded:
         """Write the model directory, measured, and read it back."""

@@ -108,7 +108,9 @@ class Workshop:
     def broken(self) -> dict[str, Any]:
         """Every broken sample that was met, by key."""
         return {
-            key: why for one in self._loaders.values() for key, why in one.broken.items()
+            key: why
+            for one in self._loaders.values()
+            for key, why in one.broken.items()
         }
 
     def caching(self) -> bool:
@@ -120,7 +122,8 @@ class Workshop:
         if augmented * self.teacher.model.shape.embed_dim * 8 > CACHE_LIMIT:
             return False
         wanted = sum(
-            stage.batch * sum(getattr(stage, name).steps for name in ("learn", "distil"))
+            stage.batch
+            * sum(getattr(stage, name).steps for name in ("learn", "distil"))
             for stage in self.recipe.stages
         )
         return wanted > augmented

@@ -58,9 +58,7 @@ def restore(phase: TrainingPhase, state: State, engine: Engine) -> int:
     return state.step
 
 
-def save(
-    phase: TrainingPhase, step: int, setting: Setting, engine: Engine
-) -> None:
+def save(phase: TrainingPhase, step: int, setting: Setting, engine: Engine) -> None:
     """Write the state after `step` steps."""
     extra = {
         **setting.extra,

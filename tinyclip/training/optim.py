@@ -12,7 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..config.schema import Optim
+from ..inherit.slicing import slice_named
+from ..keep import ClipKeep
 from ..model.clip import Clip
+from ..shapes import ClipShape
 
 NO_DECAY = ("token_embedding", "position")
 GATE_BETAS = (0.9, 0.999)
@@ -47,7 +50,8 @@ class NamedAdamW:
             if gates
             else {}
         )
-        rest, matrices = [], []
+        rest: list[nn.Parameter] = []
+        matrices: list[nn.Parameter] = []
         for name, parameter in self.weights.items():
             (matrices if decays(name, parameter) else rest).append(parameter)
         shared = {"lr": optim.lr, "betas": optim.betas, "eps": optim.eps}
@@ -82,9 +86,7 @@ class NamedAdamW:
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Moments and step counts by kind and parameter name."""
-        kinds: dict[str, dict[str, Tensor]] = {
-            kind: {} for kind in (*MOMENTS, "step")
-        }
+        kinds: dict[str, dict[str, Tensor]] = {kind: {} for kind in (*MOMENTS, "step")}
         for name, parameter in self._named():
             entry = self.torch.state.get(parameter, {})
             for kind, table in kinds.items():
@@ -104,3 +106,30 @@ class NamedAdamW:
                     raise ValueError(f"{kind} of {name} does not fit")
                 entry[kind] = value.detach().clone().to(parameter)
             self.torch.state[parameter] = entry
+
+
+def slice_moments(
+    moments: Mapping[str, Mapping[str, Tensor]], keep: ClipKeep, shape: ClipShape
+) -> dict[str, dict[str, Tensor]]:
+    """Adam's moments of the weights that survive a cut; nothing gives nothing.
+
+    A weight that takes a gate's value s in has 1/s of the gradient, so the first moment
+    is divided by s and the second by s².
+    """
+    if not moments:
+        return {}
+    start = "model."
+    sliced: dict[str, dict[str, Tensor]] = {}
+    for kind, power in zip(MOMENTS, (-1, -2), strict=True):
+        table = {
+            name.removeprefix(start): value.cpu()
+            for name, value in moments[kind].items()
+            if name.startswith(start)
+        }
+        cut = slice_named(table, keep, shape, power=power)
+        sliced[kind] = {start + name: value for name, value in cut.items()}
+    known = sliced[MOMENTS[0]]
+    sliced["step"] = {
+        name: value for name, value in moments["step"].items() if name in known
+    }
+    return sliced

@@ -69,9 +69,7 @@ class DistilPhase:
 
     def losses(self, batch: Batch, _step: int) -> tuple[Tensor, Parts]:
         """The loss of one batch and its parts."""
-        student = student_features(
-            self.model, batch, self.engine, None, self.scale
-        )
+        student = student_features(self.model, batch, self.engine, None, self.scale)
         return weighted(self.weights, student, self.teacher.features(batch))
 
     @torch.no_grad()
@@ -130,17 +128,13 @@ class LearnPhase:
         noise = torch.Generator(device=self.engine.device)
         noise.manual_seed((self.seed * 1_000_003 + step) % 2**63)
         sample = self.gates.sample(noise)
-        student = student_features(
-            self.model, batch, self.engine, sample, self.scale
-        )
+        student = student_features(self.model, batch, self.engine, sample, self.scale)
         loss, parts = weighted(
             self.settings.losses, student, self.teacher.features(batch)
         )
         budget = self.budget
         p = expected_size(self.gates, budget.kind) / budget.reference
-        q = ramp(
-            step, self.steps, self.settings.ramp, budget.start, budget.target
-        )
+        q = ramp(step, self.steps, self.settings.ramp, budget.start, budget.target)
         pushed = penalty(p, q, self.multipliers, self.settings.penalty)
         self._gap = (p - q).detach()
         self._now = {"p": p.detach(), "q": q}  # type: ignore[dict-item]

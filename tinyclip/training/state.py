@@ -132,7 +132,9 @@ class Checkpoints:
     def _read(self, entry: Path) -> State:
         meta = json.loads(entry.read_text())
         if meta["version"] != VERSION:
-            raise ValueError(f"version {meta['version']}, this tinyclip reads {VERSION}")
+            raise ValueError(
+                f"version {meta['version']}, this tinyclip reads {VERSION}"
+            )
         content = entry.with_suffix(".safetensors").read_bytes()
         if hashlib.sha256(content).hexdigest() != meta["sha256"]:
             raise ValueError("its checksum does not match")

@@ -111,9 +111,7 @@ def _images(
     teacher: LiveTeacher, loader: Loader, progress: Callable[[int, int], None]
 ) -> Tensor:
     """Every row under every augmentation, (R, A, E); broken rows are zeros."""
-    wanted = [
-        (row, a) for row in loader.indices for a in range(loader.augmentations)
-    ]
+    wanted = [(row, a) for row in loader.indices for a in range(loader.augmentations)]
 
     def pixels() -> Iterator[Tensor]:
         for piece in chunks(wanted):
@@ -147,9 +145,7 @@ def cache_teacher(
         write_bytes(path, save_tensors(tensors, {"fingerprint": fingerprint}))
     rows = {int(row): place for place, row in enumerate(loader.indices)}
     places = {text: place for place, text in enumerate(captions)}
-    return CachedTeacher(
-        tensors["image"], tensors["text"], rows, places, teacher.scale
-    )
+    return CachedTeacher(tensors["image"], tensors["text"], rows, places, teacher.scale)
 
 
 def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:

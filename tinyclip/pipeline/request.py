@@ -1,0 +1,124 @@
+"""What is asked of a folder, and whether the folder may be used for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..config.load import recipe_to_dict
+from ..config.schema import Recipe
+from ..errors import UserError
+from .run_dir import RunDir
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller wants done with a folder.
+
+    Args:
+        recipe: None takes the folder's own (a resume).
+        resume: go on with what is there.
+        from_stage: redo this stage and those after it.
+    """
+
+    out: Path
+    recipe: Recipe | None = None
+    resume: bool = False
+    from_stage: int | None = None
+
+
+def resume_command(out: Path) -> str:
+    """The line that goes on with a run."""
+    return f"tinyclip compress --resume --out {out}"
+
+
+def settle(request: Request) -> tuple[RunDir, Recipe]:
+    """The run and the recipe that a request means, before anything is written.
+
+    Raises:
+        UserError: the folder is in use, missing, foreign, or of another recipe.
+    """
+    run = RunDir(request.out)
+    if request.out.exists() and not request.out.is_dir():
+        raise UserError(str(request.out), "is a file", "Name another folder with --out")
+    if request.resume or request.from_stage is not None:
+        return run, _settle_resume(run, request)
+    if request.recipe is None:
+        raise UserError("recipe", "there is none", "Name a recipe, or use --resume")
+    if run.is_run():
+        if run.is_done(run.recipe()):
+            raise UserError(
+                str(run.path),
+                "holds a finished run",
+                "Name another folder with --out, or redo stages with --from-stage N",
+            )
+        raise UserError(
+            str(run.path),
+            "holds an unfinished run",
+            f"Go on with: {resume_command(run.path)}",
+        )
+    if not run.is_empty():
+        raise UserError(
+            str(run.path),
+            "is not empty, and not a run of tinyclip",
+            "Name another folder with --out",
+        )
+    return run, request.recipe
+
+
+def _settle_resume(run: RunDir, request: Request) -> Recipe:
+    if not run.is_run():
+        if run.path.is_dir() and run.is_empty() and request.recipe is not None:
+            return request.recipe  # killed before its first write: from the beginning
+        what = "holds no run" if run.path.is_dir() else "does not exist"
+        raise UserError(
+            str(run.path), what, "Start one with: tinyclip compress --out DIR"
+        )
+    stored = run.recipe()
+    if request.recipe is None:
+        return stored
+    different = differences(stored, request.recipe)
+    first = request.from_stage
+    if first is not None:
+        different = [key for key in different if not _is_later(key, first)]
+    if different:
+        raise UserError(
+            str(run.path),
+            "its recipe is another one: " + "; ".join(different[:8]),
+            "Leave those arguments out, or name another folder with --out"
+            if first is None
+            else f"Only the settings of stages from {first} on may change",
+        )
+    return request.recipe
+
+
+def _is_later(difference: str, first: int) -> bool:
+    head = difference.split(":")[0]
+    if not head.startswith("stages["):
+        return False
+    return int(head[len("stages[") : head.index("]")]) + 1 >= first
+
+
+def differences(stored: Recipe, asked: Recipe) -> list[str]:
+    """Each setting that differs, as `key: stored -> asked`."""
+
+    def flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                yield from flat(inner, f"{prefix}.{key}" if prefix else key)
+        elif isinstance(value, list | tuple) and any(
+            isinstance(inner, dict) for inner in value
+        ):
+            for index, inner in enumerate(value):
+                yield from flat(inner, f"{prefix}[{index}]")
+        else:
+            yield prefix, value
+
+    old, new = (dict(flat(recipe_to_dict(r), "")) for r in (stored, asked))
+    return [
+        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
+        for key in sorted({*old, *new})
+        if old.get(key) != new.get(key) and key not in ("name", "about")
+    ]
