@@ -34,7 +34,7 @@ class TowerShape:
 
     @property
     def is_uniform(self) -> bool:
-        """Whether a stock configuration holds it: blocks alike, heads fill the width."""
+        """Whether a stock configuration holds it: like blocks, heads fill the width."""
         first = self.blocks[0] if self.blocks else None
         return first is not None and all(
             block == first and block.heads * self.head_width == self.width
