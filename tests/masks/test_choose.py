@@ -50,7 +50,9 @@ def random_gates(shape: ClipShape, seed: int, low: float, high: float) -> Gates:
     return gates
 
 
-RANGES = st.sampled_from([(-4.6, 4.6), (-4.6, -4.6), (4.6, 4.6), (-1.0, 3.0), (-4.6, -4)])
+RANGES = st.sampled_from(
+    [(-4.6, 4.6), (-4.6, -4.6), (4.6, 4.6), (-1.0, 3.0), (-4.6, -4)]
+)
 
 
 @settings(max_examples=25, deadline=None)
@@ -86,7 +88,9 @@ def test_a_uniform_cut_is_a_stock_shape_of_the_size_asked_for(
     seed: int, target: float, around: tuple[float, float]
 ) -> None:
     shape = make_shape(2, 6, 16, 384)
-    cut = choose(random_gates(shape, seed, *around), target, layout="uniform").cut(shape)
+    cut = choose(random_gates(shape, seed, *around), target, layout="uniform").cut(
+        shape
+    )
     assert cut.image.is_uniform and cut.text.is_uniform
     wanted = target * cost.size(shape, "encoder")
     assert cost.size(cut, "encoder") == pytest.approx(wanted, rel=0.005)
@@ -301,7 +305,9 @@ def test_gates_of_a_keep_are_its_scales_and_zeros(pico_shape: ClipShape) -> None
     gates = gates_of(keep, pico_shape, dtype=torch.float64)
     assert gates.image.embed_D[:3].tolist() == [0.5, 0.0, 1.0]
     assert gates.image.embed_D[3:].sum() == 0
-    assert len(gates.image.heads_H) == 1 and gates.image.heads_H[0].tolist() == [0.0] * 3
+    assert (
+        len(gates.image.heads_H) == 1 and gates.image.heads_H[0].tolist() == [0.0] * 3
+    )
     assert gates.image.ffn_F[0].nonzero().tolist() == [[27]]
     assert gates.text.embed_D.tolist() == [1.0] * 16
 

@@ -33,7 +33,9 @@ def test_every_unit_has_one_logit_in_a_flat_vector_a_site(
 def test_a_sample_is_split_by_layer(pico_shape: ClipShape) -> None:
     gates = Gates(pico_shape)
     with torch.no_grad():
-        gates.alpha["text_ffn"].copy_(torch.arange(44.0) - 1e4 * (torch.arange(44) < 24))
+        gates.alpha["text_ffn"].copy_(
+            torch.arange(44.0) - 1e4 * (torch.arange(44) < 24)
+        )
     text = gates.sample().text
     assert text is not None and text.ffn_F is not None
     assert [len(part) for part in text.ffn_F] == [24, 20]
@@ -76,7 +78,9 @@ def test_a_sample_carries_gradients_to_every_site(pico_shape: ClipShape) -> None
     gates = Gates(pico_shape).init_constant(0.6)
     sample = gates.sample(seeded(0))
     towers = (sample.image, sample.text)
-    total = sum(t.embed_D.sum() + sum(map(torch.sum, t.heads_H + t.ffn_F)) for t in towers)
+    total = sum(
+        t.embed_D.sum() + sum(map(torch.sum, t.heads_H + t.ffn_F)) for t in towers
+    )
     total.backward()
     for alpha in gates.alpha.values():
         assert alpha.grad is not None and alpha.grad.abs().sum() > 0

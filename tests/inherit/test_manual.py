@@ -1,0 +1,95 @@
+"""Inheritance by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tinyclip import cost
+from tinyclip.config.schema import Manual
+from tinyclip.errors import UserError
+from tinyclip.inherit.certify import certify
+from tinyclip.inherit.manual import apportion, manual_keep, pick_units
+from tinyclip.inherit.slicing import inherit
+from tinyclip.model.clip import Clip
+from tinyclip.shapes import BlockShape, ClipShape
+
+
+def uniform_shape(pico_shape: ClipShape) -> ClipShape:
+    block = BlockShape(heads=6, ffn=400)
+    return pico_shape.with_towers(
+        image=replace(pico_shape.image, width=48, head_width=8, blocks=(block,) * 4),
+        text=replace(pico_shape.text, width=48, head_width=8, blocks=(block,) * 3),
+    )
+
+
+@pytest.mark.parametrize("target", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize("layers", [None, 3])
+def test_a_uniform_teacher_gives_a_uniform_student_of_the_size(
+    pico_shape: ClipShape, target: float, layers: int | None
+) -> None:
+    shape = uniform_shape(pico_shape)
+    full = cost.size(shape, "encoder")
+    manual = Manual(image_layers=layers, units="even")
+    if layers and target == 0.75:
+        target = 0.7
+    cut = manual_keep(shape, target, full, "encoder", manual).cut(shape)
+    assert cut.image.is_uniform and cut.text.is_uniform
+    assert len(cut.image.blocks) == (layers or 4)
+    assert cost.size(cut, "encoder") == pytest.approx(target * full, rel=0.005)
+
+
+def test_a_ragged_model_shrinks_in_proportion(pico_shape: ClipShape) -> None:
+    full = cost.size(pico_shape, "encoder")
+    cut = manual_keep(pico_shape, 0.5, full, "encoder", Manual()).cut(pico_shape)
+    assert cost.size(cut, "encoder") == pytest.approx(0.5 * full, rel=0.005)
+    ffn = [block.ffn for block in cut.image.blocks]
+    assert ffn[0] / 32 == pytest.approx(ffn[1] / 28, abs=0.05)
+
+
+def test_a_student_by_hand_is_exact(pico_clip: Clip) -> None:
+    full = cost.size(pico_clip.shape, "encoder")
+    manual = Manual(image_layers=1, units="even")
+    keep = manual_keep(pico_clip.shape, 0.4, full, "encoder", manual)
+    pixels, tokens = torch.randn(8, 3, 16, 16), torch.randint(0, 50, (8, 8))
+    stated = certify(pico_clip, keep, inherit(pico_clip, keep), pixels, tokens)
+    assert stated["max_abs_diff"] <= 1e-5
+
+
+def test_layers_are_evenly_spaced_from_the_first_to_the_last(
+    pico_shape: ClipShape,
+) -> None:
+    shape = uniform_shape(pico_shape)
+    full = cost.size(shape, "encoder")
+    keep = manual_keep(
+        shape, 0.3, full, "encoder", Manual(image_layers=2, text_layers=2)
+    )
+    assert keep.image.layers.kept == (0, 3)
+    assert keep.text.layers.kept == (0, 2)
+
+
+def test_units_are_the_leading_ones_or_evenly_spaced() -> None:
+    assert pick_units(3, 9, "leading") == (0, 1, 2)
+    assert pick_units(3, 9, "even") == (1, 4, 7)
+    assert pick_units(4, 4, "even") == (0, 1, 2, 3)
+    assert pick_units(0, 4, "even") == ()
+
+
+@pytest.mark.parametrize("count", range(0, 61, 7))
+def test_shares_of_layers_add_up_and_fit(count: int) -> None:
+    numbers = apportion(count, (32, 28))
+    assert sum(numbers) == count
+    assert numbers[0] <= 32 and numbers[1] <= 28
+
+
+def test_more_layers_than_there_are_is_refused(pico_shape: ClipShape) -> None:
+    with pytest.raises(UserError, match=r"image_layers: 9 layers of the 2"):
+        manual_keep(pico_shape, 0.5, 9286, "encoder", Manual(image_layers=9))
+
+
+def test_a_target_above_what_the_layers_hold_is_refused(pico_shape: ClipShape) -> None:
+    full = cost.size(pico_shape, "encoder")
+    with pytest.raises(UserError, match="more than the model has"):
+        manual_keep(pico_shape, 0.9, full, "encoder", Manual(image_layers=1))

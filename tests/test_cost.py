@@ -1,0 +1,77 @@
+"""Sizes against the parameters that torch stores, and MACs against its own counter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from tinyclip import cost
+from tinyclip.errors import UserError
+from tinyclip.masks.budget import lumped
+from tinyclip.model.clip import Clip
+from tinyclip.shapes import BlockShape, ClipShape
+
+
+@pytest.fixture(params=["ragged", "dead head layer", "dead ffn"])
+def shape(request: pytest.FixtureRequest, pico_shape: ClipShape) -> ClipShape:
+    dead = {
+        "ragged": pico_shape.image.blocks[0],
+        "dead head layer": BlockShape(heads=0, ffn=5),
+        "dead ffn": BlockShape(heads=2, ffn=0),
+    }[request.param]
+    blocks = (dead, *pico_shape.image.blocks)
+    return pico_shape.with_towers(image=replace(pico_shape.image, blocks=blocks))
+
+
+def test_total_is_every_parameter_that_is_stored(shape: ClipShape) -> None:
+    stored = sum(parameter.numel() for parameter in Clip(shape).parameters())
+    assert cost.size(shape, "total") == stored
+
+
+def test_encoder_is_the_blocks_matrices_and_biases(shape: ClipShape) -> None:
+    stored = sum(
+        parameter.numel()
+        for name, parameter in Clip(shape).named_parameters()
+        if ".blocks." in name and ".norm_" not in name
+    )
+    assert cost.size(shape, "encoder") == stored
+
+
+def test_the_named_sizes_add_up(shape: ClipShape) -> None:
+    sizes = cost.sizes(shape)
+    assert sizes["image"] + sizes["text"] + 1 == sizes["total"]
+    assert sizes["token_embedding"] == 50 * 16
+
+
+@pytest.mark.parametrize("tower", ["image", "text"])
+def test_macs_are_what_torch_counts(shape: ClipShape, tower: str) -> None:
+    model = Clip(shape).eval().requires_grad_(False)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        if tower == "image":
+            model.encode_image(torch.zeros(1, 3, 16, 16))
+        else:
+            model.encode_text(torch.zeros(1, 8, dtype=torch.long))
+    counted = cost.tower_macs(shape.towers()[tower], shape.embed_dim)
+    assert counted == counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize("budget", cost.BUDGETS)
+def test_heads_and_ffn_count_through_their_totals(
+    shape: ClipShape, budget: str
+) -> None:
+    counts = {}
+    for name, tower in shape.towers().items():
+        counts[f"{name}_heads"] = np.array([sum(b.heads for b in tower.blocks)])
+        counts[f"{name}_ffn"] = np.array([sum(b.ffn for b in tower.blocks)])
+        counts[f"{name}_embed"] = np.array([tower.width])
+    assert cost.size(lumped(shape, counts), budget)[0] == cost.size(shape, budget)
+
+
+def test_an_unknown_budget_is_named_with_its_neighbour(pico_shape: ClipShape) -> None:
+    with pytest.raises(UserError, match="Did you mean 'encoder'"):
+        cost.size(pico_shape, "encodr")
