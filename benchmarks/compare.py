@@ -36,6 +36,7 @@ from tinyclip.pipeline.workshop import Workshop
 from tinyclip.shapes import ClipShape
 
 LEARNING = 0.3  # share of a stage's steps in which masks are learned
+LAST = 0.5  # share of all steps that the last of several stages gets
 
 
 def with_steps(stage: Stage, steps: int, phases: tuple[str, ...]) -> Stage:
@@ -57,10 +58,15 @@ def contenders(base: Recipe, samples: int) -> dict[str, Recipe]:
 
     def recipe(stages: int, phases: tuple[str, ...]) -> Recipe:
         ladder = rebuild_ladder(base, 0.25, stages)
-        share = steps // stages
+        early = round((1 - LAST) * steps / max(1, stages - 1))
+        each = [early] * (stages - 1)
+        each.append(steps - sum(each))
         return replace(
             ladder,
-            stages=tuple(with_steps(stage, share, phases) for stage in ladder.stages),
+            stages=tuple(
+                with_steps(stage, count, phases)
+                for stage, count in zip(ladder.stages, each, strict=True)
+            ),
         )
 
     magnitude = recipe(1, ("score", "inherit", "distil"))

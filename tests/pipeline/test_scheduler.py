@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tinyclip import cost
+from tinyclip.config.load import load_stage
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted, UserError
 from tinyclip.model.store import load_model
@@ -76,6 +77,12 @@ def test_every_stage_is_certified(whole: RunDir) -> None:
 def test_the_run_ends_with_the_last_stages_model(whole: RunDir) -> None:
     final = (whole.model / "model.safetensors").read_bytes()
     assert final == weights(whole)[-1]
+
+
+def test_a_stage_says_what_it_was_asked(whole: RunDir) -> None:
+    recipe = whole.recipe()
+    for folder, stage in zip(whole.stages(recipe), recipe.stages, strict=True):
+        assert load_stage(str(folder.path / "stage.yaml")) == stage
 
 
 def test_stages_hold_stage_folders_and_nothing_else(whole: RunDir) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,14 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_weights(path)
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged pickle may raise anything
-        first = (str(error).splitlines() or [""])[0] or type(error).__name__
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the protocol; the message says it all
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged pickle may raise anything
+        # torch's own words advise to run the pickle after all: they are not passed on
         raise UserError(
             str(path),
-            f"is a pickle that needs code to load, which is never done, or is damaged "
-            f"({first})",
+            "is a pickle that needs code to load, which is never done, or is damaged",
             "Where you trust it, save its state dict with safetensors.torch.save_file "
             "and name that file",
         ) from None

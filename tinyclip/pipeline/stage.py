@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from .. import cost
+from ..config.load import to_yaml
 from ..config.schema import Stage
 from ..data.batch import Batch
 from ..errors import TinyclipError
@@ -84,7 +85,7 @@ class StageRunner:
             UserError: the budget cannot be met.
             TinyclipError: the certificate is out of bounds.
         """
-        self.folder.write("stage.json", {"fingerprint": self.chained})
+        self.folder.write_text("stage.yaml", to_yaml(self.stage))
         now = Progress(copy.deepcopy(model), self.first_sample)
         for phase in self.stage.phases:
             getattr(self, phase)(now)
