@@ -133,6 +133,28 @@ def test_gates_that_met_the_budget_keep_the_numbers_they_expect() -> None:
         assert kept == openness.sum()
 
 
+def test_a_small_correction_moves_ffn_units_and_nothing_else() -> None:
+    shape = make_shape(3, 8, 16, 400)
+    gates = Gates(shape)
+    with torch.no_grad():  # decided gates, which no common shift moves
+        for alpha in gates.alpha.values():
+            alpha.fill_(-1e3)
+            alpha[: len(alpha) // 2] = 1e3
+    expected = float(expected_size(gates).detach())
+    units = 40 * (2 * 64 + 1)  # a unit's column, row and bias
+    full = cost.size(shape, "encoder")
+    keep = choose(gates, (expected + units) / full)
+    kept = {
+        f"{name}_{site}": sum(map(len, getattr(tower, site)))
+        for name, tower in keep.towers().items()
+        for site in ("heads", "ffn")
+    }
+    assert (len(keep.image.embed), len(keep.text.embed)) == (64, 64)
+    assert (kept["image_heads"], kept["text_heads"]) == (12, 16)
+    moved = kept["image_ffn"] - 600 + kept["text_ffn"] - 814
+    assert moved == pytest.approx(40, abs=3)  # within 0.05 %
+
+
 def test_kept_units_carry_their_hardened_gate() -> None:
     shape = make_shape(2, 4, 8, 200)
     gates = random_gates(shape, 5, -4.6, 4.6)

@@ -137,8 +137,7 @@ def _slice(
                 scale = scale.double().pow(power).to(value.dtype)
             along = [-1 if i == dim else 1 for i in range(value.ndim)]
             value = value * scale.repeat_interleave(repeat).view(along)
-    # a dimension that nothing cut still must not share memory with the model
-    return value.clone(memory_format=torch.contiguous_format)
+    return value  # every parameter has a site, and index_select copies
 
 
 def _rows(site: Keep, repeat: int, device: torch.device) -> Tensor:

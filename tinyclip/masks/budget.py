@@ -124,6 +124,8 @@ def ragged_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
     _fill_ffn(goal, grid)
     grid = dict(zip(grid, np.broadcast_arrays(*grid.values()), strict=True))
     price = _prices(goal, base)
+    for name in coarse:
+        price[name] *= 2  # the finest knob comes first
     moved_size = sum(abs(grid[name] - base[name]) * price[name] for name in goal.gated)
     return pick(goal, grid, np.asarray(moved_size))
 
