@@ -1,0 +1,1 @@
+"""The parts of the Pictograms builder, one noun a file."""

@@ -1,0 +1,239 @@
+"""Train the built-in teacher on a prepared set (torch and safetensors alone).
+
+    python train_teacher.py train.safetensors --out DIR [--resume | --start WEIGHTS]
+
+The learning rate is constant and then falls over the last part of the steps. The
+state before it falls is kept, so that training can go on from there with more steps.
+"""
+
+# B batch, E joint embedding
+
+import argparse
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from small_clip import SmallClip
+from teacher_data import Mix, Pool
+from teacher_eval import Judge
+from torch import Tensor, nn
+
+MODEL = {
+    "embed_dim": 192,
+    "vision_cfg": {
+        "image_size": 64,
+        "layers": 6,
+        "width": 192,
+        "patch_size": 16,
+        "head_width": 48,
+        "mlp_ratio": 4.0,
+    },
+    "text_cfg": {
+        "context_length": 16,
+        "vocab_size": 8192,
+        "width": 192,
+        "heads": 4,
+        "layers": 4,
+        "mlp_ratio": 4.0,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides the weights."""
+
+    steps: int = 5000
+    decay: float = 0.35
+    warmup: int = 200
+    lr: float = 1e-3
+    weight_decay: float = 0.1
+    concepts: int = 64
+    views: int = 2
+    emoji_share: float = 0.8
+    image_image: float = 0.5
+    ema: float = 0.999
+    seed: int = 0
+
+    @property
+    def decay_starts(self) -> int:
+        return self.steps - round(self.steps * self.decay)
+
+    @property
+    def mix(self) -> Mix:
+        return Mix(self.concepts, self.views, self.emoji_share, self.seed)
+
+    def rate(self, step: int) -> float:
+        """The learning rate: warm-up, constant, then down to a hundredth."""
+        left = (self.steps - step) / max(1, self.steps - self.decay_starts)
+        return self.lr * min(1.0, (step + 1) / self.warmup, max(0.01, left))
+
+
+def contrast(scores_BB: Tensor, same_BB: Tensor) -> Tensor:
+    """InfoNCE both ways; equal captions share the weight of the positive."""
+    target = same_BB / same_BB.sum(1, keepdim=True)
+    forth = (target * scores_BB.log_softmax(1)).sum(1).mean()
+    back = (target * scores_BB.T.log_softmax(1)).sum(1).mean()
+    return -(forth + back) / 2
+
+
+def loss_of(clip: SmallClip, images: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    """Image-text terms, one a view, and image-image terms, one a pair of views."""
+    views = clip.encode_image(images).chunk(plan.views)
+    texts_BE = clip.encode_text(tokens)
+    scale = clip.logit_scale.exp()
+    _, kind_B = torch.unique(tokens, dim=0, return_inverse=True)
+    same_BB = (kind_B[:, None] == kind_B[None]).float()
+    terms = [contrast(scale * view @ texts_BE.T, same_BB) for view in views]
+    total = torch.stack(terms).mean()
+    if plan.views > 1 and plan.image_image:
+        pairs = [
+            contrast(scale * one @ other.T, same_BB)
+            for one, other in combinations(views, 2)
+        ]
+        total = total + plan.image_image * torch.stack(pairs).mean()
+    return total
+
+
+def make_optimizer(clip: SmallClip, plan: Plan) -> torch.optim.AdamW:
+    """AdamW; only matrices decay."""
+    decays, rest = [], []
+    for name, parameter in clip.named_parameters():
+        matrix = parameter.ndim >= 2 and "embedding" not in name
+        (decays if matrix else rest).append(parameter)
+    groups = [
+        {"params": decays, "weight_decay": plan.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        groups, lr=plan.lr, betas=(0.9, 0.98), eps=1e-6, fused=True
+    )
+
+
+class Run:
+    """A training run: its state, its folder and its clock."""
+
+    def __init__(self, data: dict[str, Tensor], plan: Plan, out: Path) -> None:
+        torch.manual_seed(plan.seed)
+        self.plan, self.out = plan, out
+        self.device = data["pictures"].device.type
+        self.pool, self.judge = Pool(data), Judge(data, self.device)
+        self.clip = SmallClip(MODEL).to(self.device)
+        self.optimizer = make_optimizer(self.clip, plan)
+        self.average = self._copy()
+        self.step, self.seconds, self.loss = 0, 0.0, 0.0
+
+    def _copy(self) -> dict[str, Tensor]:
+        return {n: v.detach().clone() for n, v in self.clip.state_dict().items()}
+
+    def start_from(self, weights: Path) -> None:
+        """Weights with open_clip's names instead of random ones."""
+        self.clip.load_state_dict(load_file(weights, device=self.device))
+        self.average = self._copy()
+
+    def train_step(self) -> None:
+        """One optimizer step and one of the average."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.plan.rate(self.step)
+        images, tokens = self.pool.batch(self.step, self.plan.mix)
+        with torch.autocast(self.device, torch.bfloat16):
+            loss = loss_of(self.clip, images, tokens, self.plan)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.clip.parameters(), 1.0)
+        self.optimizer.step()
+        # Young averages follow fast: the random start must not stay in them.
+        keep = min(self.plan.ema, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            self.clip.logit_scale.clamp_(0, math.log(100))
+            for name, value in self.clip.state_dict().items():
+                self.average[name].lerp_(value, 1 - keep)
+        weight = 0.02 if self.step else 1.0
+        self.loss += weight * (loss.item() - self.loss)
+        self.step += 1
+
+    def log(self) -> None:
+        """Measure the weights and their average, and append a line."""
+        plan = self.plan
+        averaged = SmallClip(MODEL).to(self.device)
+        averaged.load_state_dict(self.average)
+        line = {
+            "step": self.step,
+            "seconds": round(self.seconds),
+            "pictures": self.step * plan.concepts * plan.views,
+            "loss": round(self.loss, 4),
+            "raw": self.judge.measure(self.clip),
+            "ema": self.judge.measure(averaged),
+        }
+        print(json.dumps(line), flush=True)
+        with (self.out / "log.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def save(self, name: str) -> None:
+        """Write the whole state beside and rename it."""
+        state = {
+            "clip": self.clip.state_dict(),
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+            "counters": [self.step, self.seconds, self.loss],
+        }
+        draft = self.out / f"{name}.part"
+        torch.save(state, draft)
+        draft.replace(self.out / name)
+
+    def load(self, path: Path) -> None:
+        """Go on from a saved state."""
+        state = torch.load(path, weights_only=True, map_location=self.device)
+        self.clip.load_state_dict(state["clip"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self.step, self.seconds, self.loss = state["counters"]
+
+    def train(self, every: int) -> None:
+        """To the last step, with a measurement every so many."""
+        while self.step < self.plan.steps:
+            began = time.monotonic()
+            self.train_step()
+            self.seconds += time.monotonic() - began
+            if self.step == self.plan.decay_starts:
+                self.save("predecay.pt")
+            if self.step % every == 0 or self.step == self.plan.steps:
+                self.log()
+                self.save("last.pt")
+        for name, weights in (("raw", self.clip.state_dict()), ("ema", self.average)):
+            whole = {key: value.contiguous().cpu() for key, value in weights.items()}
+            save_file(whole, self.out / f"{name}.safetensors")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    parser.add_argument("--start", type=Path, help="weights with open_clip's names")
+    parser.add_argument("--every", type=int, default=1000, help="steps a measurement")
+    parser.add_argument("--threads", type=int, default=2)
+    for name, value in asdict(Plan()).items():
+        flag = "--" + name.replace("_", "-")
+        parser.add_argument(flag, type=type(value), default=value)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    plan = Plan(**{name: getattr(args, name) for name in asdict(Plan())})
+    args.out.mkdir(parents=True, exist_ok=True)
+    run = Run(load_file(args.data, device=device), plan, args.out)
+    if args.start:
+        run.start_from(args.start)
+    if args.resume:
+        run.load(args.out / "last.pt")
+    (args.out / "plan.json").write_text(json.dumps(asdict(plan), indent=1) + "\n")
+    run.train(args.every)
+
+
+if __name__ == "__main__":
+    main()
