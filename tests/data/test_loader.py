@@ -178,9 +178,9 @@ def test_a_picture_is_opened_once_while_memory_lasts(make) -> None:
 
 
 def test_memory_is_bounded(make) -> None:
-    loader = make(memory=3 * 12)  # three pictures of three float32
-    rows(loader, range(5))
-    assert loader.pairs.opened == 20 - 3  # three of the second ten were held
+    loader = make(100, memory=2 * 64 * 12 - 1)  # one block of 64 pictures, not two
+    rows(loader, range(50))
+    assert loader.pairs.opened == 200 - 64  # 64 of the second hundred were held
 
 
 def test_a_caption_is_tokenised_once(make, tokenizer) -> None:

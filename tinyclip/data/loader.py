@@ -25,6 +25,7 @@ from .seeds import number, order
 
 TRIED_FIRST = 100  # rows tried before the share of broken ones is judged
 CAPTIONS_HELD = 200_000
+BLOCK = 64  # pictures
 
 
 class PixelMaker(Protocol):
@@ -39,6 +40,45 @@ class TokenMaker(Protocol):
     """What the loader asks of a `Tokenizer`."""
 
     def __call__(self, texts: list[str]) -> Tensor: ...
+
+
+class PixelStore:
+    """Pixels that were made once, in blocks of equal pictures.
+
+    Filled once and never emptied: epochs visit rows in turn, so that throwing out the
+    oldest would throw out what is wanted soonest. In blocks, because thousands of small
+    tensors between a step's large ones keep the heap from ever shrinking (measured:
+    6 GB where 2 are in use).
+
+    Args:
+        memory: bytes it may hold.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
+        self._lock = Lock()  # threads fill it too
+        self._blocks: list[Tensor] = []
+        self._places: dict[tuple[int, int], int] = {}
+
+    def get(self, key: tuple[int, int]) -> Tensor | None:
+        """The pixels under a key, or None."""
+        place = self._places.get(key)
+        if place is None:
+            return None
+        block, at = divmod(place, BLOCK)
+        return self._blocks[block][at]
+
+    def put(self, key: tuple[int, int], pixels: Tensor) -> None:
+        """Keep a copy of pixels, while there is room."""
+        with self._lock:
+            block, at = divmod(len(self._places), BLOCK)
+            if block == len(self._blocks):
+                size = BLOCK * pixels.numel() * pixels.element_size()
+                if (block + 1) * size > self.memory:
+                    return
+                self._blocks.append(pixels.new_empty((BLOCK, *pixels.shape)))
+            self._blocks[block][at] = pixels
+            self._places[key] = len(self._places)
 
 
 class Loader:
@@ -91,13 +131,12 @@ class Loader:
         self.preprocess, self.tokenizer = preprocess, tokenizer
         self.seed, self.size = seed, batch
         self.augmentations, self.crop = augmentations, crop
-        self.max_broken_share, self.memory = max_broken_share, memory
+        self.max_broken_share = max_broken_share
         self.broken: dict[str, tuple[str, str]] = {}
         self._tried: set[int] = set()
         self._orders: dict[int, NDArray[np.int64]] = {}
-        self._pixels: dict[tuple[int, int], Tensor] = {}
-        self._held = 0
-        self._tokens: dict[str, Tensor] = {}
+        self._held = PixelStore(memory)
+        self._tokens: dict[str, bytes] = {}
         self._augmenting = Lock()
         self._pool = ThreadPoolExecutor(workers) if workers else None
 
@@ -120,7 +159,7 @@ class Loader:
 
     def sample(self, i: int, augmentation: int = 0) -> Tensor:
         """Pixels (3, S, S) of row `i` of the pairs; raises `Broken`."""
-        held = self._pixels.get((i, augmentation))
+        held = self._held.get((i, augmentation))
         if held is not None:
             return held
         image = self.pairs.image(i)
@@ -131,12 +170,7 @@ class Loader:
             # a transform may seed the process's generator: one thread at a time
             with self._augmenting:
                 pixels = self.preprocess.augmented(image, seed=seed, crop=self.crop)
-        size = pixels.numel() * pixels.element_size()
-        # filled once and never emptied: epochs visit rows in turn, so that throwing
-        # out the oldest would throw out what is wanted soonest
-        if self._held + size <= self.memory:
-            self._pixels[i, augmentation] = pixels
-            self._held += size
+        self._held.put((i, augmentation), pixels)
         return pixels
 
     def pixels_or_blank(self, row: int, augmentation: int) -> Tensor:
@@ -164,8 +198,13 @@ class Loader:
             self._tokens.clear()
             new = list(dict.fromkeys(captions))
         if new:
-            self._tokens.update(zip(new, self.tokenizer(new), strict=True))
-        return torch.stack([self._tokens[text] for text in captions])
+            ids_BT = self.tokenizer(new).to(torch.int32).numpy()
+            self._tokens.update(
+                (t, ids.tobytes()) for t, ids in zip(new, ids_BT, strict=True)
+            )
+        rows = b"".join(self._tokens[text] for text in captions)
+        flat = np.frombuffer(rows, dtype=np.int32).reshape(len(captions), -1)
+        return torch.from_numpy(flat.astype(np.int64))
 
     def _draw(self, place: int) -> tuple[int, int, str, Tensor]:
         """Row, augmentation, caption and pixels of one place in the endless order."""
