@@ -71,6 +71,8 @@ class PixelStore:
     def put(self, key: tuple[int, int], pixels: Tensor) -> None:
         """Keep a copy of pixels, while there is room."""
         with self._lock:
+            if key in self._places:
+                return  # another thread made the same pixels
             block, at = divmod(len(self._places), BLOCK)
             if block == len(self._blocks):
                 size = BLOCK * pixels.numel() * pixels.element_size()
