@@ -35,8 +35,8 @@ from tinyclip.pipeline.stage import StageRunner
 from tinyclip.pipeline.workshop import Workshop
 from tinyclip.shapes import ClipShape
 
-LEARNING = 0.3  # share of a stage's steps in which masks are learned
-LAST = 0.5  # share of all steps that the last of several stages gets
+LEARNING = 0.4  # share of a stage's steps in which masks are learned
+LAST = 0.4  # share of all steps that the last of several stages gets
 
 
 def with_steps(stage: Stage, steps: int, phases: tuple[str, ...]) -> Stage:
