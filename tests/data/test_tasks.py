@@ -108,3 +108,16 @@ def test_class_folders_offer_zero_shot_over_all_classes(tmp_path, picture) -> No
 def test_a_single_pair_leaves_nothing_to_measure_on(table) -> None:
     with pytest.raises(UserError, match="leave none to measure on"):
         named(f"csv:{table(1)}")
+
+
+def test_a_source_that_nothing_saw_is_measured_whole(tmp_path: Path) -> None:
+    from PIL import Image
+
+    lines = ["path,caption"]
+    for i in range(12):
+        Image.new("RGB", (4, 4), (i, 0, 0)).save(tmp_path / f"{i}.png")
+        lines.append(f"{i}.png,number {i}")
+    (tmp_path / "test.csv").write_text("\n".join(lines) + "\n")
+    data = Data(source=f"csv:{tmp_path / 'test.csv'}")
+    (held_out,), (whole,) = tasks_of(data), tasks_of(data, whole=True)
+    assert (len(held_out.pairs), len(whole.pairs)) == (6, 12)

@@ -43,8 +43,10 @@ def run(args: argparse.Namespace) -> int:
     from ..evaluation.suite import evaluate, values_of
     from .show import print_json
 
-    tasks = chosen(tasks_of(Data(source=args.data)), args.tasks)
     loaded = load_source(args.model, where="MODEL")
+    # a source that the model was trained on is measured on its held-out pairs only
+    seen = loaded.config.get("provenance", {}).get("data") == args.data
+    tasks = chosen(tasks_of(Data(source=args.data), whole=not seen), args.tasks)
     name, teacher = _teacher(loaded, args.against)
     known = None
     if teacher is not None:

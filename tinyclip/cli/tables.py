@@ -76,9 +76,9 @@ def show_summary(found: dict[str, Any]) -> None:
         "encoder",
         "total",
         "bytes",
-        f"zero-shot {first} top-1 [95 %]",
+        f"zero-shot {first} top-1 [95 %]" if first else "zero-shot",
         "retention",
-        f"retrieval {second} R@1 / R@5",
+        f"retrieval {second} R@1 / R@5" if second else "retrieval",
         "latency, 1 image",
         "certificate",
     )

@@ -96,12 +96,16 @@ def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def tasks_of(data: Data) -> list[Task]:
+def tasks_of(data: Data, whole: bool = False) -> list[Task]:
     """Every task that a data source offers, none of it on pairs to train on.
 
     The embedded set: held-out designer, unseen concepts, clip-art retrieval and, for
     choices, `dev`. Class folders: zero-shot over the classes. Other pairs: retrieval.
     The last two on the validation pairs.
+
+    Args:
+        whole: on every pair instead of the validation pairs, for a source that nothing
+            was trained on; of the embedded set the tests stay the tests.
 
     Raises:
         UserError: the source cannot be opened, or offers nothing to measure on.
@@ -111,15 +115,15 @@ def tasks_of(data: Data) -> list[Task]:
         path = builtin_path() if scheme == "builtin" else Path(rest).expanduser()
         tasks = _pictogram_tasks(data, path)
     else:
-        tasks = [_own_task(data)]
+        tasks = [_own_task(data, whole)]
     if not tasks:
         raise UserError(data.source, "no test rows to measure on", "Check its splits")
     return tasks
 
 
-def _own_task(data: Data) -> Task:
+def _own_task(data: Data, everything: bool) -> Task:
     whole = open_pairs(data)
-    _, held_out = open_split(data)
+    held_out = whole if everything else open_split(data)[1]
     if not len(held_out):
         raise UserError(
             data.source, f"{len(whole)} pairs leave none to measure on", "Give more"
