@@ -92,9 +92,7 @@ def size(shape: ClipShape, budget: str) -> Number:
         return sum(encoder_params(tower) for tower in towers)
     if budget == "total":
         return 1 + sum(tower_params(tower, shape.embed_dim) for tower in towers)
-    raise UserError(
-        "budget", f"unknown budget {budget!r}", nearest(budget, BUDGETS)
-    )
+    raise UserError("budget", f"unknown budget {budget!r}", nearest(budget, BUDGETS))
 
 
 def sizes(shape: ClipShape) -> dict[str, int]:

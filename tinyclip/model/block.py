@@ -88,7 +88,6 @@ class Block(nn.Module):
         x_BND = x_BND + self.attention(normed_BND, embed_D, heads_H)
         return x_BND + self.ffn(self.norm_2(x_BND, embed_D), embed_D, ffn_F)
 
-
     def init_weights(self, depth: int, generator: torch.Generator) -> None:
         """Random matrices for a block of a stack of `depth`; biases stay 0."""
         attention, ffn = self.attention, self.ffn
