@@ -65,7 +65,15 @@ def test_json_is_one_object_with_the_keys_of_the_contract(models, data, capsys) 
     assert (found["model"], found["data"]) == ("student", data)
     task = found["tasks"]["retrieval"]
     assert task.keys() >= {"metric", "value", "ci95", "n", "teacher", "retention"}
-    assert task["n"] == 4
+    assert task["n"] == 8
+
+
+def test_what_the_model_was_trained_on_is_measured_on_its_held_out_pairs(
+    models, data, capsys
+) -> None:
+    models["student"]["data"] = data
+    run("student", "--data", data, "--json")
+    assert json.loads(capsys.readouterr().out)["tasks"]["retrieval"]["n"] == 4
 
 
 def test_the_teacher_is_the_one_that_the_model_names(models, data, capsys) -> None:
