@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
         assert recipe is not None
         out = Path("runs") / recipe.name
     from ..pipeline.request import Request, settle
+    from ..pipeline.run_dir import RunDir
     from ..pipeline.scheduler import dry_run, execute, listening
     from ..pipeline.summary import summary
     from . import tables
@@ -111,8 +112,11 @@ def run(args: argparse.Namespace) -> int:
 
     request = Request(out, recipe, args.resume, args.from_stage)
     if args.dry_run:
-        where, recipe = settle(request)
-        plan = dry_run(recipe, where).to_dict()
+        # nothing is written, so a folder in use is no obstacle to a new plan
+        if args.resume or args.from_stage is not None:
+            recipe = settle(request)[1]
+        assert recipe is not None
+        plan = dry_run(recipe, RunDir(out)).to_dict()
         print_json(plan) if args.json else tables.show_plan(plan)
         return 0
     with listening() as stop, watcher() as shown:
