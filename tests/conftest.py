@@ -36,6 +36,41 @@ def make_pico_shape() -> ClipShape:
     )
 
 
+def make_siglip_shape() -> ClipShape:
+    """SigLIP's switches: attention pool, no class token, no image projection, text
+    that sees all and is pooled at the end, biases everywhere."""
+    block = BlockShape(heads=4, ffn=32)
+    return ClipShape(
+        embed_dim=24,
+        logit_bias=True,
+        image=ImageShape(
+            width=24,
+            head_width=6,
+            blocks=(block, block),
+            eps=1e-6,
+            image_size=16,
+            patch_size=8,
+            class_token=False,
+            patch_bias=True,
+            norm_pre=False,
+            pool="map",
+            pool_block=block,
+            projection=False,
+        ),
+        text=TextShape(
+            width=16,
+            head_width=4,
+            blocks=(BlockShape(heads=4, ffn=24),) * 2,
+            eps=1e-6,
+            context_length=8,
+            vocab_size=50,
+            causal=False,
+            pool="last",
+            projection_bias=True,
+        ),
+    )
+
+
 def make_pico_clip(shape: ClipShape | None = None, seed: int = 0) -> Clip:
     """Random weights, biases not 0 and norms not 1, so that every term counts."""
     model = Clip(shape or make_pico_shape())
@@ -57,6 +92,16 @@ def pico_shape() -> ClipShape:
 @pytest.fixture
 def pico_clip() -> Clip:
     return make_pico_clip()
+
+
+@pytest.fixture
+def siglip_shape() -> ClipShape:
+    return make_siglip_shape()
+
+
+@pytest.fixture
+def siglip_clip() -> Clip:
+    return make_pico_clip(make_siglip_shape())
 
 
 def make_loaded(uniform: bool = False) -> Loaded:

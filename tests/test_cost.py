@@ -16,8 +16,14 @@ from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape, ClipShape
 
 
-@pytest.fixture(params=["ragged", "dead head layer", "dead ffn"])
+@pytest.fixture(params=["ragged", "dead head layer", "dead ffn", "siglip", "mean"])
 def shape(request: pytest.FixtureRequest, pico_shape: ClipShape) -> ClipShape:
+    if request.param == "siglip":
+        siglip: ClipShape = request.getfixturevalue("siglip_shape")
+        return siglip
+    if request.param == "mean":
+        image = replace(pico_shape.image, pool="mean", norm_pre=False, layer_scale=True)
+        return pico_shape.with_towers(image=image)
     dead = {
         "ragged": pico_shape.image.blocks[0],
         "dead head layer": BlockShape(heads=0, ffn=5),
@@ -36,14 +42,15 @@ def test_encoder_is_the_blocks_matrices_and_biases(shape: ClipShape) -> None:
     stored = sum(
         parameter.numel()
         for name, parameter in Clip(shape).named_parameters()
-        if ".blocks." in name and ".norm_" not in name
+        if ".blocks." in name and ".norm_" not in name and ".scale_" not in name
     )
     assert cost.size(shape, "encoder") == stored
 
 
 def test_the_named_sizes_add_up(shape: ClipShape) -> None:
     sizes = cost.sizes(shape)
-    assert sizes["image"] + sizes["text"] + 1 == sizes["total"]
+    joint = 1 + shape.logit_bias
+    assert sizes["image"] + sizes["text"] + joint == sizes["total"]
     assert sizes["token_embedding"] == 50 * 16
 
 

@@ -2,19 +2,32 @@
 
 Every formula is a polynomial in the widths, so the same line counts a real model
 (ints) and the expectation that the sparsity loss pushes on (0-dim tensors): law 6. The
-widths of different sites are independent, and no term holds the same gate twice, so
-the expectation of a product is the product of the expectations.
+widths of different sites are independent, so the expectation of a product is the
+product of the expectations. Only an attention pool multiplies a width by itself: there
+the expectation leaves out the variance, a share under 1 / (4 · width) of those terms.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .errors import UserError, nearest
-from .shapes import BlockShape, ClipShape, ImageShape, TextShape, TowerShape
+from .shapes import (
+    TOWERS,
+    BlockShape,
+    ClipShape,
+    ImageShape,
+    TextShape,
+    TowerShape,
+)
 
 Number = Any  # int, or a 0-dim tensor
-BUDGETS = ("encoder", "total")
+BUDGETS = ("encoder", "total", "macs", "bytes")
+FLOAT_BYTES = 4  # a stored parameter
+# A tensor's entry in the header of a safetensors file, its name included: about; the
+# widths' digits move it by a few bytes, 1e-4 of a small file.
+ENTRY_BYTES = 108
 
 
 def attention_params(width: Number, heads: Number, head_width: int) -> Number:
@@ -42,57 +55,104 @@ def encoder_params(tower: TowerShape) -> Number:
     )
 
 
-def stem_params(tower: TowerShape, embed_dim: int) -> Number:
+def stem_params(tower: TowerShape, embed_dim: Number) -> Number:
     """Everything outside the blocks' matrices: embeddings, LayerNorms, projection."""
     width = tower.width
-    norms = 2 * len(tower.blocks) * 2 * width
-    projection = width * embed_dim
-    if isinstance(tower, ImageShape):
-        patch = 3 * tower.patch_size**2 * width
-        return patch + width + tower.tokens * width + norms + 4 * width + projection
-    assert isinstance(tower, TextShape)
-    tokens = tower.vocab_size * width
-    return tokens + tower.context_length * width + norms + 2 * width + projection
+    # vectors as wide as the stream: two norms a block, their scales, what stands alone
+    vectors = len(tower.blocks) * (6 if tower.layer_scale else 4) + 2  # + the last norm
+    if isinstance(tower, TextShape):
+        vectors += tower.vocab_size + tower.context_length
+        bias = embed_dim if tower.projection_bias else 0
+        return vectors * width + width * embed_dim + bias
+    assert isinstance(tower, ImageShape)
+    vectors += tower.tokens + 3 * tower.patch_size**2
+    vectors += 2 * tower.norm_pre + tower.class_token + tower.patch_bias
+    pool: Number = 0
+    if tower.pool_block is not None:
+        vectors += 3  # the latent and a norm
+        pool = block_params(width, tower.pool_block, tower.head_width)
+    return vectors * width + pool + (width * embed_dim if tower.projection else 0)
 
 
-def tower_params(tower: TowerShape, embed_dim: int) -> Number:
+def tower_params(tower: TowerShape, embed_dim: Number) -> Number:
     """Every stored parameter of one tower."""
     return encoder_params(tower) + stem_params(tower, embed_dim)
 
 
-def tower_macs(tower: TowerShape, embed_dim: int) -> Number:
+def tower_macs(tower: TowerShape, embed_dim: Number) -> Number:
     """Multiply-accumulates of one forward pass of one picture or caption.
 
     Matrix products only, attention's two included; LayerNorm, softmax and activations
     are left out, as torch's `FlopCounterMode` does.
     """
     tokens, width = tower.tokens, tower.width  # type: ignore[attr-defined]
-    total: Number = width * embed_dim
+    total: Number = 0
     for block in tower.blocks:
         inner = block.heads * tower.head_width
         total = total + tokens * 4 * width * inner + 2 * tokens * tokens * inner
         total = total + tokens * 2 * width * block.ffn
-    if isinstance(tower, ImageShape):
-        total = total + (tokens - 1) * 3 * tower.patch_size**2 * width
-    return total
+    if isinstance(tower, TextShape):
+        return total + width * embed_dim
+    assert isinstance(tower, ImageShape)
+    patches = tower.tokens - int(tower.class_token)
+    total = total + patches * 3 * tower.patch_size**2 * width
+    if tower.pool_block is not None:  # one query; keys and values of every token
+        inner = tower.pool_block.heads * tower.head_width
+        total = total + (2 * tokens + 2) * width * inner + 2 * tokens * inner
+        total = total + 2 * width * tower.pool_block.ffn
+    return total + (width * embed_dim if tower.projection else 0)
 
 
-def size(shape: ClipShape, budget: str) -> Number:
-    """The size of a shape in a budget.
+def tensor_count(tower: TowerShape) -> int:
+    """How many tensors a tower stores."""
+    count = len(tower.blocks) * (18 if tower.layer_scale else 16) + 2  # + the last norm
+    if isinstance(tower, TextShape):
+        return count + 3 + int(tower.projection_bias)
+    assert isinstance(tower, ImageShape)
+    count += 2 + 2 * tower.norm_pre + tower.class_token + tower.patch_bias
+    return count + (15 if tower.pool_block is not None else 0) + int(tower.projection)
 
-    Args:
-        shape: ints, or 0-dim tensors while an expectation is counted.
-        budget: `encoder` (the blocks' matrices) or `total` (every stored parameter).
+
+def tower_size(tower: TowerShape, embed_dim: Number, budget: str) -> Number:
+    """The size of one tower in a budget.
 
     Raises:
         UserError: there is no such budget.
     """
-    towers = (shape.image, shape.text)
     if budget == "encoder":
-        return sum(encoder_params(tower) for tower in towers)
+        return encoder_params(tower)
     if budget == "total":
-        return 1 + sum(tower_params(tower, shape.embed_dim) for tower in towers)
+        return tower_params(tower, embed_dim)
+    if budget == "macs":
+        return tower_macs(tower, embed_dim)
+    if budget == "bytes":
+        header = ENTRY_BYTES * tensor_count(tower)
+        return FLOAT_BYTES * tower_params(tower, embed_dim) + header
     raise UserError("budget", f"unknown budget {budget!r}", nearest(budget, BUDGETS))
+
+
+def size(shape: ClipShape, budget: str, towers: Sequence[str] = TOWERS) -> Number:
+    """The size of a shape in a budget.
+
+    Args:
+        shape: ints, or 0-dim tensors while an expectation is counted.
+        budget: `encoder` (the blocks' matrices), `total` (every stored parameter),
+            `macs` (of one picture and one caption) or `bytes` (of the float32 file).
+        towers: which of them count. What belongs to none, the logit scale and bias, is
+            counted with both.
+
+    Raises:
+        UserError: there is no such budget.
+    """
+    parts = [
+        tower_size(tower, shape.embed_dim, budget)
+        for name, tower in shape.towers().items()
+        if name in towers
+    ]
+    joint = 1 + int(shape.logit_bias)
+    beside = {"total": joint, "bytes": joint * (FLOAT_BYTES + ENTRY_BYTES)}
+    alone = len(parts) < len(TOWERS)
+    return sum(parts) + (0 if alone else beside.get(budget, 0))
 
 
 def sizes(shape: ClipShape) -> dict[str, int]:

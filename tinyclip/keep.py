@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .shapes import BlockShape, ClipShape, TowerShape
+from .shapes import BlockShape, ClipShape, ImageShape, TowerShape
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,15 @@ class TowerKeep:
         embed: residual channels, never empty.
         heads, ffn: one `Keep` a block, for the blocks in `layers` only.
         layers: the blocks that survive as blocks; all, unless inherited by hand.
+        pool_heads, pool_ffn: of an attention pool; None keeps it whole.
     """
 
     embed: Keep
     heads: tuple[Keep, ...]
     ffn: tuple[Keep, ...]
     layers: Keep
+    pool_heads: Keep | None = None
+    pool_ffn: Keep | None = None
 
     def __post_init__(self) -> None:
         if not self.embed.kept:
@@ -71,7 +74,13 @@ class TowerKeep:
             BlockShape(heads=len(heads), ffn=len(ffn))
             for heads, ffn in zip(self.heads, self.ffn, strict=True)
         )
-        return replace(shape, width=len(self.embed), blocks=blocks)
+        cut = replace(shape, width=len(self.embed), blocks=blocks)
+        if not isinstance(cut, ImageShape) or cut.pool_block is None:
+            return cut
+        whole = cut.pool_block
+        heads = whole.heads if self.pool_heads is None else len(self.pool_heads)
+        ffn = whole.ffn if self.pool_ffn is None else len(self.pool_ffn)
+        return replace(cut, pool_block=BlockShape(heads=heads, ffn=ffn))
 
     @classmethod
     def everything(cls, shape: TowerShape) -> TowerKeep:
@@ -112,6 +121,9 @@ def keep_to_dict(keep: ClipKeep) -> dict[str, Any]:
         scale = None if site.scale is None else list(site.scale)
         return {"kept": list(site.kept), "total": site.total, "scale": scale}
 
+    def perhaps(site: Keep | None) -> dict[str, Any] | None:
+        return None if site is None else one(site)
+
     def many(sites: Sequence[Keep]) -> list[dict[str, Any]]:
         return [one(site) for site in sites]
 
@@ -121,6 +133,8 @@ def keep_to_dict(keep: ClipKeep) -> dict[str, Any]:
             "heads": many(tower.heads),
             "ffn": many(tower.ffn),
             "layers": one(tower.layers),
+            "pool_heads": perhaps(tower.pool_heads),
+            "pool_ffn": perhaps(tower.pool_ffn),
         }
         for name, tower in keep.towers().items()
     }
@@ -139,6 +153,8 @@ def keep_from_dict(value: Mapping[str, Any]) -> ClipKeep:
             heads=tuple(map(one, entry["heads"])),
             ffn=tuple(map(one, entry["ffn"])),
             layers=one(entry["layers"]),
+            pool_heads=one(entry["pool_heads"]) if entry.get("pool_heads") else None,
+            pool_ffn=one(entry["pool_ffn"]) if entry.get("pool_ffn") else None,
         )
 
     return ClipKeep(image=tower(value["image"]), text=tower(value["text"]))

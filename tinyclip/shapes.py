@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-Activation = Literal["gelu", "quick_gelu"]
-ACTIVATIONS = ("gelu", "quick_gelu")
+Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
+ACTIVATIONS = ("gelu", "quick_gelu", "gelu_tanh")
+TOWERS = ("image", "text")
+ImagePool = Literal["class", "mean", "map"]
+TextPool = Literal["argmax", "eos", "last", "first"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,13 +27,19 @@ class BlockShape:
 
 @dataclass(frozen=True, kw_only=True)
 class TowerShape:
-    """What both towers have: a residual width and a stack of blocks."""
+    """What both towers have: a residual width, a stack of blocks, and their switches.
+
+    Args:
+        eps: of every LayerNorm.
+        layer_scale: each block's two updates are scaled by a learned vector.
+    """
 
     width: Any
     head_width: int
     blocks: tuple[BlockShape, ...]
     activation: Activation = "gelu"
     eps: float = 1e-5
+    layer_scale: bool = False
 
     @property
     def is_uniform(self) -> bool:
@@ -44,22 +53,57 @@ class TowerShape:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageShape(TowerShape):
-    """A vision transformer with a class token."""
+    """A vision transformer.
+
+    Args:
+        class_token: whether a learned token stands before the patches.
+        patch_bias: whether the patch embedding has a bias.
+        norm_pre: whether a LayerNorm stands before the blocks.
+        pool: `class` takes the class token, `mean` the mean of the patches, `map` asks
+            them by attention (SigLIP).
+        norm_after_pool: for `mean`: the last LayerNorm follows the mean.
+        pool_block: heads and ffn units of the `map` pool; None for the others.
+        projection: whether a matrix leads to the joint embedding. Without one the
+            embedding is the residual stream itself, and shrinks with it.
+    """
 
     image_size: int
     patch_size: int
+    class_token: bool = True
+    patch_bias: bool = False
+    norm_pre: bool = True
+    pool: ImagePool = "class"
+    norm_after_pool: bool = True
+    pool_block: BlockShape | None = None
+    projection: bool = True
 
     @property
     def tokens(self) -> int:
-        return (self.image_size // self.patch_size) ** 2 + 1
+        return (self.image_size // self.patch_size) ** 2 + int(self.class_token)
+
+    @property
+    def is_uniform(self) -> bool:
+        """As of any tower; an attention pool is alike, too."""
+        return super().is_uniform and self.pool_block in (None, self.blocks[0])
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextShape(TowerShape):
-    """A causal text transformer that pools at the largest token id."""
+    """A text transformer.
+
+    Args:
+        causal: whether a token sees only those before it.
+        pool: which token is the feature: `argmax` that of the largest id (CLIP's
+            end-of-text), `eos` the first of id `eos_id`, `last`, `first`.
+        projection_bias: whether the projection has a bias.
+    """
 
     context_length: int
     vocab_size: int
+    causal: bool = True
+    pool: TextPool = "argmax"
+    eos_id: int | None = None
+    projection_bias: bool = False
 
     @property
     def tokens(self) -> int:
@@ -68,19 +112,28 @@ class TextShape(TowerShape):
 
 @dataclass(frozen=True, kw_only=True)
 class ClipShape:
-    """Both towers and the width of the embedding they share."""
+    """Both towers and the width of the embedding they share.
 
-    embed_dim: int
+    Args:
+        logit_bias: whether a bias is added to the scaled products (SigLIP).
+    """
+
+    embed_dim: Any
     image: ImageShape
     text: TextShape
+    logit_bias: bool = False
 
     def towers(self) -> dict[str, TowerShape]:
         """The towers by name, image first."""
         return {"image": self.image, "text": self.text}
 
     def with_towers(self, **towers: TowerShape) -> ClipShape:
-        """The same CLIP with other towers."""
-        return replace(self, **towers)  # type: ignore[arg-type]
+        """The same CLIP with other towers; without an image projection the joint
+        embedding is as wide as the image tower."""
+        made = replace(self, **towers)  # type: ignore[arg-type]
+        if made.image.projection:
+            return made
+        return replace(made, embed_dim=made.image.width)
 
 
 def shape_to_dict(shape: ClipShape) -> dict[str, Any]:
@@ -96,11 +149,14 @@ def shape_from_dict(value: Mapping[str, Any]) -> ClipShape:
     """
 
     def tower(kind: type[Any], entry: Mapping[str, Any]) -> Any:
-        blocks = tuple(BlockShape(**block) for block in entry["blocks"])
-        return kind(**{**entry, "blocks": blocks})
+        made = {**entry, "blocks": tuple(BlockShape(**b) for b in entry["blocks"])}
+        if entry.get("pool_block") is not None:
+            made["pool_block"] = BlockShape(**entry["pool_block"])
+        return kind(**made)
 
     return ClipShape(
         embed_dim=value["embed_dim"],
         image=tower(ImageShape, value["image"]),
         text=tower(TextShape, value["text"]),
+        logit_bias=value.get("logit_bias", False),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tinyclip.inherit.certify import spread
 from tinyclip.inherit.slicing import inherit, slice_named
 from tinyclip.keep import ClipKeep, Keep, TowerKeep
 from tinyclip.masks.choose import gates_of
@@ -39,15 +41,28 @@ def shapes(draw: Draw) -> ClipShape:
         )
         return tuple(draw(st.lists(block, min_size=1, max_size=3)))
 
+    pool = draw(st.sampled_from(["class", "mean", "map"]))
+    width = draw(st.integers(4, 20))
+    projection = draw(st.booleans())
+    switch = st.booleans()
     return ClipShape(
-        embed_dim=draw(st.integers(2, 9)),
+        embed_dim=draw(st.integers(2, 9)) if projection else width,
+        logit_bias=draw(switch),
         image=ImageShape(
-            width=draw(st.integers(4, 20)),
+            width=width,
             head_width=draw(st.integers(1, 5)),
             blocks=blocks(),
             image_size=8,
             patch_size=4,
-            activation=draw(st.sampled_from(["gelu", "quick_gelu"])),
+            activation=draw(st.sampled_from(["gelu", "quick_gelu", "gelu_tanh"])),
+            layer_scale=draw(switch),
+            class_token=pool == "class" or draw(switch),
+            patch_bias=draw(switch),
+            norm_pre=draw(switch),
+            pool=pool,
+            norm_after_pool=draw(switch),
+            pool_block=BlockShape(heads=2, ffn=5) if pool == "map" else None,
+            projection=projection,
         ),
         text=TextShape(
             width=draw(st.integers(4, 20)),
@@ -55,6 +70,11 @@ def shapes(draw: Draw) -> ClipShape:
             blocks=blocks(),
             context_length=6,
             vocab_size=30,
+            layer_scale=draw(switch),
+            causal=draw(switch),
+            pool=draw(st.sampled_from(["argmax", "eos", "last", "first"])),
+            eos_id=29,
+            projection_bias=draw(switch),
         ),
     )
 
@@ -80,7 +100,14 @@ def keeps(draw: Draw, shape: ClipShape, sites: tuple[str, ...]) -> ClipKeep:
             layers=Keep.everything(len(old.blocks)),
         )
 
-    return ClipKeep(image=tower(shape.image), text=tower(shape.text))
+    image, pool = tower(shape.image), shape.image.pool_block
+    if pool is not None:
+        image = replace(
+            image,
+            pool_heads=site("heads", pool.heads),
+            pool_ffn=site("ffn", pool.ffn),
+        )
+    return ClipKeep(image=image, text=tower(shape.text))
 
 
 def inputs(shape: ClipShape) -> tuple[Tensor, Tensor]:
@@ -96,8 +123,9 @@ def largest_difference(model: Clip, keep: ClipKeep, student: Clip) -> float:
     pixels, tokens = inputs(model.shape)
     gated = model(pixels, tokens, gates=gates_of(keep, model.shape))
     sliced = student(pixels, tokens)
-    image = (gated.image_BE - sliced.image_BE).abs().max()
-    text = (gated.text_BE - sliced.text_BE).abs().max()
+    joint = None if model.shape.image.projection else keep.image.embed
+    image = (gated.image_BE - spread(sliced.image_BE, joint)).abs().max()
+    text = (gated.text_BE - spread(sliced.text_BE, joint)).abs().max()
     assert torch.isfinite(image + text)
     return float(torch.maximum(image, text))
 
@@ -107,7 +135,7 @@ SITES = st.sampled_from(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(data=st.data(), shape=shapes(), sites=SITES, seed=st.integers(0, 2**31))
 def test_the_student_is_the_gated_model(
     data: Any, shape: ClipShape, sites: tuple[str, ...], seed: int

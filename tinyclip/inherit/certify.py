@@ -18,7 +18,7 @@ from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.choose import gates_of
 from ..model.clip import Clip
 from ..shapes import TowerShape
-from .slicing import inherit
+from .slicing import inherit, joint_keep
 
 BOUND = 1e-5
 BATCH = 64
@@ -46,16 +46,17 @@ def certify(
     small = _plain(student)
     device = whole.logit_scale.device
     gates = gates_of(keep, model.shape, device=device)
+    joint = joint_keep(keep, model.shape)
     with exact_float32(device):
         differences = {
             "image": _difference(
                 lambda x: whole.encode_image(x, normalize=True, gates=gates),
-                lambda x: small.encode_image(x, normalize=True),
+                lambda x: spread(small.encode_image(x, normalize=True), joint),
                 pixels.to(device, torch.float32),
             ),
             "text": _difference(
                 lambda x: whole.encode_text(x, normalize=True, gates=gates),
-                lambda x: small.encode_text(x, normalize=True),
+                lambda x: spread(small.encode_text(x, normalize=True), joint),
                 tokens.to(device),
             ),
         }
@@ -73,6 +74,16 @@ def certify(
         "n": len(pixels),
         "dtype": "float32",
     }
+
+
+def spread(features_BK: Tensor, joint: Keep | None) -> Tensor:
+    """The student's features at the places that its channels had in the model's
+    joint embedding, (B, E): 0 where a channel is gone."""
+    if joint is None:
+        return features_BK
+    features_BE = features_BK.new_zeros(len(features_BK), joint.total)
+    features_BE[:, list(joint.kept)] = features_BK
+    return features_BE
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from ..errors import UserError, nearest
 from ..masks.sites import site_name
-from ..model.block import Block
+from ..model.attention import Attention
+from ..model.block import Block, Ffn
 from ..model.clip import Clip
 
 Scores = dict[str, Tensor]  # one a unit, flat, by site name, as `masks` lays them out
@@ -97,19 +98,26 @@ def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
         like = model.logit_scale.detach()
         heads, ffn = [like.new_zeros(0)], [like.new_zeros(0)]
         for block in blocks:
-            heads.append(_head_scores(block, criterion))
-            ffn.append(_ask(criterion, [(block.ffn.up, True), (block.ffn.down, False)]))
+            heads.append(_head_scores(block.attention, criterion))
+            ffn.append(_ffn_scores(block.ffn, criterion))
         scores[site_name(name, "heads")] = torch.cat(heads)
         scores[site_name(name, "ffn")] = torch.cat(ffn)
         owned = [pair for block in blocks for pair in _channel_group(block)]
         embed = _ask(criterion, owned) if owned else like.new_zeros(tower.width)
         scores[site_name(name, "embed")] = embed
+    pool = model.image.pool
+    if pool is not None:
+        scores["image_pool_heads"] = _head_scores(pool.attention, criterion)
+        scores["image_pool_ffn"] = _ffn_scores(pool.ffn, criterion)
     return scores
 
 
-def _head_scores(block: Block, criterion: Callable[[Any], Tensor]) -> Tensor:
+def _ffn_scores(ffn: Ffn, criterion: Callable[[Any], Tensor]) -> Tensor:
+    return _ask(criterion, [(ffn.up, True), (ffn.down, False)])
+
+
+def _head_scores(attention: Attention, criterion: Callable[[Any], Tensor]) -> Tensor:
     """One a head: the library scores single dims, a head is the sum of its own."""
-    attention = block.attention
     group = [(layer, True) for layer in (attention.q, attention.k, attention.v)]
     dims_I = _ask(criterion, [*group, (attention.out, False)])
     return dims_I.view(attention.heads, attention.head_width).sum(1)

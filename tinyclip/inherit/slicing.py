@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.clip import Clip
-from ..shapes import ClipShape, TowerShape
+from ..shapes import ClipShape
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,18 @@ WHOLE = Axis()
 EMBED, EMBED_FOLD = Axis("embed"), Axis("embed", fold=True)
 HEADS, HEADS_FOLD = Axis("heads"), Axis("heads", fold=True)
 FFN, FFN_FOLD = Axis("ffn"), Axis("ffn", fold=True)
+# channels of the joint embedding: they are cut only where they are the image tower's
+JOINT_FOLD = Axis("joint", fold=True)
 
 # the names inside a tower, without the number of the block
 TABLE: dict[str, tuple[Axis, ...]] = {
     "patch": (EMBED_FOLD, WHOLE, WHOLE, WHOLE),
+    "patch_bias": (EMBED_FOLD,),
     "class_embedding": (EMBED_FOLD,),
     "token_embedding": (WHOLE, EMBED_FOLD),
     "position": (WHOLE, EMBED_FOLD),
-    "projection": (EMBED, WHOLE),
+    "projection": (EMBED, JOINT_FOLD),
+    "projection_bias": (JOINT_FOLD,),
     "attention.out.weight": (EMBED_FOLD, HEADS_FOLD),
     "attention.out.bias": (EMBED_FOLD,),
     "ffn.up.weight": (FFN, EMBED),
@@ -52,11 +56,29 @@ TABLE: dict[str, tuple[Axis, ...]] = {
     "ffn.down.bias": (EMBED_FOLD,),
     **{f"attention.{name}.weight": (HEADS, EMBED) for name in "qkv"},
     **{f"attention.{name}.bias": (HEADS,) for name in "qkv"},
+    # the update that they scale is gated already
+    "scale_1": (EMBED,),
+    "scale_2": (EMBED,),
     **{
         f"{norm}.{part}": (EMBED_FOLD,)
         for norm in ("norm_pre", "norm_post", "norm_final", "norm_1", "norm_2")
         for part in ("weight", "bias")
     },
+}
+# an attention pool is cut like a block, at sites of its own
+TABLE |= {
+    f"pool.{name}": tuple(
+        replace(axis, site=f"pool_{axis.site}")
+        if axis.site in ("heads", "ffn")
+        else axis
+        for axis in TABLE[name]
+    )
+    for name in list(TABLE)
+    if name.startswith(("attention.", "ffn."))
+} | {
+    "pool.latent": (EMBED_FOLD,),
+    "pool.norm.weight": (EMBED_FOLD,),
+    "pool.norm.bias": (EMBED_FOLD,),
 }
 NAME = re.compile(r"(image|text)\.(?:blocks\.(\d+)\.)?(.+)")
 
@@ -96,7 +118,7 @@ def slice_named(
     """
     result = {}
     for name, value in named.items():
-        if name == "logit_scale":
+        if name in ("logit_scale", "logit_bias"):
             result[name] = value.detach().clone()
             continue
         match = NAME.fullmatch(name)
@@ -110,34 +132,51 @@ def slice_named(
                 continue
             layer = kept.layers.kept.index(int(block))
             name = f"{tower}.blocks.{layer}.{inner}"
-        result[name] = _slice(value.detach(), TABLE[inner], kept, towers, layer, power)
+        joint = joint_keep(keep, shape)
+        value = value.detach().clone()
+        for dim, axis in enumerate(TABLE[inner]):
+            site = _survivors(axis, kept, layer, joint)
+            if site is not None:
+                repeat = towers.head_width if str(axis.site).endswith("heads") else 1
+                value = _slice(value, dim, site, repeat, power if axis.fold else 0)
+        result[name] = value
     return result
 
 
-def _slice(
-    value: Tensor,
-    axes: tuple[Axis, ...],
-    keep: TowerKeep,
-    shape: TowerShape,
-    layer: int,
-    power: int,
-) -> Tensor:
-    """One parameter; `layer` counts the layers that stay."""
-    for dim, axis in enumerate(axes):
-        if axis.site is None:
-            continue
-        site = keep.embed if axis.site == "embed" else getattr(keep, axis.site)[layer]
-        repeat = shape.head_width if axis.site == "heads" else 1
-        if value.shape[dim] != site.total * repeat:
-            raise ValueError("the keep does not fit the parameter's shape")
-        value = value.index_select(dim, _rows(site, repeat, value.device))
-        if axis.fold and power and site.scale is not None:
-            scale = torch.tensor(site.scale, dtype=value.dtype, device=value.device)
-            if power != 1:
-                scale = scale.double().pow(power).to(value.dtype)
-            along = [-1 if i == dim else 1 for i in range(value.ndim)]
-            value = value * scale.repeat_interleave(repeat).view(along)
-    return value  # every parameter has a site, and index_select copies
+def joint_keep(keep: ClipKeep, shape: ClipShape) -> Keep | None:
+    """The channels of the joint embedding that stay; None where none can be cut."""
+    return None if shape.image.projection else keep.image.embed
+
+
+def _survivors(
+    axis: Axis, keep: TowerKeep, layer: int, joint: Keep | None
+) -> Keep | None:
+    """The units that stay along an axis; None leaves it as it is.
+
+    Args:
+        layer: counts the layers that stay.
+        joint: channels of the joint embedding, where they are the image tower's.
+    """
+    if axis.site is None:
+        return None
+    if axis.site == "joint":
+        return joint
+    found: Keep | tuple[Keep, ...] | None = getattr(keep, axis.site)
+    return found[layer] if isinstance(found, tuple) else found
+
+
+def _slice(value: Tensor, dim: int, site: Keep, repeat: int, power: int) -> Tensor:
+    """One dimension of one parameter; each unit owns `repeat` neighbours."""
+    if value.shape[dim] != site.total * repeat:
+        raise ValueError("the keep does not fit the parameter's shape")
+    value = value.index_select(dim, _rows(site, repeat, value.device))
+    if not power or site.scale is None:
+        return value
+    scale = torch.tensor(site.scale, dtype=value.dtype, device=value.device)
+    if power != 1:
+        scale = scale.double().pow(power).to(value.dtype)
+    along = [-1 if i == dim else 1 for i in range(value.ndim)]
+    return value * scale.repeat_interleave(repeat).view(along)
 
 
 def _rows(site: Keep, repeat: int, device: torch.device) -> Tensor:

@@ -210,6 +210,9 @@ def gates_of(
         full[list(site.kept)] = torch.tensor(site.scales, dtype=torch.float64)
         return full.to(device=device, dtype=dtype)
 
+    def perhaps(site: Keep | None) -> Tensor | None:
+        return None if site is None else values(site)
+
     def tower(kept: TowerKeep, old: TowerShape) -> TowerGates:
         blocks = [old.blocks[i] for i in kept.layers.kept]
         if (kept.embed.total, kept.layers.total) != (old.width, len(old.blocks)) or any(
@@ -221,6 +224,8 @@ def gates_of(
             embed_D=values(kept.embed),
             heads_H=tuple(map(values, kept.heads)),
             ffn_F=tuple(map(values, kept.ffn)),
+            pool_heads_H=perhaps(kept.pool_heads),
+            pool_ffn_F=perhaps(kept.pool_ffn),
         )
 
     kept = keep.towers()

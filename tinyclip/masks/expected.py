@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from .. import cost
-from ..shapes import BlockShape, ClipShape, TowerShape
+from ..shapes import TOWERS, BlockShape, ClipShape, ImageShape, TowerShape
 from .gate import open_probability
 from .gates import Gates
-from .sites import site_name, widths
+from .sites import POOL, site_name, widths
 
 
 def _expected_units(gates: Gates, tower: str, site: str) -> list[Tensor | int]:
@@ -39,18 +40,30 @@ def expected_shape(gates: Gates) -> ClipShape:
         heads, ffn = (_expected_units(gates, name, site) for site in ("heads", "ffn"))
         blocks = (BlockShape(heads=h, ffn=f) for h, f in zip(heads, ffn, strict=True))
         width = _expected_units(gates, name, "embed")[0]
-        return replace(shape, width=width, blocks=tuple(blocks))
+        expected = replace(shape, width=width, blocks=tuple(blocks))
+        if not isinstance(expected, ImageShape) or expected.pool_block is None:
+            return expected
+        heads, ffn = (_expected_units(gates, name, site) for site in POOL)
+        return replace(expected, pool_block=BlockShape(heads=heads[0], ffn=ffn[0]))
 
     towers = gates.shape.towers()
     return gates.shape.with_towers(**{n: tower(n, s) for n, s in towers.items()})
 
 
-def expected_size(gates: Gates, budget: str = "encoder") -> Tensor:
-    """The expected size in a budget, 0-dim float64, differentiable in alpha."""
-    return cost.size(expected_shape(gates), budget)
+def expected_size(
+    gates: Gates, budget: str = "encoder", towers: Sequence[str] = TOWERS
+) -> Tensor:
+    """The expected size in a budget, 0-dim float64, differentiable in alpha.
+
+    Args:
+        towers: which of them count.
+    """
+    return cost.size(expected_shape(gates), budget, towers)
 
 
-def open_for_size(gates: Gates, size: float, budget: str = "encoder") -> float:
+def open_for_size(
+    gates: Gates, size: float, budget: str = "encoder", towers: Sequence[str] = TOWERS
+) -> float:
     """The openness that, the same everywhere, gives this expected size (as near as the
     clamped range allows); what `Gates.init_constant` takes.
     """
@@ -66,9 +79,9 @@ def open_for_size(gates: Gates, size: float, budget: str = "encoder") -> float:
             )
             return replace(tower, width=tower.width * factor("embed"), blocks=blocks)
 
-        towers = gates.shape.towers()
-        shape = gates.shape.with_towers(**{n: scaled(s, n) for n, s in towers.items()})
-        return float(cost.size(shape, budget))
+        whole = gates.shape.towers()
+        shape = gates.shape.with_towers(**{n: scaled(s, n) for n, s in whole.items()})
+        return float(cost.size(shape, budget, towers))
 
     low, high = 0.0, 1.0
     for _ in range(60):

@@ -29,15 +29,24 @@ class Gates(nn.Module):
     Args:
         model: the CLIP that is gated, or its shape. Nothing is attached to it.
         sites: which sites are gated; the others are left as they are.
+        towers: which towers are gated.
+        pool: gate the heads and ffn units of an attention pool too. It stays whole in
+            a ragged student; a uniform one cuts it like every layer.
 
     Raises:
-        UserError: a site does not exist.
+        UserError: a site or tower does not exist.
     """
 
-    def __init__(self, model: Clip | ClipShape, sites: Sequence[str] = SITES) -> None:
+    def __init__(
+        self,
+        model: Clip | ClipShape,
+        sites: Sequence[str] = SITES,
+        towers: Sequence[str] = TOWERS,
+        pool: bool = False,
+    ) -> None:
         super().__init__()
         self.shape = model.shape if isinstance(model, Clip) else model
-        self.layout = layout(self.shape, sites)
+        self.layout = layout(self.shape, sites, towers, pool)
         self.sites = tuple(site for site in SITES if site in sites)
         self.alpha = nn.ParameterDict(
             {name: torch.zeros(sum(units)) for name, units in self.layout.items()}
@@ -111,11 +120,16 @@ class Gates(nn.Module):
         }
 
         def tower(name: str) -> TowerGates:
-            embed = parts.get(site_name(name, "embed"))
+            def single(site: str) -> Tensor | None:
+                found = parts.get(site_name(name, site))
+                return None if found is None else found[0]
+
             return TowerGates(
-                embed_D=None if embed is None else embed[0],
+                embed_D=single("embed"),
                 heads_H=parts.get(site_name(name, "heads")),
                 ffn_F=parts.get(site_name(name, "ffn")),
+                pool_heads_H=single("pool_heads"),
+                pool_ffn_F=single("pool_ffn"),
             )
 
         return ClipGates(*(tower(name) for name in TOWERS))

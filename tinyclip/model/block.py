@@ -5,6 +5,7 @@ Legend: B batch, N tokens, D embed, F ffn units.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -25,12 +26,18 @@ def quick_gelu(x: Tensor) -> Tensor:
 ACTIVATION: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "quick_gelu": quick_gelu,
+    "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
 }
 
 
 def fill_normal(weight: Tensor, std: float, generator: torch.Generator) -> None:
     """Put normal noise in place of a weight."""
     weight.copy_(torch.randn(weight.shape, generator=generator) * std)
+
+
+def scaled(update: Tensor, scale_D: Tensor | None) -> Tensor:
+    """An update of the residual stream under LayerScale, where there is one."""
+    return update if scale_D is None else update * scale_D
 
 
 class Norm(nn.Module):
@@ -76,6 +83,11 @@ class Block(nn.Module):
         self.attention = Attention(tower.width, block.heads, tower.head_width, causal)
         self.norm_2 = Norm(tower.width, tower.eps)
         self.ffn = Ffn(tower.width, block.ffn, tower.activation)
+        self.scale_1: nn.Parameter | None = None
+        self.scale_2: nn.Parameter | None = None
+        if tower.layer_scale:
+            self.scale_1 = nn.Parameter(torch.ones(tower.width))
+            self.scale_2 = nn.Parameter(torch.ones(tower.width))
 
     def forward(
         self,
@@ -84,9 +96,10 @@ class Block(nn.Module):
         heads_H: Tensor | None,
         ffn_F: Tensor | None,
     ) -> Tensor:
-        normed_BND = self.norm_1(x_BND, embed_D)
-        x_BND = x_BND + self.attention(normed_BND, embed_D, heads_H)
-        return x_BND + self.ffn(self.norm_2(x_BND, embed_D), embed_D, ffn_F)
+        seen_BND = self.attention(self.norm_1(x_BND, embed_D), embed_D, heads_H)
+        x_BND = x_BND + scaled(seen_BND, self.scale_1)
+        made_BND = self.ffn(self.norm_2(x_BND, embed_D), embed_D, ffn_F)
+        return x_BND + scaled(made_BND, self.scale_2)
 
     def init_weights(self, depth: int, generator: torch.Generator) -> None:
         """Random matrices for a block of a stack of `depth`; biases stay 0."""

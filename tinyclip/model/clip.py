@@ -21,11 +21,17 @@ from .vision import ImageTower
 
 @dataclass(frozen=True)
 class Features:
-    """Normalised features of a batch of pairs, and the scale of their products."""
+    """Normalised features of a batch of pairs, and the scale of their products.
+
+    Args:
+        bias: added to the scaled products by models that were trained with a sigmoid
+            (SigLIP); None for the others.
+    """
 
     image_BE: Tensor
     text_BE: Tensor
     scale: Tensor
+    bias: Tensor | None = None
 
 
 class Clip(nn.Module):
@@ -42,6 +48,9 @@ class Clip(nn.Module):
         self.image = ImageTower(shape.image, shape.embed_dim)
         self.text = TextTower(shape.text, shape.embed_dim)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.logit_bias: nn.Parameter | None = None
+        if shape.logit_bias:
+            self.logit_bias = nn.Parameter(torch.tensor(0.0))
 
     def encode_image(
         self, pixels: Tensor, normalize: bool = False, gates: GatesLike = None
@@ -63,7 +72,12 @@ class Clip(nn.Module):
         self, tokens_BT: Tensor, normalize: bool = False, gates: GatesLike = None
     ) -> Tensor:
         """Text features, (B, E), of token ids (B, T); the rest as `encode_image`."""
-        features_BE = self.text(tokens_BT, resolve(gates).text)
+        values = resolve(gates)
+        joint_E = None
+        if values.image is not None and not self.shape.image.projection:
+            # the joint channels are those of the image tower's stream
+            joint_E = values.image.embed_D
+        features_BE = self.text(tokens_BT, values.text, joint_E)
         return F.normalize(features_BE, dim=-1) if normalize else features_BE
 
     def forward(
@@ -75,6 +89,7 @@ class Clip(nn.Module):
             self.encode_image(pixels, normalize=True, gates=gates),
             self.encode_text(tokens_BT, normalize=True, gates=gates),
             self.logit_scale.exp(),
+            self.logit_bias,
         )
 
     @torch.no_grad()
@@ -85,14 +100,16 @@ class Clip(nn.Module):
             Self.
         """
         generator = torch.Generator().manual_seed(seed)
-        for tower in (self.image, self.text):
-            width = tower.position.shape[1]
-            std = 0.01 if tower is self.text else width**-0.5
-            fill_normal(tower.position, std, generator)
-            fill_normal(tower.projection, width**-0.5, generator)
-            tower.blocks.init_weights(generator)
-        image = self.image
-        fill_normal(image.class_embedding, self.shape.image.width**-0.5, generator)
+        image, text = self.image, self.text
+        # in this order since the first version: the same seed gives the same weights
+        image.init_weights(generator)
+        text.init_weights(generator)
+        if image.class_embedding is not None:
+            width = self.shape.image.width
+            fill_normal(image.class_embedding, width**-0.5, generator)
         fill_normal(image.patch, image.patch[0].numel() ** -0.5, generator)
-        fill_normal(self.text.token_embedding, 0.02, generator)
+        fill_normal(text.token_embedding, 0.02, generator)
+        if self.logit_bias is not None:  # Zhai et al. 2023, §3.2
+            self.logit_scale.fill_(math.log(10))
+            self.logit_bias.fill_(-10)
         return self

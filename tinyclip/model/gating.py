@@ -21,11 +21,14 @@ class TowerGates:
     Args:
         embed_D: residual channels.
         heads_H, ffn_F: one vector a block.
+        pool_heads_H, pool_ffn_F: of an attention pool.
     """
 
     embed_D: Tensor | None = None
     heads_H: tuple[Tensor, ...] | None = None
     ffn_F: tuple[Tensor, ...] | None = None
+    pool_heads_H: Tensor | None = None
+    pool_ffn_F: Tensor | None = None
 
     def heads(self, layer: int) -> Tensor | None:
         return None if self.heads_H is None else self.heads_H[layer]

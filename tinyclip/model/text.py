@@ -1,4 +1,4 @@
-"""The text tower: a causal transformer that pools at the end-of-text token.
+"""The text tower: a transformer that takes one token's state as the feature.
 
 Legend: B batch, T tokens, D embed, E joint embedding, V vocabulary.
 """
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..shapes import TextShape
-from .block import Norm, Stack
-from .gating import TowerGates
+from .block import Norm, Stack, fill_normal
+from .gating import TowerGates, gate_columns
 
 
 class TextTower(nn.Module):
@@ -20,18 +20,29 @@ class TextTower(nn.Module):
     def __init__(self, shape: TextShape, embed_dim: int) -> None:
         super().__init__()
         width = shape.width
+        self.shape = shape
         self.token_embedding = nn.Parameter(torch.zeros(shape.vocab_size, width))
         self.position = nn.Parameter(torch.zeros(shape.context_length, width))
-        self.blocks = Stack(shape, causal=True)
+        self.blocks = Stack(shape, causal=shape.causal)
         self.norm_final = Norm(width, shape.eps)
         self.projection = nn.Parameter(torch.zeros(width, embed_dim))
+        self.projection_bias: nn.Parameter | None = None
+        if shape.projection_bias:
+            self.projection_bias = nn.Parameter(torch.zeros(embed_dim))
 
-    def forward(self, tokens_BT: Tensor, gates: TowerGates | None = None) -> Tensor:
+    def forward(
+        self,
+        tokens_BT: Tensor,
+        gates: TowerGates | None = None,
+        joint_E: Tensor | None = None,
+    ) -> Tensor:
         """Features before normalisation, (B, E).
 
         Args:
-            tokens_BT: ids, end-of-text the largest of each row.
+            tokens_BT: ids, as the model's tokenizer makes them.
             gates: gates of this tower, or None.
+            joint_E: gates of the joint embedding's channels, where they are those of
+                the image tower.
         """
         gates = gates or TowerGates()
         embed_D = gates.embed_D
@@ -40,7 +51,28 @@ class TextTower(nn.Module):
         if embed_D is not None:
             x_BTD = x_BTD * embed_D
         x_BTD = self.blocks(x_BTD, gates)
-        # the largest id is end-of-text; argmax takes its first place
+        pooled_BD = self._pool(x_BTD, tokens_BT)
+        projection = gate_columns(self.projection, joint_E)
+        features_BE = self.norm_final(pooled_BD, embed_D) @ projection
+        if self.projection_bias is None:
+            return features_BE
+        return features_BE + gate_columns(self.projection_bias, joint_E)
+
+    def _pool(self, x_BTD: Tensor, tokens_BT: Tensor) -> Tensor:
+        """The state of the token that stands for the caption, (B, D)."""
+        pool = self.shape.pool
+        if pool == "first":
+            return x_BTD[:, 0]
+        if pool == "last":
+            return x_BTD[:, -1]
+        # argmax takes the first place of the largest id, or of end-of-text
+        if pool == "eos":
+            tokens_BT = tokens_BT.eq(self.shape.eos_id or 0).int()
         end_B = tokens_BT.argmax(dim=-1)
-        pooled_BD = x_BTD[torch.arange(len(x_BTD), device=x_BTD.device), end_B]
-        return self.norm_final(pooled_BD, embed_D) @ self.projection
+        return x_BTD[torch.arange(len(x_BTD), device=x_BTD.device), end_B]
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Random weights; biases stay 0."""
+        fill_normal(self.position, 0.01, generator)
+        fill_normal(self.projection, self.shape.width**-0.5, generator)
+        self.blocks.init_weights(generator)

@@ -1,6 +1,6 @@
-"""The image tower: a vision transformer with a class token.
+"""The image tower: a vision transformer.
 
-Legend: B batch, P patches, N = P + 1 tokens, D embed, E joint embedding.
+Legend: B batch, P patches, N tokens, D embed, E joint embedding.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..shapes import ImageShape
-from .block import Norm, Stack
+from .block import Norm, Stack, fill_normal
 from .gating import TowerGates, gate_rows
+from .pool import AttentionPool
 
 
 class ImageTower(nn.Module):
@@ -20,14 +21,19 @@ class ImageTower(nn.Module):
     def __init__(self, shape: ImageShape, embed_dim: int) -> None:
         super().__init__()
         size, width = shape.patch_size, shape.width
-        self.patch_size = size
+        self.shape = shape
         self.patch = nn.Parameter(torch.zeros(width, 3, size, size))
-        self.class_embedding = nn.Parameter(torch.zeros(width))
+        self.patch_bias = _vector(width, shape.patch_bias)
+        self.class_embedding = _vector(width, shape.class_token)
         self.position = nn.Parameter(torch.zeros(shape.tokens, width))
-        self.norm_pre = Norm(width, shape.eps)
+        self.norm_pre = Norm(width, shape.eps) if shape.norm_pre else None
         self.blocks = Stack(shape, causal=False)
         self.norm_post = Norm(width, shape.eps)
-        self.projection = nn.Parameter(torch.zeros(width, embed_dim))
+        block = shape.pool_block
+        self.pool = None if block is None else AttentionPool(shape, block)
+        self.projection: nn.Parameter | None = None
+        if shape.projection:
+            self.projection = nn.Parameter(torch.zeros(width, embed_dim))
 
     def forward(self, pixels: Tensor, gates: TowerGates | None = None) -> Tensor:
         """Features before normalisation, (B, E).
@@ -37,15 +43,55 @@ class ImageTower(nn.Module):
             gates: gates of this tower, or None.
         """
         gates = gates or TowerGates()
-        embed_D = gates.embed_D
+        x_BND = self._embed(pixels, gates.embed_D)
+        if self.norm_pre is not None:
+            x_BND = self.norm_pre(x_BND, gates.embed_D)
+        pooled_BD = self._pool(self.blocks(x_BND, gates), gates)
+        return pooled_BD if self.projection is None else pooled_BD @ self.projection
+
+    def _embed(self, pixels: Tensor, embed_D: Tensor | None) -> Tensor:
+        """Patches, the class token before them, and their positions, (B, N, D)."""
         patch = gate_rows(self.patch, embed_D)
-        patches_BPD = F.conv2d(pixels, patch, stride=self.patch_size)
-        patches_BPD = patches_BPD.flatten(2).transpose(1, 2)
-        first_B1D = self.class_embedding.expand(len(pixels), 1, -1)
+        bias = self.patch_bias
+        bias_D = None if bias is None else gate_rows(bias, embed_D)
+        x_BND = F.conv2d(pixels, patch, bias_D, stride=self.shape.patch_size)
+        x_BND = x_BND.flatten(2).transpose(1, 2)
         fixed_ND: Tensor = self.position
+        if self.class_embedding is not None:
+            first_B1D = self.class_embedding.expand(len(pixels), 1, -1)
+            if embed_D is not None:
+                first_B1D = first_B1D * embed_D
+            x_BND = torch.cat([first_B1D.to(x_BND.dtype), x_BND], dim=1)
         if embed_D is not None:
-            first_B1D, fixed_ND = first_B1D * embed_D, fixed_ND * embed_D
-        first_B1D = first_B1D.to(patches_BPD.dtype)
-        x_BND = torch.cat([first_B1D, patches_BPD], dim=1) + fixed_ND
-        x_BND = self.blocks(self.norm_pre(x_BND, embed_D), gates)
-        return self.norm_post(x_BND[:, 0], embed_D) @ self.projection
+            fixed_ND = fixed_ND * embed_D
+        return x_BND + fixed_ND
+
+    def _pool(self, x_BND: Tensor, gates: TowerGates) -> Tensor:
+        """One feature of all tokens, (B, D)."""
+        embed_D = gates.embed_D
+        pooled_BD: Tensor
+        if self.pool is not None:
+            pooled_BD = self.pool(self.norm_post(x_BND, embed_D), gates)
+        elif self.shape.pool == "class":
+            pooled_BD = self.norm_post(x_BND[:, 0], embed_D)
+        else:
+            x_BPD = x_BND[:, int(self.shape.class_token) :]
+            if self.shape.norm_after_pool:
+                pooled_BD = self.norm_post(x_BPD.mean(dim=1), embed_D)
+            else:
+                pooled_BD = self.norm_post(x_BPD, embed_D).mean(dim=1)
+        return pooled_BD
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Random weights; biases stay 0."""
+        width = self.shape.width
+        fill_normal(self.position, width**-0.5, generator)
+        if self.projection is not None:
+            fill_normal(self.projection, width**-0.5, generator)
+        self.blocks.init_weights(generator)
+        if self.pool is not None:
+            self.pool.init_weights(generator)
+
+
+def _vector(width: int, wanted: bool) -> nn.Parameter | None:
+    return nn.Parameter(torch.zeros(width)) if wanted else None

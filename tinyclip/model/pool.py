@@ -1,0 +1,67 @@
+"""The attention pool of SigLIP: one learned query asks all patches.
+
+Legend: B batch, N tokens, D embed, H heads, K head width, F ffn units.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..shapes import BlockShape, TowerShape
+from .attention import Attention
+from .block import Ffn, Norm, fill_normal
+from .gating import TowerGates, gate_columns, gate_rows
+
+
+class CrossAttention(Attention):
+    """The projections of self-attention, with one query for the whole picture."""
+
+    def ask(
+        self,
+        query_D: Tensor,
+        x_BND: Tensor,
+        embed_D: Tensor | None,
+        heads_H: Tensor | None,
+    ) -> Tensor:
+        """What the query gathers from the tokens, (B, D)."""
+        bias_D = gate_rows(self.out.bias, embed_D)
+        if self.heads == 0:
+            return bias_D.expand(len(x_BND), -1)
+        query_11D = query_D.view(1, 1, -1)
+        q = self._split(self.q(query_11D)).expand(len(x_BND), -1, -1, -1)
+        k, v = self._split(self.k(x_BND)), self._split(self.v(x_BND))
+        context_BH1K = F.scaled_dot_product_attention(q, k, v)
+        weight = gate_rows(self.out.weight, embed_D)
+        weight = gate_columns(weight, heads_H, repeat=self.head_width)
+        return F.linear(context_BH1K.flatten(1), weight, bias_D)
+
+
+class AttentionPool(nn.Module):
+    """A learned query, attention, and an FFN behind a LayerNorm (Zhai et al. 2022,
+    "Scaling Vision Transformers", §3.1, as SigLIP uses it)."""
+
+    def __init__(self, tower: TowerShape, block: BlockShape) -> None:
+        super().__init__()
+        width = tower.width
+        self.latent = nn.Parameter(torch.zeros(width))
+        self.attention = CrossAttention(width, block.heads, tower.head_width, False)
+        self.norm = Norm(width, tower.eps)
+        self.ffn = Ffn(width, block.ffn, tower.activation)
+
+    def forward(self, x_BND: Tensor, gates: TowerGates) -> Tensor:
+        """The feature, (B, D), of normalised tokens."""
+        embed_D = gates.embed_D
+        query_D = gate_rows(self.latent, embed_D)
+        x_BD = self.attention.ask(query_D, x_BND, embed_D, gates.pool_heads_H)
+        return x_BD + self.ffn(self.norm(x_BD, embed_D), embed_D, gates.pool_ffn_F)
+
+    def init_weights(self, generator: torch.Generator) -> None:
+        """Random matrices; biases stay 0."""
+        width = len(self.latent)
+        attention, ffn = self.attention, self.ffn
+        layers = (attention.q, attention.k, attention.v, attention.out)
+        for layer in (*layers, ffn.up, ffn.down):
+            fill_normal(layer.weight, width**-0.5, generator)
+        fill_normal(self.latent, width**-0.5, generator)
