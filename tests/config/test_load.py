@@ -195,7 +195,7 @@ def test_a_stage_that_cannot_be_used_is_named(
 def test_objectives_are_checked_where_their_names_are_known(write: Write) -> None:
     name = write("stages: [{target: 0.5, distil: {losses: {afinity: 1.0}}}]")
     assert load_recipe(name).stages[0].distil.losses == {"afinity": 1.0}
-    assert refusal(name, known_losses=["affinity", "feature"]) == (
+    assert refusal(name, known_losses=["affinity", "feature", "mimic"]) == (
         "half.yaml: stages[0].distil.losses: unknown objective 'afinity'. "
         "Did you mean 'affinity'?"
     )

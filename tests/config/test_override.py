@@ -51,7 +51,7 @@ def test_one_entry_of_a_list() -> None:
 
 def test_one_objective_beside_the_others() -> None:
     made = load_recipe("smoke", ["stages[0].distil.losses.feature=2"])
-    assert made.stages[0].distil.losses == {"affinity": 1.0, "feature": 2.0}
+    assert made.stages[0].distil.losses == {"mimic": 1.0, "feature": 2.0}
 
 
 def test_all_objectives_at_once() -> None:

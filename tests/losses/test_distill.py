@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,14 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from tinyclip.errors import UserError
-from tinyclip.losses import affinity, contrastive, feature, weighted
+from tinyclip.losses import (
+    affinity,
+    contrastive,
+    feature,
+    mimic,
+    sigmoid,
+    weighted,
+)
 from tinyclip.model.clip import Features
 
 Matrix = NDArray[np.float64]
@@ -108,3 +117,72 @@ def test_an_objective_of_weight_0_is_not_computed() -> None:
 def test_an_unknown_objective_names_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'affinity'"):
         weighted({"afinity": 1.0}, make_features(0), make_features(1))
+
+
+def make_sigmoid_features(
+    seed: int, scale: float = 8.0, bias: float = -3.0
+) -> Features:
+    return replace(
+        make_features(seed, scale), bias=torch.tensor(bias, dtype=torch.float64)
+    )
+
+
+def sigmoid_logits_of(features: Features) -> Matrix:
+    assert features.bias is not None
+    return logits_of(features) + float(features.bias)
+
+
+def log_sigmoid(logits: Matrix) -> Matrix:
+    result: Matrix = -np.logaddexp(0.0, -logits)
+    return result
+
+
+def test_sigmoid_is_binary_cross_entropy_with_the_teachers_labels() -> None:
+    student, teacher = make_sigmoid_features(0), make_sigmoid_features(1, 20.0, -5.0)
+    mine, label = (
+        sigmoid_logits_of(student),
+        1 / (1 + np.exp(-sigmoid_logits_of(teacher))),
+    )
+    each = label * log_sigmoid(mine) + (1 - label) * log_sigmoid(-mine)
+    loss = float(sigmoid(student, teacher)[0])
+    assert loss == pytest.approx(-each.sum(1).mean(), abs=1e-12)
+
+
+def test_the_logged_sigmoid_divergence_is_zero_for_the_teacher_itself() -> None:
+    teacher = make_sigmoid_features(1)
+    assert abs(float(sigmoid(teacher, teacher)[1]["sigmoid_kl"])) < 1e-12
+    assert float(sigmoid(make_sigmoid_features(0), teacher)[1]["sigmoid_kl"]) > 0.01
+
+
+def test_mimic_is_affinity_for_a_softmax_teacher() -> None:
+    student, teacher = make_features(0), make_features(1)
+    loss, parts = mimic(student, teacher)
+    assert float(loss) == float(affinity(student, teacher)[0])
+    assert float(parts["mimic_kl"]) == float(
+        affinity(student, teacher)[1]["affinity_kl"]
+    )
+
+
+def test_mimic_is_sigmoid_for_a_teacher_with_a_logit_bias() -> None:
+    student, teacher = make_sigmoid_features(0), make_sigmoid_features(1)
+    assert float(mimic(student, teacher)[0]) == float(sigmoid(student, teacher)[0])
+
+
+def test_contrastive_is_siglips_own_loss_under_a_logit_bias() -> None:
+    features = make_sigmoid_features(2)
+    logits = sigmoid_logits_of(features)
+    sign = 2 * np.eye(len(logits)) - 1
+    expected = -log_sigmoid(sign * logits).sum(1).mean()
+    assert float(contrastive(features)) == pytest.approx(expected)
+
+
+def test_a_narrower_student_is_compared_with_the_channels_that_it_kept() -> None:
+    teacher, kept = make_features(1), [0, 2, 5]
+    student = make_features(0, width=3)
+    student = replace(student, channels_E=torch.tensor(kept))
+    expected = 0.0
+    for name in ("image_BE", "text_BE"):
+        theirs = getattr(teacher, name).numpy()[:, kept]
+        theirs = theirs / np.linalg.norm(theirs, axis=1, keepdims=True)
+        expected += ((getattr(student, name).numpy() - theirs) ** 2).sum(1).mean()
+    assert float(feature(student, teacher)[0]) == pytest.approx(expected)

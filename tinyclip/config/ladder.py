@@ -152,7 +152,7 @@ def check_stage(stage: Stage, where: Place) -> None:
             raise UserError(
                 str(where.key(phase).key("losses")),
                 "no objective has a weight above 0",
-                "Try {affinity: 1.0}",
+                "Try {mimic: 1.0}",
             )
 
 

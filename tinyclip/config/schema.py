@@ -28,7 +28,7 @@ def above(default: Any, low: float, high: float | None = None) -> Any:
 
 def weights() -> Any:
     """Objectives by name and their weights, which are not negative."""
-    return field(default_factory=lambda: {"affinity": 1.0}, metadata={"low": 0.0})
+    return field(default_factory=lambda: {"mimic": 1.0}, metadata={"low": 0.0})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,12 +26,15 @@ class Features:
     Args:
         bias: added to the scaled products by models that were trained with a sigmoid
             (SigLIP); None for the others.
+        channels_E: which channels of the teacher's embedding these are, of a student
+            whose own is narrower; None for all.
     """
 
     image_BE: Tensor
     text_BE: Tensor
     scale: Tensor
     bias: Tensor | None = None
+    channels_E: Tensor | None = None
 
 
 class Clip(nn.Module):
