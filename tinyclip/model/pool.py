@@ -28,9 +28,9 @@ class CrossAttention(Attention):
         """What the query gathers from the tokens, (B, D)."""
         bias_D = gate_rows(self.out.bias, embed_D)
         if self.heads == 0:
-            return bias_D.expand(len(x_BND), -1)
+            return bias_D.expand(x_BND.shape[0], -1)
         query_11D = query_D.view(1, 1, -1)
-        q = self._split(self.q(query_11D)).expand(len(x_BND), -1, -1, -1)
+        q = self._split(self.q(query_11D)).expand(x_BND.shape[0], -1, -1, -1)
         k, v = self._split(self.k(x_BND)), self._split(self.v(x_BND))
         context_BH1K = F.scaled_dot_product_attention(q, k, v)
         weight = gate_rows(self.out.weight, embed_D)

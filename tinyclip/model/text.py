@@ -69,7 +69,7 @@ class TextTower(nn.Module):
         if pool == "eos":
             tokens_BT = tokens_BT.eq(self.shape.eos_id or 0).int()
         end_B = tokens_BT.argmax(dim=-1)
-        return x_BTD[torch.arange(len(x_BTD), device=x_BTD.device), end_B]
+        return x_BTD[torch.arange(x_BTD.shape[0], device=x_BTD.device), end_B]
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Random weights; biases stay 0."""

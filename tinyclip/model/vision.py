@@ -58,7 +58,7 @@ class ImageTower(nn.Module):
         x_BND = x_BND.flatten(2).transpose(1, 2)
         fixed_ND: Tensor = self.position
         if self.class_embedding is not None:
-            first_B1D = self.class_embedding.expand(len(pixels), 1, -1)
+            first_B1D = self.class_embedding.expand(pixels.shape[0], 1, -1)
             if embed_D is not None:
                 first_B1D = first_B1D * embed_D
             x_BND = torch.cat([first_B1D.to(x_BND.dtype), x_BND], dim=1)
