@@ -21,7 +21,7 @@ from .card import model_card
 from .clip import Clip
 from .files import read_json, sync_folder, write_bytes, write_json
 from .preprocess import Preprocess
-from .tokenizer import Tokenizer
+from .tokenizer import TokenizerLike, load_tokenizer
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -39,7 +39,7 @@ class Loaded:
 
     model: Clip
     preprocess: Preprocess
-    tokenizer: Tokenizer
+    tokenizer: TokenizerLike
     config: dict[str, Any]
 
     def __iter__(self) -> Iterator[Any]:
@@ -55,7 +55,7 @@ def save_model(
     folder: Path | str,
     model: Clip,
     preprocess: Preprocess,
-    tokenizer: Tokenizer,
+    tokenizer: TokenizerLike,
     *,
     provenance: Mapping[str, Any],
     teacher_sizes: Mapping[str, int] | None,
@@ -120,7 +120,7 @@ def load_model(folder: Path | str) -> Loaded:
     try:
         shape = shape_from_dict(config["shape"])
         preprocess = Preprocess.from_dict(config["preprocess"])
-        tokenizer = Tokenizer.load(folder, config["tokenizer"])
+        tokenizer = load_tokenizer(folder, config["tokenizer"])
         model = Clip(shape)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
@@ -131,7 +131,7 @@ def load_model(folder: Path | str) -> Loaded:
     return Loaded(model.eval(), preprocess, tokenizer, config)
 
 
-def check_tokenizer(tokenizer: Tokenizer, shape: ClipShape, where: str) -> None:
+def check_tokenizer(tokenizer: TokenizerLike, shape: ClipShape, where: str) -> None:
     """Refuse a tokenizer whose ids the text tower cannot look up.
 
     Raises:

@@ -1,19 +1,45 @@
-"""From captions to token ids: open_clip's tokenizer, and its vocabulary file."""
+"""From captions to token ids: what a tokenizer is, and CLIP's own.
+
+A model directory says of its tokenizer at least `kind`; `LOADERS` has one entry a kind.
+"""
 
 from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 from .files import write_bytes
+from .tokenizer_hf import load_hf
 
 FILE = "bpe.txt.gz"
+
+
+class TokenizerLike(Protocol):
+    """What every tokenizer of ours has.
+
+    `context_length`: ids a caption, T. `vocab_size`: every id is smaller than it.
+    """
+
+    @property
+    def context_length(self) -> int: ...
+
+    @property
+    def vocab_size(self) -> int: ...
+
+    def __call__(self, texts: str | Sequence[str]) -> Tensor:
+        """Ids (B, T), int64."""
+
+    def save(self, folder: Path) -> None:
+        """Write its files into a model directory."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """What its loader needs to know beside the files: `kind` and more."""
 
 
 class Tokenizer:
@@ -100,3 +126,26 @@ class Tokenizer:
             raise UserError(
                 str(path), f"is no tokenizer file ({error})", "Restore the directory"
             ) from None
+
+
+Loader = Callable[[Path, Mapping[str, Any]], TokenizerLike]
+LOADERS: dict[str, Loader] = {"bpe": Tokenizer.load, "hf": load_hf}
+
+
+def load_tokenizer(folder: Path, spec: Mapping[str, Any]) -> TokenizerLike:
+    """The tokenizer that lies in a model directory; no network.
+
+    Args:
+        spec: what `to_dict` gave.
+
+    Raises:
+        UserError: its kind is unknown, or its files are missing or damaged.
+    """
+    kind = spec.get("kind", "bpe")  # the first directories had no other
+    if kind not in LOADERS:
+        raise UserError(
+            str(folder / "config.json"),
+            f"has a tokenizer of kind {kind!r}",
+            f"{nearest(kind, LOADERS)}. A newer tinyclip may know it",
+        )
+    return LOADERS[kind](folder, spec)
