@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinyclip import cost
 from tinyclip.errors import UserError
-from tinyclip.masks.budget import lumped
+from tinyclip.masks.goal import lumped
 from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape, ClipShape
 

@@ -7,46 +7,69 @@ from dataclasses import replace
 
 import numpy as np
 
+from .. import cost
 from ..config.schema import Manual
 from ..errors import UserError
 from ..keep import ClipKeep, Keep, TowerKeep
-from ..masks.budget import Goal, ragged_counts
-from ..masks.sites import layout, site_name
-from ..masks.uniform import uniform_counts
+from ..masks.choose import solve_counts
+from ..masks.goal import Layout, make_goal
+from ..masks.sites import POOL, TOWERS, site_name
+from ..masks.sites import layout as units_of
 from ..shapes import ClipShape, TowerShape
 
 
 def manual_keep(
-    shape: ClipShape, target: float, reference: int, budget: str, manual: Manual
+    shape: ClipShape,
+    target: float,
+    reference: int | None,
+    budget: str,
+    manual: Manual,
+    layout: Layout = "ragged",
+    towers: Sequence[str] = TOWERS,
+    round_to: int = 1,
 ) -> ClipKeep:
     """Evenly spaced layers, and leading or evenly spaced units of every site.
 
     All sites shrink by the same factor, which meets the budget within 0.5 %. A model
-    whose layers are alike, with heads that fill its width, stays like that.
+    whose layers are alike, with heads that fill its width, stays like that, and any
+    other becomes so where the layout is uniform.
 
     Args:
-        target: wanted size as a share of `reference`, a size in `budget`.
+        target: wanted size as a share of `reference`.
+        reference: a size in `budget` of the named towers; the model's own, unless
+            given.
         manual: how many layers stay, and which units.
+        towers, round_to: as in `masks.choose`.
 
     Raises:
-        UserError: more layers are asked for than there are, or the size is out of
-            reach.
+        UserError: more layers are asked for than there are, or of a tower that is not
+            named, or the size is out of reach.
     """
     layers = {
-        name: _layers(name, tower, getattr(manual, f"{name}_layers"))
+        name: _layers(name, tower, getattr(manual, f"{name}_layers"), name in towers)
         for name, tower in shape.towers().items()
     }
     shallow = _shallow(shape, layers)
-    units = layout(shallow)
-    goal = Goal(shallow, target * reference, budget, tuple(units))
+    whole = cost.size(shape, budget, towers) if reference is None else reference
+    if all(tower.is_uniform for tower in shallow.towers().values()):
+        layout = "uniform"
+    goal = make_goal(
+        shallow,
+        tuple(units_of(shallow, towers=towers, pool=layout == "uniform")),
+        target,
+        budget=budget,
+        layout=layout,
+        reference=whole,
+        towers=towers,
+        round_to=round_to,
+    )
     # gates that are all alike: every site keeps the same share
-    logits = {name: np.zeros(sum(widths)) for name, widths in units.items()}
-    uniform = all(tower.is_uniform for tower in shallow.towers().values())
-    counts = (uniform_counts if uniform else ragged_counts)(goal, logits)
+    units = goal.units()
+    counts = solve_counts(goal, {n: np.zeros(sum(units[n])) for n in goal.gated})
 
     def keeps(name: str, site: str) -> tuple[Keep, ...]:
         key = site_name(name, site)
-        numbers = apportion(counts[key], units[key])
+        numbers = apportion(counts[key], units[key], goal.step(key))
         return tuple(
             Keep(pick_units(number, total, manual.units), total)
             for number, total in zip(numbers, units[key], strict=True)
@@ -54,7 +77,11 @@ def manual_keep(
 
     def tower(name: str) -> TowerKeep:
         embed, heads, ffn = (keeps(name, site) for site in ("embed", "heads", "ffn"))
-        return TowerKeep(embed=embed[0], heads=heads, ffn=ffn, layers=layers[name])
+        pool = [
+            keeps(name, site)[0] if site_name(name, site) in goal.gated else None
+            for site in POOL
+        ]
+        return TowerKeep(embed[0], heads, ffn, layers[name], *pool)
 
     return ClipKeep(image=tower("image"), text=tower("text"))
 
@@ -76,27 +103,39 @@ def pick_units(count: int, total: int, how: str) -> tuple[int, ...]:
     return tuple(int(i) for i in (np.arange(count) + 0.5) * total / max(1, count))
 
 
-def apportion(count: int, totals: Sequence[int]) -> list[int]:
-    """`count` units over layers in proportion to their widths (largest remainders)."""
-    whole = sum(totals)
+def apportion(count: int, totals: Sequence[int], step: int = 1) -> list[int]:
+    """`count` units over layers in proportion to their widths (largest remainders).
+
+    Args:
+        step: of which every number is a multiple.
+    """
+    teams = [total // step for total in totals]
+    whole, count = sum(teams), count // step
     if whole == 0:
         return [0] * len(totals)
-    shares = [count * total / whole for total in totals]
+    shares = [count * team / whole for team in teams]
     numbers = [int(share) for share in shares]
     by_rest = sorted(range(len(totals)), key=lambda i: (numbers[i] - shares[i], i))
     for i in by_rest[: count - sum(numbers)]:
         numbers[i] += 1
-    return numbers
+    return [number * step for number in numbers]
 
 
-def _layers(name: str, tower: TowerShape, count: int | None) -> Keep:
+def _layers(name: str, tower: TowerShape, count: int | None, named: bool) -> Keep:
     """Evenly spaced layers, the first and the last among them."""
     total = len(tower.blocks)
     if count is None:
         return Keep.everything(total)
+    where = f"manual.{name}_layers"
+    if not named:
+        raise UserError(
+            where,
+            f"the {name} tower stays as it is: it is not among the towers",
+            f"Leave {where} out, or name the tower",
+        )
     if count > total:
         raise UserError(
-            f"manual.{name}_layers",
+            where,
             f"{count} layers of the {total} that there are",
             f"Give 1 to {total}",
         )

@@ -1,212 +1,224 @@
-"""How many units each site keeps, so that the size asked for is the size given (law 2).
-
-Given its embed width, a tower's size depends on the heads and ffn units of all layers
-only through their totals. So every candidate is six numbers, and thousands of
-candidates are counted at once by `cost.size` on arrays.
-"""
+"""What sizes can be reached, and what to say when the one that is wanted cannot."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from dataclasses import replace
 
 from .. import cost
 from ..errors import UserError
-from ..shapes import BlockShape, ClipShape, TowerShape
-from .sites import layout, site_name
+from ..shapes import TOWERS, ImageShape, TextShape
+from .goal import LEAST_EMBED, TOLERANCE, Array, Counts
+from .goal import Goal as Goal
+from .sites import SITES, site_name
+from .stock import counts_of, is_gated, stocks
 
-TOLERANCE = 0.005  # law 2
-AIM = 0.0005  # taken before the smallest correction is looked for
-# LayerNorm takes two directions away: one channel leaves as its bias whatever comes in,
-# two leave as a sign. Eight keep a tower a function of its input.
-LEAST_EMBED = 8
-REACH = 2  # units around the expectation that heads and embed may move
-FINE = 24  # ffn units that are tried around the even split of what is missing
-
-Array = NDArray[Any]
-Counts = dict[str, Any]  # units in all by site name: ints, or arrays of candidates
+UNITS = {"encoder": "parameters", "total": "parameters", "macs": "MACs", "bytes": "B"}
+LITTLE = 0.01  # of the smallest size: a site that holds less limits nothing
 
 
-@dataclass(frozen=True)
-class Goal:
-    """The size that is wanted, and what may move.
-
-    Args:
-        shape: the model that is cut.
-        size: wanted size in `budget`, in its unit.
-        gated: names of the sites that may shrink.
-    """
-
-    shape: ClipShape
-    size: float
-    budget: str
-    gated: tuple[str, ...]
-
-    def count(self, counts: Counts) -> Any:
-        """The size with so many units in all at every site."""
-        return cost.size(lumped(self.shape, counts), self.budget)
-
-    def full(self) -> dict[str, int]:
-        return {name: sum(units) for name, units in layout(self.shape).items()}
-
-    def floor(self, name: str) -> int:
-        """The fewest units that the site may be left with."""
-        full = self.full()[name]
-        if name not in self.gated:
-            return full
-        return min(full, LEAST_EMBED) if name.endswith("embed") else 0
-
-
-def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
-    """A shape of the same size with all heads and ffn units in the first layer."""
-
-    def tower(name: str, old: TowerShape) -> TowerShape:
-        first = BlockShape(
-            heads=counts[site_name(name, "heads")], ffn=counts[site_name(name, "ffn")]
-        )
-        rest = (BlockShape(heads=0, ffn=0),) * (len(old.blocks) - 1)
-        blocks = (first, *rest) if old.blocks else ()
-        return replace(old, width=counts[site_name(name, "embed")], blocks=blocks)
-
-    return shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})
-
-
-def expected_counts(goal: Goal, logits: Mapping[str, Array], shift: float) -> Counts:
-    """The rounded expectation of every site, all gates opened by the same shift."""
-    counts: Counts = dict(goal.full())
-    for name in goal.gated:
-        with np.errstate(over="ignore"):
-            expected = (1 / (1 + np.exp(-(logits[name] + shift)))).sum()
-        counts[name] = max(goal.floor(name), round(float(expected)))
-    return counts
-
-
-def nearest_counts(goal: Goal, logits: Mapping[str, Array]) -> Counts:
-    """Expected counts under the shift of all gates that comes nearest to the goal.
-
-    The gates are at the budget when the sparsity loss did its work, and the shift is
-    then next to nothing; it spreads what is missing over the sites as the gates
-    themselves would.
-    """
-    low, high = -80.0, 80.0
-    for _ in range(48):
-        middle = (low + high) / 2
-        over = goal.count(expected_counts(goal, logits, middle)) > goal.size
-        low, high = (low, middle) if over else (middle, high)
-    return expected_counts(goal, logits, low)
-
-
-def ragged_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
-    """Units in all that every site keeps.
-
-    Args:
-        logits: of the open probability of every unit, by name of the gated site.
+def bounds(goal: Goal) -> tuple[Counts, Counts]:
+    """The fewest and the most units in all that every site may be left with.
 
     Raises:
-        UserError: no choice of units comes within 0.5 % of the goal.
+        UserError: no tower of the layout, or no multiple of `round_to`, fits.
     """
-    check_reachable(goal)
-    base = nearest_counts(goal, logits)
-    full = goal.full()
-    coarse = [name for name in goal.gated if not name.endswith("ffn")]
-    steps = range(-REACH, REACH + 1)
-    moves = np.array(list(itertools.product(steps, repeat=len(coarse))), dtype=np.int64)
-    moves = moves.reshape(len(moves), len(coarse), 1)
-    grid: Counts = dict(base)
-    for column, name in enumerate(coarse):
-        moved = base[name] + moves[:, column]
-        grid[name] = np.clip(moved, goal.floor(name), full[name])
-    _fill_ffn(goal, grid)
-    grid = dict(zip(grid, np.broadcast_arrays(*grid.values()), strict=True))
-    price = _prices(goal, base)
-    for name in coarse:
-        price[name] *= 2  # the finest knob comes first
-    moved_size = sum(abs(grid[name] - base[name]) * price[name] for name in goal.gated)
-    return pick(goal, grid, np.asarray(moved_size))
-
-
-def _prices(goal: Goal, counts: Counts) -> dict[str, float]:
-    """What one more unit of each site costs."""
-    size = goal.count(counts)
-    return {n: goal.count({**counts, n: counts[n] + 1}) - size for n in counts}
-
-
-def _fill_ffn(goal: Goal, grid: Counts) -> None:
-    """Meet the goal by ffn units, the finest knob, in every candidate of the grid.
-
-    Two towers have two prices, which together reach sizes that neither does alone.
-    """
-    full = goal.full()
-    names = [n for n in goal.gated if n.endswith("ffn")]
-    for last, name in enumerate(names, start=1):
-        size = goal.count(grid)
-        price = goal.count({**grid, name: grid[name] + 1}) - size
-        share = (goal.size - size) / (price * (len(names) - last + 1))
-        moved = grid[name] + np.rint(share).astype(np.int64)
-        if last < len(names):
-            moved = moved + np.arange(-FINE, FINE + 1)
-        grid[name] = np.clip(moved, 0, full[name])
-
-
-def pick(goal: Goal, grid: Counts, deviation: Array) -> dict[str, int]:
-    """The candidate that deviates least among those on the goal.
-
-    Raises:
-        UserError: no candidate is within 0.5 % of it; the nearest sizes are named.
-    """
-    sizes = np.asarray(goal.count(grid), dtype=np.float64)
-    gap = abs(sizes - goal.size) / goal.size
-    if gap.min() > TOLERANCE:
-        raise unreachable(goal, sizes)
-    if gap.min() <= AIM:
-        order = np.where(gap <= AIM, deviation, np.inf)
-    else:
-        order = gap
-    best = np.unravel_index(np.lexsort((gap.ravel(), order.ravel()))[0], gap.shape)
-    return {
-        name: int(np.broadcast_to(values, gap.shape)[best])
-        for name, values in grid.items()
-    }
-
-
-def unreachable(goal: Goal, sizes: Array) -> UserError:
-    """What to say when the units are too coarse for the goal."""
-    below, above = sizes[sizes < goal.size], sizes[sizes > goal.size]
-    near = [f"{side.max():,.0f}" for side in [below] if side.size]
-    near += [f"{side.min():,.0f}" for side in [above] if side.size]
-    return UserError(
-        "target",
-        f"no choice of units comes within {TOLERANCE:.1%} of {goal.size:,.0f} "
-        f"({goal.budget}); the nearest sizes are {' and '.join(near)}",
-        "Ask for one of them, or gate more sites; a ragged layout reaches most",
-    )
+    if goal.layout == "uniform":
+        found = stocks(goal).items()
+        least = {name: (stock.heads[0], stock.ffn[0]) for name, stock in found}
+        most = {name: (stock.heads[-1], stock.ffn[1]) for name, stock in found}
+        return counts_of(goal, least), counts_of(goal, most)
+    names = goal.full()
+    for name in names:
+        if goal.most(name) == 0 and name.endswith("embed"):
+            raise UserError(
+                "round_to",
+                f"{name.replace('_', ' ')} has {goal.full()[name]} channels, fewer "
+                f"than {goal.round_to}",
+                "Use a smaller --round-to",
+            )
+    return {n: goal.floor(n) for n in names}, {n: goal.most(n) for n in names}
 
 
 def check_reachable(goal: Goal) -> None:
     """Refuse a goal that is smaller than the smallest model or larger than this one.
 
     Raises:
-        UserError: it is, with the size that can be reached.
+        UserError: it is, with the size that can be reached and what limits it.
     """
-    smallest = goal.count({name: goal.floor(name) for name in goal.full()})
-    largest = goal.count(goal.full())
-    wanted = f"{goal.size:,.0f} ({goal.budget})"
-    if goal.size < smallest * (1 - TOLERANCE):
-        gated = ", ".join(dict.fromkeys(name.split("_")[1] for name in goal.gated))
+    lowest, highest = bounds(goal)
+    smallest, largest = goal.count(lowest), goal.count(highest)
+    wanted = f"{_percent(goal.size, goal)} of {_amount(goal.whole, goal)}"
+    if smallest > goal.size * (1 + TOLERANCE):
+        why, todo = _limit(goal, lowest)
         raise UserError(
             "target",
-            f"{wanted} is out of reach: with {gated} gated, the smallest size is "
-            f"{smallest:,.0f}",
-            "Ask for a larger target, or gate more sites",
+            f"{wanted} is out of reach: {_gated(goal)}, the smallest size is "
+            f"{_sized(smallest, goal)}; {why}",
+            f"Ask for {_percent(smallest, goal)} or more{todo}",
         )
-    if goal.size > largest * (1 + TOLERANCE):
+    if largest < goal.size * (1 - TOLERANCE):
+        whole = largest == goal.count(goal.full())
+        has = "the model has" if whole else "its widths allow"
         raise UserError(
             "target",
-            f"{wanted} is more than the model has, {largest:,.0f}",
-            "Ask for a smaller target",
+            f"{wanted} is more than {has}, {_sized(largest, goal)}",
+            "Ask for a smaller target" + _finer(goal),
         )
+
+
+def unreachable(goal: Goal, sizes: Array) -> UserError:
+    """What to say when the units are too coarse for the goal.
+
+    Args:
+        sizes: of all candidates.
+    """
+    below, above = sizes[sizes < goal.size], sizes[sizes > goal.size]
+    near = [_sized(side.max(), goal) for side in [below] if side.size]
+    near += [_sized(side.min(), goal) for side in [above] if side.size]
+    plural = "sizes are" if len(near) == 2 else "size is"
+    return UserError(
+        "target",
+        f"no choice of units comes within {TOLERANCE:.1%} of {_sized(goal.size, goal)}"
+        f"; the nearest {plural} {' and '.join(near)}",
+        f"Ask for {'one of them' if len(near) == 2 else 'it'}{_finer(goal)}",
+    )
+
+
+def human(count: float) -> str:
+    """12,345,678 as 12.35 M; small numbers in full."""
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if count >= limit:
+            return f"{count / limit:.2f} {unit}"
+    return f"{count:,.0f}"
+
+
+def _amount(size: float, goal: Goal) -> str:
+    unit, text = UNITS[goal.budget], human(size)
+    return f"{text}{unit if unit == 'B' and text[-1].isalpha() else ' ' + unit}"
+
+
+def _percent(size: float, goal: Goal) -> str:
+    """A share that, asked for, comes within law 2 of the size."""
+    return f"{100 * size / goal.whole:.4g} %"
+
+
+def _sized(size: float, goal: Goal) -> str:
+    return f"{_amount(size, goal)} ({_percent(size, goal)})"
+
+
+def _gated(goal: Goal) -> str:
+    """With which sites, counted how."""
+    gated = {
+        tower: [site for site in SITES if is_gated(goal, tower, site)]
+        for tower in TOWERS
+    }
+    towers = "" if len(goal.towers) > 1 else f" of the {goal.towers[0]} tower"
+    alike = gated["image"] == gated["text"] or len(goal.towers) == 1
+    sites = ", ".join(gated[goal.towers[0]]) or "nothing"
+    if not alike:
+        sites = ", ".join(name.replace("_", " ") for name in goal.gated)
+    return f"by the {goal.budget} budget{towers}, with {sites} gated"
+
+
+def _finer(goal: Goal) -> str:
+    """What else reaches more sizes."""
+    ways = []
+    if goal.round_to > 1:
+        ways.append("use a smaller --round-to")
+    if goal.layout == "uniform":
+        ways.append("use --layout ragged, which reaches most")
+    open_sites = [site for site in SITES if _whole(goal, site)]
+    if open_sites:
+        ways.append(f"gate {' and '.join(open_sites)}, too")
+    return "".join(f", or {way}" for way in ways)
+
+
+def _whole(goal: Goal, site: str) -> bool:
+    """Whether a tower that counts has units of the site that cannot shrink."""
+    return not all(is_gated(goal, tower, site) for tower in goal.towers)
+
+
+def _holds(goal: Goal, counts: Counts, name: str, least: int) -> float:
+    """What the units of a site over the least hold, the other sites being as given."""
+    return float(goal.count(counts) - goal.count({**counts, name: least}))
+
+
+def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
+    """Which site keeps the smallest model from being smaller, and what to do."""
+    smallest = float(goal.count(lowest))
+    own = [name for name in goal.full() if name.split("_")[0] in goal.towers]
+    held = {}
+    for name in own:
+        least = LEAST_EMBED if name.endswith("embed") else 0
+        if name not in goal.gated:
+            held[name] = _holds(goal, lowest, name, min(least, lowest[name]))
+    pool = _pool_holds(goal, lowest)
+    if pool > max([LITTLE * smallest, *held.values()]):
+        why = f"the attention pool holds {_amount(pool, goal)}, and stays whole"
+        return why, ", or use --layout uniform, which cuts it"
+    if held and max(held.values()) > LITTLE * smallest:
+        name = max(held, key=lambda name: held[name])
+        return _open_limit(goal, name, held[name])
+    # all that counts is gated: the floors limit
+    embeds = [name for name in own if name.endswith("embed")]
+    name = max(embeds, key=lambda name: _holds(goal, lowest, name, 0))
+    return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _coarse(goal)
+
+
+def _open_limit(goal: Goal, name: str, holds: float) -> tuple[str, str]:
+    """A site that is not gated limits."""
+    tower, site = name.split("_", 1)
+    token = ""
+    if _vocabulary(goal, name):
+        token = f" (the token embedding alone {_amount(_tokens(goal), goal)})"
+    why = f"{tower} {site} is not gated and holds {_amount(holds, goal)}{token}"
+    if is_gated(goal, tower, *SITES):
+        todo = f", or gate {site}, too"
+    else:
+        todo = f", or gate the {tower} tower, too"
+        for other in goal.towers:
+            if other != tower:
+                todo += f", or count the {other} tower alone (towers: [{other}])"
+    return why, todo + _vocabulary(goal, name)
+
+
+def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
+    tower, site = name.split("_", 1)
+    if goal.layout == "uniform":
+        depth = len(goal.shape.towers()[tower].blocks)
+        heads = lowest[site_name(tower, "heads")] // max(1, depth)
+        width = lowest[site_name(tower, "embed")]
+        return (
+            f"the {tower} tower is as narrow as a stock one gets, {heads} "
+            f"{'heads' if heads > 1 else 'head'} a layer and {width} embed channels"
+        )
+    return f"{tower} {site} keeps {lowest[name]} channels at least"
+
+
+def _coarse(goal: Goal) -> str:
+    """What lowers the floors."""
+    ways = ", or use --layout ragged" if goal.layout == "uniform" else ""
+    return ways + (", or use a smaller --round-to" if goal.round_to > 1 else "")
+
+
+def _tokens(goal: Goal) -> float:
+    """The token embedding as it is, in the budget's unit."""
+    text: TextShape = goal.shape.text
+    size = text.vocab_size * text.width
+    return size * (cost.FLOAT_BYTES if goal.budget == "bytes" else 1)
+
+
+def _vocabulary(goal: Goal, name: str) -> str:
+    """What else shrinks the token embedding, if it limits."""
+    counts = goal.budget in ("total", "bytes") and name == "text_embed"
+    return ", or trim the vocabulary (--vocab captions)" if counts else ""
+
+
+def _pool_holds(goal: Goal, lowest: Counts) -> float:
+    """What an attention pool that stays whole holds in the smallest model."""
+    image: ImageShape = goal.shape.image
+    if "image" not in goal.towers or image.pool_block is None or goal.cuts_pool:
+        return 0.0
+    bare = replace(image, pool_block=replace(image.pool_block, heads=0, ffn=0))
+    other = replace(goal, shape=goal.shape.with_towers(image=bare))
+    return float(goal.count(lowest) - other.count(lowest))

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from .. import cost
-from ..errors import TinyclipError, UserError, nearest
+from ..errors import TinyclipError, UserError
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.gating import ClipGates, TowerGates
 from ..shapes import ClipShape, TowerShape
-from .budget import Goal, ragged_counts
 from .gate import SHIFT
 from .gates import Gates
-from .sites import SITES, TOWERS, site_name, widths
+from .goal import Goal, Layout, make_goal
+from .ragged import ragged_counts
+from .ranking import Ranking, ranked, split_keep
+from .sites import POOL, SITES, TOWERS, site_name
 from .sites import layout as units_of
 from .uniform import uniform_counts
-
-Layout = Literal["ragged", "uniform"]
-LAYOUTS = ("ragged", "uniform")
-Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How the units of one tower and site compare.
-
-    Args:
-        score_U: what they are ranked by; more stays longer.
-        logit_U: of the probability that each is open; their sum is how many stay.
-        scale_U: gate value of each if it stays, or None for 1.
-    """
-
-    score_U: Array
-    logit_U: Array
-    scale_U: Array | None = None
 
 
 def choose(
@@ -50,14 +28,21 @@ def choose(
     budget: str = "encoder",
     layout: Layout = "ragged",
     reference: int | None = None,
+    towers: Sequence[str] = TOWERS,
+    round_to: int = 1,
 ) -> ClipKeep:
     """The units that stay: the most open ones of every site, as many as are expected,
     corrected as little as meets the budget. Ties go to the lower index, layers in turn.
 
     Args:
-        gates: as learned; kept units keep their hardened value as scale.
+        gates: as learned; kept units keep their hardened value as scale. A uniform
+            student of a model with an attention pool needs `Gates(model, pool=True)`;
+            a ragged one keeps the pool whole.
         target: wanted size as a share of `reference`.
-        reference: a size in `budget`; the gated model's own, unless given.
+        reference: a size in `budget` of the named towers; the gated model's own, unless
+            given.
+        towers: which of them shrink and count; the others stay as they are.
+        round_to: ffn and embed widths that shrink become multiples of this.
 
     Raises:
         UserError: 0.5 % cannot be met; the message says what can.
@@ -70,7 +55,17 @@ def choose(
             raise TinyclipError(f"gates: {name} holds a logit that is not a number")
         scale_U = hard[name].double().cpu().numpy()
         rankings[name] = Ranking(score_U, score_U - SHIFT, scale_U)
-    return _choose(gates.shape, rankings, target, budget, layout, reference)
+    goal = make_goal(
+        gates.shape,
+        tuple(rankings),
+        target,
+        budget=budget,
+        layout=layout,
+        reference=reference,
+        towers=towers,
+        round_to=round_to,
+    )
+    return _choose(goal, rankings)
 
 
 def choose_by_scores(
@@ -81,18 +76,23 @@ def choose_by_scores(
     layout: Layout = "ragged",
     reference: int | None = None,
     sites: Sequence[str] = SITES,
+    towers: Sequence[str] = TOWERS,
+    round_to: int = 1,
 ) -> ClipKeep:
     """The units with the highest importance, the same share of every tower and site.
 
     Args:
         scores: one a unit, (U,), by site name.
         sites: which of them may shrink; the others are left whole.
+        towers, round_to: as in `choose`.
 
     Raises:
         UserError: as `choose`, or scores that do not fit the shape.
     """
     rankings = {}
-    for name, units in units_of(shape, sites).items():
+    for name, units in units_of(shape, sites, towers, layout == "uniform").items():
+        if name not in scores and name.endswith(POOL):
+            continue  # refused with what to do about it
         if name not in scores or len(scores[name]) != sum(units):
             raise UserError("scores", f"need {sum(units)} values for {name!r}")
         values_U = scores[name].detach().double().cpu().numpy()
@@ -102,91 +102,99 @@ def choose_by_scores(
         rank_U[order] = np.arange(len(order))
         share_U = (len(order) - rank_U - 0.5) / max(1, len(order))
         rankings[name] = Ranking(values_U, np.log(share_U / (1 - share_U)))
-    return _choose(shape, rankings, target, budget, layout, reference)
+    goal = make_goal(
+        shape,
+        tuple(rankings),
+        target,
+        budget=budget,
+        layout=layout,
+        reference=reference,
+        towers=towers,
+        round_to=round_to,
+    )
+    return _choose(goal, rankings)
 
 
-def _choose(
+def check_target(
     shape: ClipShape,
-    rankings: Mapping[str, Ranking],
     target: float,
-    budget: str,
-    layout: str,
-    reference: int | None,
-) -> ClipKeep:
-    if not (math.isfinite(target) and 0 < target <= 1):
-        raise UserError("target", f"{target} is no share", "Give one in (0, 1]")
-    if layout not in LAYOUTS:
-        raise UserError(
-            "layout", f"unknown layout {layout!r}", nearest(layout, LAYOUTS)
-        )
-    whole = cost.size(shape, budget) if reference is None else reference
-    goal = Goal(shape, target * whole, budget, tuple(rankings))
-    logits = {name: ranking.logit_U for name, ranking in rankings.items()}
-    solve = uniform_counts if layout == "uniform" else ragged_counts
-    counts = solve(goal, logits)
+    budget: str = "encoder",
+    layout: Layout = "ragged",
+    reference: int | None = None,
+    sites: Sequence[str] = SITES,
+    towers: Sequence[str] = TOWERS,
+    round_to: int = 1,
+) -> None:
+    """Refuse a target that no choice of a model's units meets, whatever the gates say.
+
+    What a model cannot reach, no smaller one cut from it can.
+
+    Raises:
+        UserError: as `choose` would, before anything is trained.
+    """
+    units = units_of(shape, sites, towers, layout == "uniform")
+    goal = make_goal(
+        shape,
+        tuple(units),
+        target,
+        budget=budget,
+        layout=layout,
+        reference=reference,
+        towers=towers,
+        round_to=round_to,
+    )
+    solve_counts(goal, {name: np.zeros(sum(widths)) for name, widths in units.items()})
+
+
+def solve_counts(goal: Goal, logits: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Units in all that every site keeps, in the layout of the goal.
+
+    Args:
+        logits: of the open probability of every unit, (U,), by name of the gated site.
+
+    Raises:
+        UserError: the goal cannot be met.
+    """
+    solve = uniform_counts if goal.layout == "uniform" else ragged_counts
+    return solve(goal, logits)
+
+
+def _choose(goal: Goal, rankings: Mapping[str, Ranking]) -> ClipKeep:
+    counts = solve_counts(goal, {n: r.logit_U for n, r in rankings.items()})
     towers = {
-        name: _tower_keep(name, tower, rankings, counts, layout)
-        for name, tower in shape.towers().items()
+        name: _tower_keep(goal, name, tower, rankings, counts)
+        for name, tower in goal.shape.towers().items()
     }
     return ClipKeep(**towers)
 
 
 def _tower_keep(
+    goal: Goal,
     name: str,
     tower: TowerShape,
     rankings: Mapping[str, Ranking],
     counts: Mapping[str, int],
-    layout: str,
 ) -> TowerKeep:
+    all_units = goal.units()
+
     def keeps(site: str) -> tuple[Keep, ...]:
-        key, units = site_name(name, site), widths(tower, site)
-        if key not in rankings:
+        key = site_name(name, site)
+        units, even = all_units[key], goal.layout == "uniform"
+        if key not in goal.gated:
             return tuple(Keep.everything(total) for total in units)
-        return split_keep(rankings[key], units, counts[key], even=layout == "uniform")
+        return split_keep(rankings[key], units, counts[key], even, goal.step(key))
+
+    def pool(site: str) -> Keep | None:
+        return keeps(site)[0] if site_name(name, site) in goal.gated else None
 
     return TowerKeep(
         embed=keeps("embed")[0],
         heads=keeps("heads"),
         ffn=keeps("ffn"),
         layers=Keep.everything(len(tower.blocks)),
+        pool_heads=pool("pool_heads"),
+        pool_ffn=pool("pool_ffn"),
     )
-
-
-def ranked(score_U: Array, units: Sequence[int]) -> NDArray[np.int64]:
-    """Indices from best to worst over all layers of a site.
-
-    Ties go to the lower place inside a layer, then to the lower layer, so that equal
-    scores empty all layers alike rather than the last ones first.
-    """
-    layer_U = np.repeat(np.arange(len(units)), units)
-    place_U = np.concatenate([np.arange(n) / max(1, n) for n in units] or [np.empty(0)])
-    return np.lexsort((layer_U, place_U, -score_U))
-
-
-def split_keep(
-    ranking: Ranking, units: Sequence[int], count: int, even: bool
-) -> tuple[Keep, ...]:
-    """The best `count` units of a site, one Keep a layer.
-
-    Args:
-        even: the same number in every layer, the best of each.
-    """
-    open_U = np.zeros(sum(units), dtype=bool)
-    starts = np.cumsum([0, *units])
-    if even:
-        for start, stop in zip(starts[:-1], starts[1:], strict=True):
-            order = np.argsort(-ranking.score_U[start:stop], kind="stable")
-            open_U[start + order[: count // len(units)]] = True
-    else:
-        open_U[ranked(ranking.score_U, units)[:count]] = True
-    keeps = []
-    for start, stop in zip(starts[:-1], starts[1:], strict=True):
-        kept = np.flatnonzero(open_U[start:stop])
-        scale = None
-        if ranking.scale_U is not None:
-            scale = tuple(ranking.scale_U[start:stop][kept].tolist())
-        keeps.append(Keep(tuple(kept.tolist()), int(stop - start), scale))
-    return tuple(keeps)
 
 
 def gates_of(

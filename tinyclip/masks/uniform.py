@@ -7,14 +7,18 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import UserError
-from ..shapes import TowerShape
-from .budget import FINE, Array, Counts, Goal, check_reachable, nearest_counts, pick
+from .budget import check_reachable, unreachable
+from .goal import Array, Counts, Goal, pick
+from .ragged import AIM, FINE, nearest_counts
 from .sites import TOWERS, site_name
+from .stock import Stock, counts_of, stocks
+
+Numbers = dict[str, tuple[Array, Array]]  # heads and ffn units a layer, by tower
 
 
 def uniform_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
-    """Units in all that every site keeps: all layers alike, heads that fill embed.
+    """Units in all that every site keeps: all layers alike, heads that fill embed, an
+    attention pool like the layers.
 
     The head numbers of both towers are tried in full; the ffn widths follow from the
     budget, in the proportion that the gates want.
@@ -24,73 +28,102 @@ def uniform_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
             gated is not uniform.
     """
     check_reachable(goal)
+    found = stocks(goal)
     wanted = nearest_counts(goal, logits)
-    towers = goal.shape.towers()
-    for name, tower in towers.items():
-        alike = len({block.ffn for block in tower.blocks}) == 1
-        if not alike and site_name(name, "ffn") not in goal.gated:
-            raise _not_uniform(name, "its layers differ in ffn, which is not gated")
-    heads = {name: _head_numbers(goal, name, towers[name]) for name in TOWERS}
-    pairs = np.array(list(itertools.product(*heads.values())), dtype=np.int64)
-    grid: Counts = {}
-    for column, (name, tower) in enumerate(towers.items()):
-        number = pairs[:, column : column + 1]
-        grid[site_name(name, "heads")] = number * len(tower.blocks)
-        grid[site_name(name, "embed")] = number * tower.head_width
-    _fill_uniform_ffn(goal, grid, wanted)
+    pairs = np.array(
+        list(itertools.product(*(found[name].heads for name in TOWERS))), dtype=np.int64
+    )
+    heads = {name: pairs[:, column, None] for column, name in enumerate(TOWERS)}
+    grid = _near(goal, heads, found, wanted)
+    chosen = pick(goal, grid, _deviation(goal, grid, wanted), AIM)
+    if chosen is not None:
+        return chosen
+    grid = _every(goal, heads, found)
+    chosen = pick(goal, grid, _deviation(goal, grid, wanted), AIM)
+    if chosen is None:
+        raise unreachable(goal, np.asarray(goal.count(grid), dtype=np.float64))
+    return chosen
+
+
+def _deviation(goal: Goal, grid: Counts, wanted: Counts) -> Array:
+    """How far the candidates are from what the gates want, in shares of the sites."""
     full = goal.full()
-    deviation = sum(abs(grid[n] - wanted[n]) / max(1, full[n]) for n in full)
-    return pick(goal, grid, np.asarray(deviation))
+    return np.asarray(sum(abs(grid[n] - wanted[n]) / max(1, full[n]) for n in full))
 
 
-def _head_numbers(goal: Goal, name: str, tower: TowerShape) -> range | list[int]:
-    """Heads a layer that a uniform tower may have.
-
-    Raises:
-        UserError: a site that must stay as it is rules every number out.
-    """
-    most = min([tower.width // tower.head_width, *(b.heads for b in tower.blocks)])
-    allowed = set(range(1, most + 1))
-    if site_name(name, "embed") not in goal.gated:
-        allowed &= {tower.width / tower.head_width}  # type: ignore[arg-type]
-    if site_name(name, "heads") not in goal.gated:
-        allowed &= {b.heads for b in tower.blocks} if most else set()
-        allowed = allowed if len({b.heads for b in tower.blocks}) == 1 else set()
-    if not allowed:
-        why = f"heads × {tower.head_width} must equal embed in every layer"
-        raise _not_uniform(name, why)
-    return sorted(int(number) for number in allowed)
+def _free(goal: Goal, found: Mapping[str, Stock]) -> list[str]:
+    """The towers whose ffn widths may move."""
+    return [
+        name
+        for name in TOWERS
+        if site_name(name, "ffn") in goal.gated and found[name].ffn[1] > 0
+    ]
 
 
-def _not_uniform(name: str, why: str) -> UserError:
-    return UserError(
-        "layout",
-        f"the {name} tower cannot be uniform: {why}",
-        "Gate heads, ffn and embed, or use --layout ragged",
+def _price(goal: Goal, numbers: Numbers, name: str) -> Array:
+    """What one more ffn unit in every layer of a tower costs."""
+    heads, ffn = numbers[name]
+    more = {**numbers, name: (heads, ffn + 1)}
+    return np.asarray(
+        goal.count(counts_of(goal, more)) - goal.count(counts_of(goal, numbers))
     )
 
 
-def _fill_uniform_ffn(goal: Goal, grid: Counts, wanted: Counts) -> None:
-    """Meet the goal by the ffn widths, the same in every layer of a tower."""
-    names = [site_name(tower, "ffn") for tower in TOWERS]
-    layers = [len(goal.shape.towers()[tower].blocks) for tower in TOWERS]
-    most = [
-        min((b.ffn for b in goal.shape.towers()[tower].blocks), default=0)
-        for tower in TOWERS
-    ]
-    for name, depth, width in zip(names, layers, most, strict=True):
-        fixed = name not in goal.gated
-        grid[name] = np.int64(width * depth if fixed else 0)
-    free = [i for i, name in enumerate(names) if name in goal.gated and layers[i]]
-    for place, i in enumerate(free):
-        missing = goal.size - goal.count(grid)
-        price = {
-            j: goal.count({**grid, names[j]: grid[names[j]] + 1}) - goal.count(grid)
-            for j in free[place:]
-        }
-        pull = sum(price[j] * max(1, wanted[names[j]]) for j in free[place:])
-        units = missing * max(1, wanted[names[i]]) / pull / layers[i]
-        width = np.rint(units).astype(np.int64)
+def _start(
+    goal: Goal, heads: Mapping[str, Array], found: Mapping[str, Stock]
+) -> Numbers:
+    """No ffn unit where the widths may move, all of them where not."""
+    free = _free(goal, found)
+    return {
+        name: (heads[name], np.int64(0 if name in free else found[name].ffn[1]))
+        for name in TOWERS
+    }
+
+
+def _near(
+    goal: Goal,
+    heads: Mapping[str, Array],
+    found: Mapping[str, Stock],
+    wanted: Counts,
+) -> Counts:
+    """The ffn widths that meet the goal near the proportion that the gates want."""
+    numbers, free = _start(goal, heads, found), _free(goal, found)
+    for place, name in enumerate(free):
+        ffn, step = site_name(name, "ffn"), goal.step(site_name(name, "ffn"))
+        missing = goal.size - goal.count(counts_of(goal, numbers))
+        depth = {n: len(goal.shape.towers()[n].blocks) for n in free}
+        pull = sum(
+            _price(goal, numbers, n) / depth[n] * max(1, wanted[site_name(n, "ffn")])
+            for n in free[place:]
+        )
+        units = missing * max(1, wanted[ffn]) / pull / depth[name]
+        width = step * np.rint(units / step).astype(np.int64)
         if place < len(free) - 1:
-            width = width + np.arange(-FINE, FINE + 1)
-        grid[names[i]] = np.clip(width, 1, most[i]) * layers[i]
+            width = width + step * np.arange(-FINE, FINE + 1)
+        numbers[name] = (heads[name], np.clip(width, *found[name].ffn))
+    return counts_of(goal, numbers)
+
+
+def _every(
+    goal: Goal, heads: Mapping[str, Array], found: Mapping[str, Stock]
+) -> Counts:
+    """Every stock shape whose last ffn width is one of the two that enclose the goal:
+    all that can come near it."""
+    numbers = {
+        name: (heads_P[..., None], ffn)
+        for name, (heads_P, ffn) in _start(goal, heads, found).items()
+    }
+    free = _free(goal, found)
+    free.sort(key=lambda name: found[name].ffn[1])  # the fewest are tried
+    for name in free[:-1]:
+        least, most = found[name].ffn
+        tried = np.arange(least, most + 1, goal.step(site_name(name, "ffn")))
+        numbers[name] = (numbers[name][0], tried[:, None])
+    for name in free[-1:]:
+        step = goal.step(site_name(name, "ffn"))
+        missing = goal.size - goal.count(counts_of(goal, numbers))
+        price = np.maximum(_price(goal, numbers, name), 1)
+        whole = np.floor(missing / (price * step)).astype(np.int64)
+        width = np.clip(step * (whole + np.arange(2)), *found[name].ffn)
+        numbers[name] = (numbers[name][0], width)
+    return counts_of(goal, numbers)
