@@ -202,5 +202,5 @@ def test_changed_data_is_refused(
     with pytest.raises(Interrupted):
         execute(Request(tmp_path / "run", recipe), stop=stop_after(1))
     mine.write_text("\n".join(lines[:-5]) + "\n")
-    with pytest.raises(UserError, match="the data has changed"):
+    with pytest.raises(UserError, match="changed since this run began:\n  data: "):
         execute(Request(tmp_path / "run", resume=True))

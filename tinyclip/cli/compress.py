@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
 
 HELP = "make a family of smaller models"
 DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
+# options that are settings of the recipe by the same name
+OWN_SETTINGS = ("teacher", "budget", "layout", "towers", "round_to", "vocab")
 OWN = "standard"  # no recipe, but a teacher or data of the user's own
 
 
@@ -26,11 +28,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val", metavar="SOURCE", help="validation pairs; default 2 %% of the data")
     add("--target", metavar="SHARE", help="share of the teacher that is left, 0.25")
     add("--stages", metavar="N", help="in how many stages, 1 to 10")
-    add("--budget", choices=("encoder", "total"), help="what the share counts")
+    add(
+        "--budget",
+        choices=("encoder", "total", "macs", "bytes"),
+        help="what the share counts: the blocks' matrices (default), all parameters, "
+        "multiply-accumulates, or the file",
+    )
     add("--layout", choices=("ragged", "uniform"), help="uniform: stock shapes")
+    add("--towers", metavar="A,B", help="image, text, or both; others stay as they are")
+    add(
+        "--round-to",
+        metavar="N",
+        type=int,
+        help="ffn and embed widths are multiples of N",
+    )
+    add(
+        "--vocab",
+        metavar="captions|FILE",
+        help="drop the token ids that the captions (or the lines of FILE) never use",
+    )
     add("--out", metavar="DIR", type=Path, help="where the run lives: runs/<recipe>")
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--from-stage", metavar="N", type=int, help="redo stage N and those after it")
+    add(
+        "--accept-changes",
+        action="store_true",
+        help="resume though recipe, teacher, data or libraries have changed",
+    )
     add("--dry-run", action="store_true", help="print the plan; write nothing")
     add(
         "--set",
@@ -53,7 +77,8 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
 
     own = args.teacher or args.data
     named = args.recipe or own or args.val or args.target or args.stages
-    if stored is not None and not (named or args.budget or args.layout or args.set):
+    changed = any(getattr(args, key) for key in OWN_SETTINGS)
+    if stored is not None and not (named or changed or args.set):
         return None
     if args.recipe is None and args.teacher and not args.data and stored is None:
         raise UserError(
@@ -73,12 +98,31 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
         data = replace(data, source=args.data)
     if args.val:
         data = replace(data, val=args.val)
-    changes = {
-        key: getattr(args, key)
-        for key in ("teacher", "budget", "layout")
-        if getattr(args, key)
-    }
+    changes = {key: getattr(args, key) for key in OWN_SETTINGS if getattr(args, key)}
+    if args.towers:
+        changes["towers"] = wanted_towers(args.towers)
+    if args.round_to is not None and args.round_to < 1:
+        raise UserError("--round-to", f"must be at least 1, not {args.round_to}")
     return replace(recipe, data=data, **changes)
+
+
+def wanted_towers(text: str) -> tuple[str, ...]:
+    """The towers that `--towers` names.
+
+    Raises:
+        UserError: one is named twice, or does not exist.
+    """
+    from ..shapes import TOWERS
+
+    names = [part.strip() for part in text.split(",")]
+    for name in names:
+        if name not in TOWERS:
+            raise UserError(
+                "--towers", f"unknown tower {name!r}", nearest(name, TOWERS)
+            )
+    if len(set(names)) != len(names):
+        raise UserError("--towers", f"{text!r} names a tower twice")
+    return tuple(name for name in TOWERS if name in names)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -110,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
     from .progress import watcher
     from .show import print_json
 
-    request = Request(out, recipe, args.resume, args.from_stage)
+    request = Request(out, recipe, args.resume, args.from_stage, args.accept_changes)
     if args.dry_run:
         # nothing is written, so a folder in use is no obstacle to a new plan
         if args.resume or args.from_stage is not None:

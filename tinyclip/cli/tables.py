@@ -11,7 +11,7 @@ from rich.table import Table
 
 def human(count: float) -> str:
     """12,345,678 as 12.35 M."""
-    for limit, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if count >= limit:
             return f"{count / limit:.2f} {unit}"
     return f"{count:.0f}"
@@ -108,6 +108,7 @@ def show_plan(plan: dict[str, Any]) -> None:
         "encoder",
         "total (about)",
         "memory (about)",
+        "a step (about)",
         "time (about)",
     )
     for stage in plan["stages"]:
@@ -120,6 +121,7 @@ def show_plan(plan: dict[str, Any]) -> None:
             human(stage["params_encoder"]),
             human(stage["params_total"]),
             f"{stage['memory_gib']:.1f} GiB",
+            step_cost(stage["flops_per_step"], plan["flops_per_second"]),
             duration(stage["seconds"]),
         )
     console = Console(width=None if Console().is_terminal else 140)
@@ -131,6 +133,14 @@ def show_plan(plan: dict[str, Any]) -> None:
         f"{'cached' if plan['cached'] else 'computed at every step'}.",
         highlight=False,
     )
+
+
+def step_cost(flops: dict[str, float], speed: float) -> str:
+    """The dearest step of a stage, in work and in time here."""
+    if not flops:
+        return "–"
+    most = max(flops.values())
+    return f"{human(most)}FLOP, {most / speed:.2g} s"
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 PHASES = ("learn", "score", "manual", "inherit", "distil")
 SITES = ("heads", "ffn", "embed")
 
+Tower = Literal["image", "text"]
 Site = Literal["heads", "ffn", "embed"]
 Phase = Literal["learn", "score", "manual", "inherit", "distil"]
 
@@ -132,12 +133,18 @@ class Recipe:
     teacher: str = "builtin:pictoclip"
     data: Data = Data()
     seed: int = number(0, 0)
-    budget: Literal["encoder", "total"] = "encoder"
+    budget: Literal["encoder", "total", "macs", "bytes"] = "encoder"
     layout: Literal["ragged", "uniform"] = "ragged"
+    towers: tuple[Tower, ...] = ("image", "text")  # the others stay as they are
+    round_to: int = number(1, 1)  # ffn and embed widths are multiples of it
+    vocab: str | None = None  # `captions`, or a file: token ids that nothing uses go
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     log_every: int = number(10, 1)  # steps between lines of metrics.jsonl
     checkpoint_every: int = number(100, 1)  # steps
     checkpoints: int = number(2, 1)  # how many are kept
+    max_skipped_share: float = number(0.01, 0.0, 1.0)  # steps with a loss of NaN
+    divergence: float = above(10.0, 1.0)  # times its running median a loss runs away
+    divergence_steps: int = number(50, 1)  # in a row
     cache_teacher: Literal["auto", "always", "never"] = "auto"
     evaluate: bool = True  # measure every student when its stage ends
     tasks: tuple[str, ...] = ()  # on these tasks; none named: all of the data's

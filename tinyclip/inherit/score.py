@@ -65,7 +65,8 @@ def taylor_scores(
 ) -> Scores:
     """Σ|w·∂L/∂w| of what each unit owns (Molchanov et al. 2019), L summed over batches.
 
-    The model is left as it is: its gradients are put back.
+    The model is left as it is: its gradients are put back. Activations are made twice
+    instead of kept, so that a large model needs little more than weights and gradients.
 
     Raises:
         UserError: there are no batches.
@@ -73,8 +74,12 @@ def taylor_scores(
     from torch_pruning.pruner import importance as tp
 
     before = {name: p.grad for name, p in model.named_parameters()}
+    stacks = (model.image.blocks, model.text.blocks)
+    recompute = [stack.recompute for stack in stacks]
     model.zero_grad(set_to_none=True)
     try:
+        for stack in stacks:
+            stack.recompute = True
         seen = 0
         for batch in batches:
             loss(model, batch).backward()  # type: ignore[no-untyped-call]
@@ -86,6 +91,8 @@ def taylor_scores(
         )
         return _scores(model, criterion)
     finally:
+        for stack, was in zip(stacks, recompute, strict=True):
+            stack.recompute = was
         for name, parameter in model.named_parameters():
             parameter.grad = before[name]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,12 +15,13 @@ from ..config.schema import SITES, Recipe, Stage
 from ..errors import UserError
 from ..losses.distill import objectives
 from ..masks.budget import Goal, check_reachable
-from ..masks.sites import TOWERS, site_name
+from ..masks.sites import site_name
 from ..model.clip import Clip
 from ..shapes import BlockShape, ClipShape, TowerShape
 from .run_dir import START
 
 GIB = 1024**3
+LARGE = 10**10  # multiply-accumulates a pair
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class StagePlan:
     params_encoder: int
     params_total: int
     memory_gib: float
+    flops_per_step: dict[str, float]  # of each training phase
     seconds: float
     fingerprint: str
 
@@ -86,12 +89,12 @@ def refuse_unreachable(recipe: Recipe, shape: ClipShape) -> None:
     Raises:
         UserError: the smallest reachable size, and which sites are gated.
     """
-    whole = cost.size(shape, recipe.budget)
+    whole = cost.size(shape, recipe.budget, recipe.towers)
     for number, stage in enumerate(recipe.stages):
         if "inherit" not in stage.phases or stage.target is None:
             continue
         sites = stage.sites if "manual" not in stage.phases else SITES
-        gated = tuple(site_name(t, s) for t in TOWERS for s in sites)
+        gated = tuple(site_name(t, s) for t in recipe.towers for s in sites)
         try:
             check_reachable(Goal(shape, stage.target * whole, recipe.budget, gated))
         except UserError as error:
@@ -100,26 +103,34 @@ def refuse_unreachable(recipe: Recipe, shape: ClipShape) -> None:
             ) from None
 
 
-def chain(recipe: Recipe, teacher: str, data: str) -> list[str]:
-    """A fingerprint a stage: of its settings and of all that came before it."""
+def chain(recipe: Recipe, prints: Mapping[str, str]) -> list[str]:
+    """A fingerprint a stage: of its settings and of all that came before it.
+
+    Args:
+        prints: fingerprints of teacher, data and, where it is trimmed, vocabulary.
+    """
     whole = recipe_to_dict(recipe)
     shared = {
         key: value
         for key, value in whole.items()
         if key not in ("stages", "name", "about", "checkpoints", "checkpoint_every")
     }
-    last = fingerprint({"teacher": teacher, "data": data, "recipe": shared})
-    prints = []
+    last = fingerprint({**prints, "recipe": shared})
+    chained = []
     for stage in whole["stages"]:
         last = fingerprint({"before": last, "stage": stage})
-        prints.append(last)
-    return prints
+        chained.append(last)
+    return chained
 
 
-def scaled(shape: ClipShape, share: float, budget: str) -> ClipShape:
+def scaled(shape: ClipShape, share: float, recipe: Recipe) -> ClipShape:
     """A shape of about that share, every width cut alike: for estimates only."""
+    budget, towers = recipe.budget, recipe.towers
 
-    def tower(whole: TowerShape, by: float) -> TowerShape:
+    def tower(name: str, by: float) -> TowerShape:
+        whole = shape.towers()[name]
+        if name not in towers:
+            return whole
         blocks = tuple(
             BlockShape(heads=max(1, round(b.heads * by)), ffn=max(1, round(b.ffn * by)))
             for b in whole.blocks
@@ -130,10 +141,9 @@ def scaled(shape: ClipShape, share: float, budget: str) -> ClipShape:
     low, high = 0.0, 1.0
     for _ in range(20):
         by = (low + high) / 2
-        cut = shape.with_towers(
-            image=tower(shape.image, by), text=tower(shape.text, by)
-        )
-        small = cost.size(cut, budget) < share * cost.size(shape, budget)
+        cut = shape.with_towers(image=tower("image", by), text=tower("text", by))
+        whole_size = cost.size(shape, budget, towers)
+        small = cost.size(cut, budget, towers) < share * whole_size
         low, high = (by, high) if small else (low, by)
     return cut if share < 1 else shape
 
@@ -164,13 +174,15 @@ def stage_memory(start: ClipShape, teacher: ClipShape, batch: int) -> float:
 @torch.no_grad()
 def measure_speed(model: Clip) -> float:
     """Floating-point operations a second here, from the teacher's forward pass."""
-    shape, batch = model.shape, 4
+    shape = model.shape
+    # a large model says enough with one pair
+    batch = 4 if macs(shape) < LARGE else 1
     side = shape.image.image_size
     pixels = torch.zeros(batch, 3, side, side)
     tokens = torch.zeros(batch, shape.text.context_length, dtype=torch.long)
     model(pixels, tokens)
     seconds = []
-    for _ in range(3):
+    for _ in range(3 if batch > 1 else 1):
         began = time.perf_counter()
         model(pixels, tokens)
         seconds.append(time.perf_counter() - began)
@@ -185,20 +197,20 @@ def plan_stage(
     before = [one.target for one in recipe.stages[: number - 1] if one.target]
     share = before[-1] if before else START
     target = share if stage.target is None else stage.target
-    start = scaled(teacher, share, recipe.budget)
-    end = scaled(teacher, target, recipe.budget)
+    start = scaled(teacher, share, recipe)
+    end = scaled(teacher, target, recipe)
     steps = steps_of(stage)
     works = {"learn": macs(start), "distil": macs(end)}
     live = 0 if cached else macs(teacher)
     # a step is a forward pass and a backward pass of twice the work
-    flops = sum(
-        count * stage.batch * 2 * (3 * works[phase] + live)
-        for phase, count in steps.items()
-    )
+    each = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
+    flops = sum(count * each[phase] for phase, count in steps.items())
     # the budget is met within 0.5 %; the other counts depend on which units stay
-    encoder = round(target * cost.size(teacher, "encoder"))
-    if recipe.budget != "encoder":
-        encoder = cost.size(end, "encoder")
+    encoder = cost.size(end, "encoder")
+    if recipe.budget == "encoder":
+        kept = cost.size(teacher, "encoder", recipe.towers)
+        left = cost.size(teacher, "encoder") - kept
+        encoder = round(target * kept) + left
     return {
         "number": number,
         "start": share,
@@ -208,6 +220,7 @@ def plan_stage(
         "params_encoder": encoder,
         "params_total": cost.size(end, "total"),
         "memory_gib": round(stage_memory(start, teacher, stage.batch), 2),
+        "flops_per_step": each,
         "seconds": round(flops / speed, 1),
     }
 
@@ -249,7 +262,7 @@ def make_plan(
     refuse_few_pairs(recipe, pairs)
     refuse_unreachable(recipe, teacher.shape)
     speed = measure_speed(teacher)
-    chained = chain(recipe, prints["teacher"], prints["data"])
+    chained = chain(recipe, prints)
     stages = tuple(
         StagePlan(
             **plan_stage(recipe, number, teacher.shape, cached, speed),

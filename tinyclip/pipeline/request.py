@@ -21,12 +21,14 @@ class Request:
         recipe: None takes the folder's own (a resume).
         resume: go on with what is there.
         from_stage: redo this stage and those after it.
+        accept_changes: go on though recipe, teacher, data or libraries are others.
     """
 
     out: Path
     recipe: Recipe | None = None
     resume: bool = False
     from_stage: int | None = None
+    accept_changes: bool = False
 
 
 def resume_command(out: Path) -> str:
@@ -83,11 +85,12 @@ def _settle_resume(run: RunDir, request: Request) -> Recipe:
     first = request.from_stage
     if first is not None:
         different = [key for key in different if not _is_later(key, first)]
-    if different:
+    if different and not request.accept_changes:
         raise UserError(
             str(run.path),
             "its recipe is another one: " + "; ".join(different[:8]),
-            "Leave those arguments out, or name another folder with --out"
+            "Leave those arguments out, name another folder with --out, or go on "
+            "with --accept-changes"
             if first is None
             else f"Only the settings of stages from {first} on may change",
         )

@@ -10,8 +10,10 @@ from typing import Any
 from ..config.load import load_recipe, to_yaml
 from ..config.schema import Recipe
 from ..errors import UserError
+from ..keep import ClipKeep, keep_from_dict
 from ..model.files import read_json, write_bytes, write_json
 from ..training.log import MetricsLog
+from .lock import LOCK
 
 START = 1.0  # the share of itself that the run's teacher is
 
@@ -40,6 +42,11 @@ class StageDir:
         """What `done.json` says, or None while the stage is not whole."""
         path = self.path / "done.json"
         return read_json(path) if path.exists() else None
+
+    def keep(self) -> ClipKeep | None:
+        """What the stage kept, or None if it cut nothing."""
+        path = self.path / "keep.json"
+        return keep_from_dict(read_json(path)) if path.exists() else None
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the stage, whole or not at all."""
@@ -82,7 +89,8 @@ class RunDir:
         """Whether nothing is here, or only what a killed start left behind."""
         if not self.path.exists():
             return True
-        return all(entry.name.endswith(".part") for entry in self.path.iterdir())
+        names = [entry.name for entry in self.path.iterdir()]
+        return all(name.endswith(".part") or name == LOCK for name in names)
 
     def recipe(self) -> Recipe:
         """The recipe that runs here."""
@@ -112,21 +120,24 @@ class RunDir:
         path = self.path / name
         return read_json(path) if path.exists() else None
 
-    def begin(self, recipe: Recipe) -> None:
-        """Make the folder and write the recipe, every default written out.
+    def make(self) -> None:
+        """Make the folder.
 
         Raises:
-            UserError: the folder cannot be written.
+            UserError: it cannot be written.
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            write_bytes(self.recipe_file, to_yaml(recipe).encode())
         except OSError as error:
             raise UserError(
                 str(self.path),
                 f"cannot be written ({error.strerror})",
                 "Name another folder with --out",
             ) from None
+
+    def begin(self, recipe: Recipe) -> None:
+        """Write the recipe, every default written out."""
+        write_bytes(self.recipe_file, to_yaml(recipe).encode())
 
     def publish(self, model: Path) -> None:
         """Put the last stage's model at `RUN/model`; hard links where possible."""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import platform
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import Any
 
 from ..config.schema import Recipe
@@ -18,6 +16,9 @@ from ..model.files import write_bytes
 from ..model.store import load_model
 from ..training.engine import Engine
 from ..training.loop import Watcher
+from .changes import environment, refuse_changes
+from .handover import channels_left
+from .lock import locked
 from .plan import Plan, chain, check, make_plan
 from .request import Request, resume_command, settle
 from .run_dir import START, RunDir
@@ -25,7 +26,6 @@ from .stage import StageRunner
 from .workshop import Workshop
 
 log = logging.getLogger("tinyclip")
-LIBRARIES = ("torch", "open_clip_torch", "accelerate", "safetensors", "torch-pruning")
 
 
 class Silent:
@@ -59,18 +59,6 @@ def listening() -> Iterator[Callable[[], bool]]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-
-
-def environment(engine: Engine) -> dict[str, Any]:
-    """What the run's bits depend on beside its recipe."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "device": engine.device.type,
-        "threads": engine.threads,
-        "world_size": 1,
-        "libraries": {name: version(name) for name in LIBRARIES},
-    }
 
 
 def open_engine(run: RunDir, recipe: Recipe) -> Engine:
@@ -123,32 +111,28 @@ def execute(
     engine = open_engine(run, recipe)
     shop = Workshop.open(recipe, run, engine, watcher or Silent(), stop)
     plan = _plan(shop)
-    _refuse_changed(run, plan)
-    if request.from_stage is not None:
-        _refuse_unfinished(run, recipe, request.from_stage)
-        run.set_aside(run.recipe(), request.from_stage)
-    if request.from_stage is not None or not run.is_run():
-        run.begin(recipe)
-    run.write("environment.json", environment(engine))
-    run.write("plan.json", plan.to_dict())
-    try:
-        _stages(shop, plan)
-    except Interrupted as stopped:
-        raise Interrupted(stopped.what, resume_command(run.path)) from None
+    run.make()
+    with locked(run.path):
+        settle(request)  # again: another process may have worked here since
+        if run.is_run():
+            refuse_changes(run, plan, engine, request.accept_changes)
+        _begin(run, recipe, request.from_stage)
+        run.write("environment.json", environment(engine))
+        run.write("plan.json", plan.to_dict())
+        try:
+            _stages(shop, plan, request.accept_changes)
+        except Interrupted as stopped:
+            raise Interrupted(stopped.what, resume_command(run.path)) from None
     return run
 
 
-def _refuse_changed(run: RunDir, plan: Plan) -> None:
-    """A run goes on with the teacher and the data it began with, or not at all."""
-    known = run.read("plan.json") if run.is_run() else None
-    for what, print_ in plan.fingerprints.items():
-        if known and known["fingerprints"][what] != print_:
-            raise UserError(
-                str(run.path),
-                f"the {what} has changed since this run began "
-                f"({known['fingerprints'][what]} -> {print_})",
-                f"Put the old {what} back, or start a new run with --out",
-            )
+def _begin(run: RunDir, recipe: Recipe, from_stage: int | None) -> None:
+    """Write the recipe of a run that starts, or starts again at a stage."""
+    if from_stage is not None:
+        _refuse_unfinished(run, recipe, from_stage)
+        run.set_aside(run.recipe(), from_stage)
+    if from_stage is not None or not run.is_run() or run.recipe() != recipe:
+        run.begin(recipe)
 
 
 def _refuse_unfinished(run: RunDir, recipe: Recipe, first: int) -> None:
@@ -161,21 +145,29 @@ def _refuse_unfinished(run: RunDir, recipe: Recipe, first: int) -> None:
             )
 
 
-def _stages(shop: Workshop, plan: Plan) -> None:
-    """Every stage that is not whole yet, then the final model in its place."""
+def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
+    """Every stage that is not whole yet, then the final model in its place.
+
+    Args:
+        accept: take stages that were made with other settings as they are.
+    """
     run, recipe = shop.run, shop.recipe
-    model, samples = shop.teacher.model, 0
-    prints = chain(recipe, plan.fingerprints["teacher"], plan.fingerprints["data"])
+    model, samples = shop.base.model, 0
+    whole = model.shape
+    channels: tuple[int, ...] | None = None
+    prints = chain(recipe, plan.fingerprints)
     folders = run.stages(recipe)
     share = START
     for folder, stage, chained in zip(folders, recipe.stages, prints, strict=True):
         target = share if stage.target is None else stage.target
         done = folder.done()
         if done is None:
-            runner = StageRunner(shop, folder, stage, share, target, samples, chained)
+            runner = StageRunner(
+                shop, folder, stage, share, target, samples, chained, channels
+            )
             model = runner.run(model).model
             samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
-        elif done["fingerprint"] != chained:
+        elif done["fingerprint"] != chained and not accept:
             raise UserError(
                 str(folder.path),
                 "was made with other settings",
@@ -184,6 +176,14 @@ def _stages(shop: Workshop, plan: Plan) -> None:
             )
         else:
             model, samples = load_model(folder.model).model, done["samples"]
+            if done["fingerprint"] != chained:
+                was = [*done.get("accepted", []), done["fingerprint"]]
+                folder.write(
+                    "done.json", {**done, "fingerprint": chained, "accepted": was}
+                )
+        keep = folder.keep()
+        if keep is not None:
+            channels = channels_left(channels, keep, whole)
         share = target
         if shop.stop() and folder.number < len(folders):
             raise Interrupted(f"Stopped after stage {folder.number}")

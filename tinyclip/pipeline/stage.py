@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from ..inherit.certify import certify
 from ..inherit.manual import manual_keep
 from ..inherit.score import magnitude_scores, taylor_scores
 from ..inherit.slicing import inherit
-from ..keep import ClipKeep, keep_to_dict
+from ..keep import keep_to_dict
 from ..losses.contrastive import contrastive
 from ..masks.choose import choose, choose_by_scores
 from ..masks.gates import Gates
@@ -28,24 +28,14 @@ from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
 from ..training.loop import Setting, run_phase
 from ..training.optim import slice_moments
-from ..training.phases import Budget, DistilPhase, LearnPhase, TrainingPhase
+from ..training.phases import Budget, DistilPhase, LearnPhase, Pupil, TrainingPhase
 from ..training.state import Checkpoints
+from .handover import Progress, channels_left
 from .run_dir import StageDir
 from .workshop import Workshop, measure, on_cpu
 
 log = logging.getLogger("tinyclip")
 TOLERANCE = 0.005  # law 2
-
-
-@dataclass
-class Progress:
-    """How far a stage is: what one phase hands to the next."""
-
-    model: Clip
-    samples: int  # pairs seen by the run before the next phase
-    keep: ClipKeep | None = None
-    moments: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    certificate: dict[str, Any] | None = None
 
 
 class StageRunner:
@@ -58,6 +48,7 @@ class StageRunner:
         start, target: shares of the run's teacher.
         first_sample: pairs the run has seen before.
         chained: the stage's fingerprint.
+        channels: of the teacher's embedding that the model has; None for all.
     """
 
     def __init__(
@@ -69,12 +60,13 @@ class StageRunner:
         target: float,
         first_sample: int,
         chained: str,
+        channels: tuple[int, ...] | None = None,
     ) -> None:
         self.shop, self.folder, self.stage = shop, folder, stage
         self.first_sample, self.chained = first_sample, chained
-        recipe = shop.recipe
-        reference = cost.size(shop.teacher.model.shape, recipe.budget)
-        self.budget = Budget(recipe.budget, reference, start, target)
+        self.channels, recipe = channels, shop.recipe
+        reference = cost.size(shop.teacher.model.shape, recipe.budget, recipe.towers)
+        self.budget = Budget(recipe.budget, reference, start, target, recipe.towers)
         self.checkpoints = Checkpoints(folder.checkpoints, recipe.checkpoints)
 
     def run(self, model: Clip) -> Loaded:
@@ -86,7 +78,11 @@ class StageRunner:
             TinyclipError: the certificate is out of bounds.
         """
         self.folder.write_text("stage.yaml", to_yaml(self.stage))
-        now = Progress(copy.deepcopy(model), self.first_sample)
+        phases = self.stage.phases
+        # what is trained before it is cut is a copy: the model may be the teacher
+        if "learn" in phases or "inherit" not in phases:
+            model = copy.deepcopy(model)
+        now = Progress(model, self.first_sample, channels=self.channels)
         for phase in self.stage.phases:
             getattr(self, phase)(now)
         loaded = self._store(now)
@@ -107,7 +103,10 @@ class StageRunner:
         """Learn gates under the budget, and choose what they leave open."""
         settings, shop = self.stage.learn, self.shop
         self._match_scale(now.model)
-        gates = Gates(now.model.shape, sites=self.stage.sites)
+        uniform = shop.recipe.layout == "uniform"
+        gates = Gates(
+            now.model.shape, self.stage.sites, shop.recipe.towers, pool=uniform
+        )
         self._open_gates(gates, now.model)
         phase = LearnPhase(
             now.model,
@@ -117,30 +116,18 @@ class StageRunner:
             settings,
             self._real_budget(now.model),
             shop.noise_seed(self.folder.number),
-            self.stage.scale,
+            self._pupil(now),
         )
         self._train(phase, now)
         now.model, gates = on_cpu(phase.model), phase.gates.cpu()
         now.moments = phase.optimizer.state()
-        now.keep = choose(
-            gates,
-            target=self.budget.target,
-            budget=self.budget.kind,
-            layout=shop.recipe.layout,
-            reference=self.budget.reference,
-        )
+        now.keep = choose(gates, **self._wanted())
 
     def score(self, now: Progress) -> None:
         """Rank units by Torch-Pruning's importance instead of learned gates."""
         scores = self._scores(now.model, self.stage.score.importance)
         now.keep = choose_by_scores(
-            now.model.shape,
-            scores,
-            sites=self.stage.sites,
-            target=self.budget.target,
-            budget=self.budget.kind,
-            layout=self.shop.recipe.layout,
-            reference=self.budget.reference,
+            now.model.shape, scores, sites=self.stage.sites, **self._wanted()
         )
 
     def manual(self, now: Progress) -> None:
@@ -167,6 +154,7 @@ class StageRunner:
         now.moments = slice_moments(carried, now.keep, shape)
         self.folder.write("keep.json", keep_to_dict(now.keep))
         self.folder.write("certificate.json", now.certificate)
+        now.channels = channels_left(now.channels, now.keep, shape)
         now.model = student
 
     def distil(self, now: Progress) -> None:
@@ -177,13 +165,28 @@ class StageRunner:
             self._teacher(),
             self.shop.engine,
             self.stage.distil,
-            self.stage.scale,
+            self._pupil(now),
         )
         phase.optimizer.load(now.moments)
         self._train(phase, now)
         now.model, now.moments = on_cpu(phase.model), {}
 
     # what the phases lean on
+
+    def _wanted(self) -> dict[str, Any]:
+        """What every way of choosing units is asked for."""
+        recipe, budget = self.shop.recipe, self.budget
+        return {
+            "target": budget.target,
+            "budget": budget.kind,
+            "layout": recipe.layout,
+            "reference": budget.reference,
+            "towers": recipe.towers,
+            "round_to": recipe.round_to,
+        }
+
+    def _pupil(self, now: Progress) -> Pupil:
+        return Pupil(self.stage.scale, self.shop.recipe.towers, now.channels)
 
     def _teacher(self) -> Any:
         self.shop.loader(self.stage.batch)
@@ -218,6 +221,7 @@ class StageRunner:
             return contrastive(one(batch.pixels.to(device), batch.tokens_BT.to(device)))
 
         batches = (loader.batch(step) for step in range(steps))
+        model.requires_grad_(True)  # a teacher's was taken away
         return taylor_scores(self.shop.engine.place(model), batches, loss)
 
     def _train(self, phase: TrainingPhase, now: Progress) -> None:
@@ -233,17 +237,25 @@ class StageRunner:
             watcher=shop.watcher,
             stop=shop.stop,
             extra={"fingerprint": self.chained},
+            guard=(
+                shop.recipe.max_skipped_share,
+                shop.recipe.divergence,
+                shop.recipe.divergence_steps,
+            ),
         )
         run_phase(phase, shop.loader(batch), shop.engine, setting)
         now.samples += phase.steps * batch
 
     def _real_budget(self, model: Clip) -> Budget:
         """Stage 2 starts at its real 0.75, not at the round figure."""
-        real = cost.size(model.shape, self.budget.kind) / self.budget.reference
-        return Budget(self.budget.kind, self.budget.reference, real, self.budget.target)
+        return replace(self.budget, start=self._share(model))
+
+    def _share(self, model: Clip) -> float:
+        budget = self.budget
+        return cost.size(model.shape, budget.kind, budget.towers) / budget.reference  # type: ignore[no-any-return]
 
     def _check_size(self, student: Clip) -> None:
-        counted = cost.size(student.shape, self.budget.kind) / self.budget.reference
+        counted = self._share(student)
         if abs(counted / self.budget.target - 1) > TOLERANCE:
             raise TinyclipError(
                 f"stage {self.folder.number}: {counted:.4f} of the teacher was kept "
@@ -261,22 +273,23 @@ class StageRunner:
             "stage": self.folder.number,
             "budget": self.budget.kind,
             "target": self.budget.target,
+            "towers": list(self.budget.towers),
             "data": shop.recipe.data.source,
             "samples": now.samples,
         }
-        teacher = shop.teacher
+        base = shop.base
         metrics = None
         if shop.recipe.evaluate:
             shop.watcher.phase(self.folder.number, "evaluate", 0, 1)
-            student = Loaded(model, teacher.preprocess, teacher.tokenizer, {})
+            student = Loaded(model, base.preprocess, base.tokenizer, {})
             metrics = measure(student, shop.recipe, shop.teacher_values())
         save_model(
             self.folder.model,
             model,
-            teacher.preprocess,
-            teacher.tokenizer,
+            base.preprocess,
+            base.tokenizer,
             provenance=provenance,
-            teacher_sizes=cost.sizes(teacher.model.shape),
+            teacher_sizes=cost.sizes(shop.teacher.model.shape),
             certificate=now.certificate,
             metrics=metrics,
         )

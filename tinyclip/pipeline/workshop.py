@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save as save_tensors
 
 from ..adapters.source import load_source
 from ..config.load import fingerprint
@@ -31,19 +31,51 @@ CACHE_LIMIT = 1024**3  # bytes of cached features
 
 
 def model_fingerprint(model: Clip) -> str:
-    """SHA-256 of every weight."""
-    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    return hashlib.sha256(save_tensors(tensors)).hexdigest()[:16]
+    """SHA-256 of every weight, one after the other: no second copy is made."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def trimmed(teacher: Loaded, train: Pairs, vocab: str | None) -> Loaded:
+    """The teacher without the token ids that nothing uses.
+
+    Args:
+        vocab: `captions` keeps what the training captions use, a file what its lines
+            use; None keeps all.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    if vocab is None:
+        return teacher
+    from ..inherit.vocabulary import kept_from_file, kept_ids, trim
+
+    captions: Iterable[str] = (
+        text for i in range(len(train)) for text in train.captions(i)
+    )
+    if vocab != "captions":
+        return trim(teacher, kept_from_file(Path(vocab), teacher.tokenizer))
+    return trim(teacher, kept_ids(teacher.tokenizer, captions))
 
 
 @dataclass
 class Workshop:
-    """Teacher, data and engine of a run, and who looks on."""
+    """Teacher, data and engine of a run, and who looks on.
+
+    Args:
+        teacher: as its source has it; what shares count from.
+        base: what the first stage starts from: the teacher, its vocabulary trimmed
+            where the recipe asks for that.
+    """
 
     recipe: Recipe
     run: RunDir
     engine: Engine
     teacher: Loaded
+    base: Loaded
     train: Pairs
     val: Pairs
     watcher: Watcher
@@ -51,6 +83,7 @@ class Workshop:
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
     _cached: CachedTeacher | None = None
+    _prints: dict[str, str] | None = None
 
     @classmethod
     def open(
@@ -68,14 +101,23 @@ class Workshop:
         """
         teacher = load_source(recipe.teacher, "teacher")
         train, val = open_split(recipe.data)
-        return cls(recipe, run, engine, teacher, train, val, watcher, stop)
+        base = trimmed(teacher, train, recipe.vocab)
+        return cls(recipe, run, engine, teacher, base, train, val, watcher, stop)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of the data."""
-        return {
+        if self._prints is None:
+            self._prints = self._fingerprints()
+        return self._prints
+
+    def _fingerprints(self) -> dict[str, str]:
+        prints = {
             "teacher": model_fingerprint(self.teacher.model),
             "data": self.train.fingerprint(),
         }
+        if self.base is not self.teacher:
+            prints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
+        return prints
 
     def loader(self, batch: int) -> Loader:
         """Batches of the training pairs; the order depends on the run's seed alone."""
@@ -88,8 +130,8 @@ class Workshop:
         return Loader(
             pairs,
             range(len(pairs)),
-            self.teacher.preprocess,
-            self.teacher.tokenizer,
+            self.base.preprocess,
+            self.base.tokenizer,
             seed=self.recipe.seed,
             batch=batch,
             augmentations=data.augmentations,
@@ -130,7 +172,8 @@ class Workshop:
 
     def teacher_for(self, scale: float | None) -> Teacher:
         """The teacher as a phase asks for it; its features cached where that pays."""
-        live = LiveTeacher(self.teacher.model, self.engine, scale)
+        own = None if self.base is self.teacher else self.teacher.tokenizer
+        live = LiveTeacher(self.teacher.model, self.engine, scale, own)
         if not self.caching():
             return live
         if self._cached is None:
@@ -153,10 +196,7 @@ class Workshop:
                 made_of,
                 lambda done, _total: self.watcher.step({"step": done}),
             )
-        cached = self._cached
-        return CachedTeacher(
-            cached.image_RAE, cached.text_CE, cached.rows, cached.captions, live.scale
-        )
+        return self._cached.under(live)
 
     def teacher_values(self) -> dict[str, float]:
         """The teacher's own figures, measured once a run."""

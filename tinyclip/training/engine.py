@@ -64,20 +64,32 @@ class Engine:
         """The context of every forward pass."""
         return self._accelerator.autocast()
 
-    def update(self, loss: Tensor, optimizer: NamedAdamW) -> None:
+    def update(self, loss: Tensor, optimizer: NamedAdamW) -> bool:
         """Backward pass, clipping of the weights' gradient, one optimiser step.
 
         The gates stand outside the clipping: their gradient comes mostly from the
         budget, and must not shrink the weights' share of the norm.
+
+        Returns:
+            False when the step was skipped, because the loss or a gradient is not a
+            number; nothing has changed then.
         """
         if optimizer.prepared is None:
             optimizer.prepared = self._accelerator.prepare(optimizer.torch)
         prepared = optimizer.prepared
         self._accelerator.backward(loss)
         self._accelerator.unscale_gradients(prepared)
-        nn.utils.clip_grad_norm_(optimizer.weights.values(), optimizer.clip)
-        prepared.step()
+        norm = nn.utils.clip_grad_norm_(optimizer.weights.values(), optimizer.clip)
+        gates = [g.grad.sum() for g in optimizer.gates.values() if g.grad is not None]
+        whole = bool(
+            torch.stack([loss.detach().float(), norm.float(), *gates]).isfinite().all()
+        )
+        # under fp16 the scaler has to see a bad step, to lower its scale
+        if whole or self.precision == "fp16":
+            prepared.step()
+            whole = whole and not prepared.step_was_skipped
         prepared.zero_grad()
+        return whole
 
     def scaler_state(self) -> dict[str, float]:
         """The fp16 loss scaler's state; empty in other precisions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from typing import Any, Protocol
 from ..data.loader import Loader
 from ..errors import Interrupted, TinyclipError
 from .engine import Engine
+from .guard import LOWER, Guard
 from .log import MetricsLog
 from .phases import LearnPhase, TrainingPhase
 from .schedules import lr_share
 from .state import Checkpoints, State, load_into
+
+log = logging.getLogger("tinyclip")
 
 
 class Watcher(Protocol):
@@ -33,6 +37,8 @@ class Setting:
         stage: number of the stage, from 1.
         samples: pairs the stage saw before this phase.
         extra: what a checkpoint remembers beside the tensors.
+        guard: share of steps that may be skipped; how far above its median, and for
+            how many steps, a loss has run away.
     """
 
     stage: int
@@ -45,27 +51,114 @@ class Setting:
     watcher: Watcher
     stop: Callable[[], bool]
     extra: dict[str, Any]
+    guard: tuple[float, float, int] = (0.01, 10.0, 50)
 
 
-def restore(phase: TrainingPhase, state: State, engine: Engine) -> int:
-    """Put a saved state back into a phase; returns the steps that are done."""
-    load_into(phase.model, state.part("model"))
-    phase.optimizer.load(state.optimizer())
-    if isinstance(phase, LearnPhase):
-        load_into(phase.gates, state.part("gates"))
-        load_into(phase.multipliers, state.part("multipliers"))
-    engine.load_scaler(state.extra.get("scaler", {}))
-    return state.step
+class Run:
+    """One phase in progress: what of it is saved, and where it goes back to."""
 
+    def __init__(
+        self, phase: TrainingPhase, loader: Loader, engine: Engine, setting: Setting
+    ) -> None:
+        self.phase, self.loader = phase, loader
+        self.engine, self.setting = engine, setting
+        self.guard = Guard(*setting.guard)
 
-def save(phase: TrainingPhase, step: int, setting: Setting, engine: Engine) -> None:
-    """Write the state after `step` steps."""
-    extra = {
-        **setting.extra,
-        "offset": setting.metrics.offset,
-        "scaler": engine.scaler_state(),
-    }
-    setting.checkpoints.save(State(phase.name, step, phase.tensors(), extra))
+    def begin(self) -> int:
+        """Go to the newest state, or make the first; returns the steps done."""
+        setting, phase = self.setting, self.phase
+        state = setting.checkpoints.latest(phase.name)
+        if state is None:
+            # the phase's beginning is a state too: it knows where its metrics begin
+            self.save(0)
+            return 0
+        self.restore(state)
+        # a phase that is whole is followed by the next one's lines: they stay
+        if state.step < phase.steps:
+            setting.metrics.cut(state.extra["offset"])
+        return state.step
+
+    def restore(self, state: State) -> None:
+        """Put a saved state back."""
+        phase = self.phase
+        load_into(phase.model, state.part("model"))
+        phase.optimizer.load(state.optimizer())
+        if isinstance(phase, LearnPhase):
+            load_into(phase.gates, state.part("gates"))
+            load_into(phase.multipliers, state.part("multipliers"))
+        self.engine.load_scaler(state.extra.get("scaler", {}))
+        if "guard" in state.extra:  # states of the first version have none
+            self.guard.load(state.extra["guard"])
+
+    def save(self, step: int) -> None:
+        """Write the state after `step` steps."""
+        setting = self.setting
+        extra = {
+            **setting.extra,
+            "offset": setting.metrics.offset,
+            "scaler": self.engine.scaler_state(),
+            "guard": self.guard.to_dict(),
+        }
+        tensors = self.phase.tensors()
+        setting.checkpoints.save(State(self.phase.name, step, tensors, extra))
+
+    def step(self, step: int) -> tuple[dict[str, Any], str | None]:
+        """One step; returns its record, and what is wrong if too much is."""
+        phase, setting = self.phase, self.setting
+        share = lr_share(step, phase.steps, phase.optim) * self.guard.lr_share
+        lr = phase.optimizer.set_lr_share(share)
+        # a phase goes on where the one before it stopped reading
+        batch = self.loader.batch(setting.samples // setting.batch + step)
+        loss, parts = phase.losses(batch, step)
+        applied = self.engine.update(loss, phase.optimizer)
+        if applied:
+            phase.after()
+        shown = {name: float(value) for name, value in parts.items()}
+        value = float(loss.detach())
+        task = value - shown.get("sparsity", 0.0)
+        wrong = self.guard.see(step + 1, task, applied)
+        finite = {name: one for name, one in shown.items() if math.isfinite(one)}
+        record = {
+            "stage": setting.stage,
+            "phase": phase.name,
+            "step": step + 1,
+            "samples": setting.samples + (step + 1) * setting.batch,
+            "loss": value if math.isfinite(value) else None,
+            "parts": finite,
+            **phase.record(),
+            "lr": lr,
+        }
+        if self.guard.skipped:
+            record["skipped"] = self.guard.skipped
+        return record, wrong
+
+    def go_back(self, wrong: str, step: int) -> int:
+        """Return to the last good state with a lower learning rate, once.
+
+        Raises:
+            TinyclipError: it was done before.
+        """
+        setting, guard = self.setting, self.guard
+        place = f"stage {setting.stage}, {self.phase.name}, step {step}: {wrong}"
+        # a loss that ran away did so before it was noticed
+        state = setting.checkpoints.latest(self.phase.name, step - guard.streak)
+        if guard.went_back or state is None:
+            raise TinyclipError(
+                f"{place}{', again' if guard.went_back else ''}. Try a lower learning "
+                "rate (--set 'stages[*].distil.optim.lr=...'), or precision: fp32"
+            )
+        log.warning(
+            "%s. Going back to step %d with %g times the learning rate",
+            place,
+            state.step,
+            LOWER,
+        )
+        self.restore(state)
+        guard.gone_back()
+        setting.metrics.cut(state.extra["offset"])
+        setting.checkpoints.drop_after(self.phase.name, state.step)
+        self.save(state.step)  # killed from here on, the return is not forgotten
+        return state.step
 
 
 def run_phase(
@@ -77,57 +170,28 @@ def run_phase(
 
     Raises:
         Interrupted: asked to stop; the state is saved.
-        TinyclipError: the loss is not a number any more.
+        TinyclipError: the loss is not a number any more, or runs away, for the second
+            time.
     """
-    state = setting.checkpoints.latest(phase.name)
-    start = 0
-    if state is None:
-        # the phase's beginning is a state too: it knows where its metrics begin
-        save(phase, 0, setting, engine)
-    else:
-        start = restore(phase, state, engine)
-        # a phase that is whole is followed by the next one's lines: they stay
-        if start < phase.steps:
-            setting.metrics.cut(state.extra["offset"])
-    setting.watcher.phase(setting.stage, phase.name, start, phase.steps)
+    run = Run(phase, loader, engine, setting)
+    done = run.begin()
+    setting.watcher.phase(setting.stage, phase.name, done, phase.steps)
     began = time.perf_counter()
-    # a phase goes on where the one before it stopped reading
-    first = setting.samples // setting.batch
-    for step in range(start, phase.steps):
-        lr = phase.optimizer.set_lr_share(lr_share(step, phase.steps, phase.optim))
-        loss, parts = phase.losses(loader.batch(first + step), step)
-        engine.update(loss, phase.optimizer)
-        phase.after()
-        done = step + 1
+    while done < phase.steps:
+        record, wrong = run.step(done)
+        done += 1
+        if wrong:
+            done = run.go_back(wrong, done)
+            continue
         if done % setting.log_every == 0 or done == phase.steps:
-            record = {
-                "stage": setting.stage,
-                "phase": phase.name,
-                "step": done,
-                "samples": setting.samples + done * setting.batch,
-                "loss": float(loss.detach()),
-                "parts": {name: float(value) for name, value in parts.items()},
-                **phase.record(),
-                "lr": lr,
-                "seconds": round(time.perf_counter() - began, 3),
-            }
-            _refuse_nan(record)
+            record["seconds"] = round(time.perf_counter() - began, 3)
             setting.metrics.write(record)
             setting.watcher.step(record)
         stopping = setting.stop()
         if done % setting.checkpoint_every == 0 or done == phase.steps or stopping:
-            save(phase, done, setting, engine)
+            run.save(done)
         if stopping and done < phase.steps:
             raise Interrupted(
                 f"Stopped in stage {setting.stage}, {phase.name}, after step {done} of "
                 f"{phase.steps}; the state is saved"
             )
-
-
-def _refuse_nan(record: dict[str, Any]) -> None:
-    if not math.isfinite(record["loss"]):
-        raise TinyclipError(
-            f"stage {record['stage']}, {record['phase']}, step {record['step']}: the "
-            f"loss is {record['loss']}; a lower learning rate or fp32 may help. The "
-            f"last good state is kept"
-        )

@@ -19,6 +19,7 @@ from ..losses.sparsity import Multipliers, penalty, ramp
 from ..masks.expected import expected_size
 from ..masks.gates import Gates
 from ..model.clip import Clip, Features
+from ..shapes import TOWERS
 from .engine import Engine
 from .optim import NamedAdamW
 from .state import pack
@@ -29,23 +30,54 @@ MAX_LOGIT_SCALE = math.log(100)
 
 @dataclass(frozen=True)
 class Budget:
-    """From which share of the run's teacher to which, counted how."""
+    """From which share of the run's teacher to which, counted how and in what."""
 
     kind: str
     reference: int
     start: float
     target: float
+    towers: tuple[str, ...] = TOWERS
+
+
+@dataclass(frozen=True)
+class Pupil:
+    """How a student is trained, whatever the phase.
+
+    Args:
+        scale: logit scale to use in place of its own.
+        towers: which are trained; the others stay as they are.
+        channels: which channels of the teacher's embedding it has kept; None for all.
+    """
+
+    scale: float | None = None
+    towers: tuple[str, ...] = TOWERS
+    channels: tuple[int, ...] | None = None
+
+    def freeze(self, model: Clip) -> None:
+        """Take the towers that stay as they are out of training."""
+        for name in set(TOWERS) - set(self.towers):
+            getattr(model, name).requires_grad_(False)
 
 
 def student_features(
-    model: Clip, batch: Batch, engine: Engine, gates: Any, scale: float | None
+    model: Clip, batch: Batch, engine: Engine, gates: Any, pupil: Pupil
 ) -> Features:
     """The student's features of a batch, float32."""
-    device = engine.device
+    device, kept = engine.device, pupil.channels
     with engine.autocast():
         made = model(batch.pixels.to(device), batch.tokens_BT.to(device), gates=gates)
-    used = made.scale if scale is None else torch.full_like(made.scale, scale)
-    return Features(made.image_BE.float(), made.text_BE.float(), used)
+    scale = made.scale
+    if pupil.scale is not None:
+        scale = torch.full_like(scale, pupil.scale)
+    channels_E = None if kept is None else torch.tensor(kept, device=device)
+    image_BE, text_BE = made.image_BE.float(), made.text_BE.float()
+    return Features(image_BE, text_BE, scale, made.bias, channels_E)
+
+
+def most_scale(model: Clip) -> float:
+    """Where the logit scale is kept from growing: at CLIP's 100 (its logarithm), or
+    where the model already is; SigLIP's are above."""
+    return max(MAX_LOGIT_SCALE, float(model.logit_scale.detach()))
 
 
 class DistilPhase:
@@ -59,23 +91,25 @@ class DistilPhase:
         teacher: Teacher,
         engine: Engine,
         settings: Distil,
-        scale: float | None,
+        pupil: Pupil,
     ) -> None:
         self.model: Clip = engine.place(model).train()
-        self.teacher, self.engine, self.scale = teacher, engine, scale
+        pupil.freeze(self.model)
+        self.most_scale = most_scale(model)
+        self.teacher, self.engine, self.pupil = teacher, engine, pupil
         self.steps, self.weights = settings.steps, settings.losses
         self.optim: Optim = settings.optim
         self.optimizer = NamedAdamW(self.model, settings.optim, None, 0.0)
 
     def losses(self, batch: Batch, _step: int) -> tuple[Tensor, Parts]:
         """The loss of one batch and its parts."""
-        student = student_features(self.model, batch, self.engine, None, self.scale)
+        student = student_features(self.model, batch, self.engine, None, self.pupil)
         return weighted(self.weights, student, self.teacher.features(batch))
 
     @torch.no_grad()
     def after(self) -> None:
-        """Keep the logit scale where CLIP keeps it: at most 100."""
-        self.model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        """Keep the logit scale where CLIP keeps it."""
+        self.model.logit_scale.clamp_(0, self.most_scale)
 
     def record(self) -> dict[str, float | None]:
         """No budget is being pushed on."""
@@ -106,15 +140,17 @@ class LearnPhase:
         settings: Learn,
         budget: Budget,
         seed: int,
-        scale: float | None,
+        pupil: Pupil,
     ) -> None:
         self.model: Clip = engine.place(model).train()
         self.model.requires_grad_(settings.train_weights)
+        pupil.freeze(self.model)
+        self.most_scale = most_scale(model)
         self.gates: Gates = engine.place(gates)
         self.multipliers: Multipliers = engine.place(
             Multipliers(lr=settings.multiplier_lr)
         )
-        self.teacher, self.engine, self.scale = teacher, engine, scale
+        self.teacher, self.engine, self.pupil = teacher, engine, pupil
         self.settings, self.budget, self.seed = settings, budget, seed
         self.steps, self.optim = settings.steps, settings.optim
         self.optimizer = NamedAdamW(
@@ -128,12 +164,12 @@ class LearnPhase:
         noise = torch.Generator(device=self.engine.device)
         noise.manual_seed((self.seed * 1_000_003 + step) % 2**63)
         sample = self.gates.sample(noise)
-        student = student_features(self.model, batch, self.engine, sample, self.scale)
+        student = student_features(self.model, batch, self.engine, sample, self.pupil)
         loss, parts = weighted(
             self.settings.losses, student, self.teacher.features(batch)
         )
         budget = self.budget
-        p = expected_size(self.gates, budget.kind) / budget.reference
+        p = expected_size(self.gates, budget.kind, budget.towers) / budget.reference
         q = ramp(step, self.steps, self.settings.ramp, budget.start, budget.target)
         pushed = penalty(p, q, self.multipliers, self.settings.penalty)
         self._gap = (p - q).detach()
@@ -145,7 +181,7 @@ class LearnPhase:
         """Clamp the gates, let λ and β climb, bound the logit scale."""
         self.gates.clamp_()
         self.multipliers.ascend(self._gap)
-        self.model.logit_scale.clamp_(0, MAX_LOGIT_SCALE)
+        self.model.logit_scale.clamp_(0, self.most_scale)
 
     def record(self) -> dict[str, float | None]:
         """Where the budget stands after the step."""

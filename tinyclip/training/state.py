@@ -103,11 +103,21 @@ class Checkpoints:
             old.unlink(missing_ok=True)
             old.with_suffix(".safetensors").unlink(missing_ok=True)
 
+    def drop_after(self, phase: str, step: int) -> None:
+        """Let go of the states of a course that is not followed any more."""
+        for entry in self._entries(phase):
+            if int(entry.stem.rpartition("-")[2]) > step:
+                entry.unlink()
+                entry.with_suffix(".safetensors").unlink(missing_ok=True)
+
     def _entries(self, phase: str) -> list[Path]:
         return sorted(self.folder.glob(f"{phase}-*.json"))
 
-    def latest(self, phase: str) -> State | None:
+    def latest(self, phase: str, most: int | None = None) -> State | None:
         """The newest whole state of a phase, or None when none was ever written.
+
+        Args:
+            most: not one after this step.
 
         A torn or changed file falls back to the one before, and the log says so.
 
@@ -115,6 +125,8 @@ class Checkpoints:
             UserError: there are states, and not one of them is whole.
         """
         entries = self._entries(phase)
+        if most is not None:
+            entries = [e for e in entries if int(e.stem.rpartition("-")[2]) <= most]
         for entry in reversed(entries):
             try:
                 return self._read(entry)

@@ -22,6 +22,7 @@ from ..model.files import write_bytes
 from .engine import Engine
 
 log = logging.getLogger("tinyclip")
+Tokens = Callable[[list[str]], Tensor]
 CHUNK = 256  # fixed: the bits of a feature must not depend on who asks for it
 
 
@@ -42,21 +43,34 @@ class LiveTeacher:
         model: the teacher; put in eval mode, never given a gradient.
         engine: device and precision.
         scale: logit scale to use in place of the model's own.
+        tokenizer: the teacher's own, where the student's is another (a trimmed one);
+            None takes the tokens as they come.
     """
 
-    def __init__(self, model: Clip, engine: Engine, scale: float | None) -> None:
+    def __init__(
+        self,
+        model: Clip,
+        engine: Engine,
+        scale: float | None,
+        tokenizer: Tokens | None = None,
+    ) -> None:
         self.model = engine.place(model).eval().requires_grad_(False)
-        self.engine = engine
+        self.engine, self.tokenizer = engine, tokenizer
         own = self.model.logit_scale.exp().detach()
         self.scale = own if scale is None else torch.full_like(own, scale)
+        bias = self.model.logit_bias
+        self.bias = None if bias is None else bias.detach()
 
     @torch.no_grad()
     def features(self, batch: Batch) -> Features:
         """Features of one batch, float32, without gradient."""
-        device = self.engine.device
+        device, tokens_BT = self.engine.device, batch.tokens_BT
+        if self.tokenizer is not None:
+            tokens_BT = self.tokenizer(list(batch.captions))
         with self.engine.autocast():
-            made = self.model(batch.pixels.to(device), batch.tokens_BT.to(device))
-        return Features(made.image_BE.float(), made.text_BE.float(), self.scale)
+            made = self.model(batch.pixels.to(device), tokens_BT.to(device))
+        image_BE, text_BE = made.image_BE.float(), made.text_BE.float()
+        return Features(image_BE, text_BE, self.scale, self.bias)
 
 
 class CachedTeacher:
@@ -67,7 +81,7 @@ class CachedTeacher:
         text_CE: by distinct caption.
         rows: place in `image_RAE` of each row number.
         captions: place in `text_CE` of each caption.
-        scale: the teacher's logit scale.
+        scale, bias: the teacher's logit scale, and its logit bias if it has one.
     """
 
     def __init__(
@@ -77,9 +91,22 @@ class CachedTeacher:
         rows: dict[int, int],
         captions: dict[str, int],
         scale: Tensor,
+        bias: Tensor | None = None,
     ) -> None:
         self.image_RAE, self.text_CE = image_RAE, text_CE
-        self.rows, self.captions, self.scale = rows, captions, scale
+        self.rows, self.captions = rows, captions
+        self.scale, self.bias = scale, bias
+
+    def under(self, live: LiveTeacher) -> CachedTeacher:
+        """The same features under another logit scale."""
+        return CachedTeacher(
+            self.image_RAE,
+            self.text_CE,
+            self.rows,
+            self.captions,
+            live.scale,
+            live.bias,
+        )
 
     def features(self, batch: Batch) -> Features:
         """Features of one batch, as `LiveTeacher` computes them."""
@@ -87,7 +114,8 @@ class CachedTeacher:
         places = [self.rows[int(row)] for row in batch.index_B]
         image_BE = self.image_RAE[places, batch.augmentation_B]
         text_BE = self.text_CE[[self.captions[text] for text in batch.captions]]
-        return Features(image_BE.to(device), text_BE.to(device), self.scale)
+        image_BE, text_BE = image_BE.to(device), text_BE.to(device)
+        return Features(image_BE, text_BE, self.scale, self.bias)
 
 
 def chunks(items: Sequence[object], size: int = CHUNK) -> Iterator[slice]:
@@ -137,7 +165,8 @@ def cache_teacher(
     captions = loader.all_captions()
     tensors = _read(path, fingerprint)
     if tensors is None:
-        tokens = (loader.tokens(captions[piece]) for piece in chunks(captions))
+        tokenize = teacher.tokenizer or loader.tokens
+        tokens = (tokenize(captions[piece]) for piece in chunks(captions))
         tensors = {
             "image": _images(teacher, loader, progress),
             "text": _encode(teacher.model.encode_text, teacher.engine, tokens),
@@ -145,7 +174,8 @@ def cache_teacher(
         write_bytes(path, save_tensors(tensors, {"fingerprint": fingerprint}))
     rows = {int(row): place for place, row in enumerate(loader.indices)}
     places = {text: place for place, text in enumerate(captions)}
-    return CachedTeacher(tensors["image"], tensors["text"], rows, places, teacher.scale)
+    image_RAE, text_CE = tensors["image"], tensors["text"]
+    return CachedTeacher(image_RAE, text_CE, rows, places, teacher.scale, teacher.bias)
 
 
 def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:

@@ -1,0 +1,89 @@
+"""What a run's bits depend on, and what has changed since it began."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from typing import Any
+
+from ..errors import UserError
+from ..training.engine import Engine
+from .plan import Plan
+from .run_dir import RunDir
+
+log = logging.getLogger("tinyclip")
+LIBRARIES = (
+    "torch",
+    "open_clip_torch",
+    "transformers",
+    "accelerate",
+    "safetensors",
+    "torch-pruning",
+)
+# another minor version of these may change bits
+WATCHED = ("torch", "open_clip_torch", "transformers")
+ACCEPT = "--accept-changes"
+
+
+def environment(engine: Engine) -> dict[str, Any]:
+    """What the run's bits depend on beside its recipe."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": engine.device.type,
+        "threads": engine.threads,
+        "world_size": 1,
+        "libraries": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def minor(number: str) -> str:
+    """`2.15` of `2.15.0+cu132`."""
+    return ".".join(number.split("+")[0].split(".")[:2])
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two environments so that bits may differ."""
+    for key in ("device", "threads"):
+        if before.get(key) != now[key]:
+            yield f"{key}: {before.get(key)} -> {now[key]}"
+    for name in WATCHED:
+        old = before.get("libraries", {}).get(name)
+        new = now["libraries"][name]
+        if old is not None and minor(old) != minor(new):
+            yield f"{name}: {old} -> {new}"
+
+
+def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """Teacher, data or vocabulary whose content is another one."""
+    for what in sorted({*before, *now}):
+        if before.get(what) != now.get(what):
+            yield f"{what}: {before.get(what)} -> {now.get(what)}"
+
+
+def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> None:
+    """A run goes on in the world that it began in, unless told otherwise.
+
+    Raises:
+        UserError: something has changed, with what it was and is.
+    """
+    known, world = run.read("plan.json"), run.read("environment.json")
+    found: list[str] = []
+    if known is not None:
+        found += changed_inputs(known["fingerprints"], plan.fingerprints)
+    if world is not None:
+        found += differences(world, environment(engine))
+    if not found:
+        return
+    words = "\n  ".join(["changed since this run began:", *found])
+    if accept:
+        log.warning("%s: %s\nGoing on all the same (%s)", run.path, words, ACCEPT)
+        return
+    raise UserError(
+        str(run.path),
+        words,
+        f"Put it back, start a new run with --out, or go on with {ACCEPT}: the result "
+        "is then not that of one uninterrupted run",
+    )

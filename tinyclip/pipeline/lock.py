@@ -1,0 +1,108 @@
+"""One process works in a run's folder at a time.
+
+The lock is the kernel's own (`flock`) on a file in the run, so it goes when its owner
+does, however that one died. What the file says is for people, and for file systems
+whose locks do not reach from one host to another.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+log = logging.getLogger("tinyclip")
+LOCK = "lock.json"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Own a run's folder, which exists, while the block runs.
+
+    Raises:
+        UserError: another process owns it (the message says which), or the folder
+            cannot be written.
+    """
+    path = folder / LOCK
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise UserError(
+            str(folder),
+            f"cannot be written ({error.strerror})",
+            "Name another folder with --out",
+        ) from None
+    try:
+        owner = _owner(handle)
+        _take(handle, owner, folder)
+        if owner is not None:
+            log.warning("%s: the lock of %s is stale; taken over", folder, _said(owner))
+        _write(handle, path)
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _take(handle: int, owner: dict[str, Any] | None, folder: Path) -> None:
+    """Lock the open file.
+
+    Raises:
+        UserError: it is locked, or left by a process of another host.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        raise UserError(
+            str(folder),
+            f"is in use by {_said(owner)} ({error.strerror})",
+            "Wait for it, stop it, or name another folder with --out",
+        ) from None
+    if owner is not None and owner.get("host") != socket.gethostname():
+        # its lock may not be visible from here
+        raise UserError(
+            str(folder),
+            f"was left locked by {_said(owner)}, another host",
+            f"If that process is gone, remove {folder / LOCK}",
+        )
+
+
+def _owner(handle: int) -> dict[str, Any] | None:
+    """Who wrote the file last and did not remove it, if anybody."""
+    content = os.pread(handle, 4096, 0)
+    if not content:
+        return None
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _said(owner: dict[str, Any] | None) -> str:
+    if not owner:
+        return "another process"
+    return (
+        f"process {owner.get('pid')} on {owner.get('host')}, since {owner.get('since')}"
+    )
+
+
+def _write(handle: int, path: Path) -> None:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, json.dumps(owner).encode(), 0)
+    if not path.exists() or path.stat().st_ino != os.fstat(handle).st_ino:
+        # the owner before removed the file between our open and our lock
+        raise UserError(str(path.parent), "was in use a moment ago", "Try again")
