@@ -55,12 +55,18 @@ def write_tokenizer(tokenizer: TokenizerLike, folder: Path, text: TextShape) -> 
     if pad_source(tokenizer, hf, text) is not None:
         hf.add_special_tokens({"pad_token": PAD})
     hf.save_pretrained(folder)
-    settings = {k: v for k, v in read_json(folder / CONFIG).items() if k not in PLACES}
+    settings = read_json(folder / CONFIG)
     settings["model_max_length"] = tokenizer.context_length
     # no attention mask: the towers look at padding, as they did in training
     settings["model_input_names"] = ["input_ids"]
     write_json(folder / CONFIG, settings)
     return read_tokenizer(folder)
+
+
+def forget_places(folder: Path) -> None:
+    """Take out of the settings where transformers had read the tokenizer."""
+    settings = read_json(folder / CONFIG)
+    write_json(folder / CONFIG, {k: v for k, v in settings.items() if k not in PLACES})
 
 
 def read_tokenizer(folder: Path) -> Any:

@@ -27,7 +27,9 @@ from .hf_config import CODE, custom_config, family_of, stock_config
 from .hf_load import quiet, read_model
 from .hf_processor import read_processor, refuse_padding, write_processor
 from .hf_tokenizer import (
+    PAD,
     encode,
+    forget_places,
     ids_of,
     pad_source,
     read_tokenizer,
@@ -64,6 +66,10 @@ a little. The tokenizer does not mend broken text (HTML entities, wrongly decode
 curly quotes) as open_clip's does: mend captions before, if yours need it.
 """
 WEIGHTS = "model.safetensors"
+PADDED = """
+The padding token is new here: one row more in the token embedding, a copy of that of
+the id with which captions were padded in training.
+"""
 STOCK = "with no code but its own"
 CUSTOM = f"with the code in `{CODE}.py` beside the weights (tinyclip is not needed)"
 
@@ -96,6 +102,7 @@ def export_huggingface(
         shape, state = _with_padding(loaded, hf)
         family = family_of(shape, ids_of(hf))
         write_processor(loaded.preprocess, hf, draft, siglip=family == "siglip")
+        forget_places(draft)
         if family is None:
             config, weights = custom_config(shape), state
             code = Path(__file__).with_name(f"{CODE}.py")
@@ -107,7 +114,7 @@ def export_huggingface(
             words = {"how": STOCK, "trust": ""}
         write_json(draft / "config.json", config)
         write_bytes(draft / WEIGHTS, save_tensors(weights, {"format": "pt"}))
-        load = LOAD.format_map(words)
+        load = LOAD.format_map(words) + (PADDED if hf.pad_token == PAD else "")
         card = model_card(describe(loaded), certificate, metrics, load)
         write_bytes(draft / "README.md", card.encode())
         found = {"format": "huggingface", "class": config["architectures"][0]}

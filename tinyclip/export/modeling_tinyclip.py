@@ -69,7 +69,7 @@ class TinyclipOutput(ModelOutput):
     vision_model_output: BaseModelOutputWithPooling | None = None
 
 
-ACTIVATION = {
+ACTIVATION: dict[str, Any] = {
     "gelu": F.gelu,
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
     "gelu_tanh": functools.partial(F.gelu, approximate="tanh"),
