@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -10,6 +11,24 @@ from ..model.clip import Clip
 from .features import evaluating
 
 WARM_UP = 3
+
+
+def timed(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call, the device's own work included."""
+    start = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+def quantiles(seconds: Sequence[float]) -> dict[str, float]:
+    """`median_ms` and `p90_ms` of some calls."""
+    at = torch.tensor(seconds, dtype=torch.float64) * 1e3
+    return {
+        "median_ms": float(at.quantile(0.5)),
+        "p90_ms": float(at.quantile(0.9)),
+    }
 
 
 def latency(model: Clip, batch: int = 1, repeats: int = 30) -> dict[str, float]:
@@ -23,16 +42,9 @@ def latency(model: Clip, batch: int = 1, repeats: int = 30) -> dict[str, float]:
     pixels = torch.zeros(
         batch, 3, size, size, device=parameter.device, dtype=parameter.dtype
     )
-    seconds: list[float] = []
     with evaluating(model):
-        for _ in range(WARM_UP + repeats):
-            start = time.perf_counter()
-            model.encode_image(pixels, normalize=True)
-            if parameter.device.type == "cuda":
-                torch.cuda.synchronize(parameter.device)
-            seconds.append(time.perf_counter() - start)
-    at = torch.tensor(seconds[WARM_UP:], dtype=torch.float64) * 1e3
-    return {
-        "median_ms": float(at.quantile(0.5)),
-        "p90_ms": float(at.quantile(0.9)),
-    }
+        seconds = [
+            timed(lambda: model.encode_image(pixels, normalize=True), parameter.device)
+            for _ in range(WARM_UP + repeats)
+        ]
+    return quantiles(seconds[WARM_UP:])

@@ -1,0 +1,151 @@
+"""`tinyclip bench`: how fast models are, side by side."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..evaluation.bench import Contender
+
+HELP = "latency, throughput and MACs of several models"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of design §3.1."""
+    add = parser.add_argument
+    add(
+        "models",
+        metavar="MODEL",
+        nargs="+",
+        help="a model directory, a run, a source, or a folder of --to onnx, which runs "
+        "in ONNX Runtime; the others are compared with the first",
+    )
+    add("--against", metavar="TEACHER", help="what to compare with instead")
+    add("--batch", metavar="A,B", default="1,32", help="batch sizes; default: 1,32")
+    add("--threads", metavar="N", help="of the CPU; default: PyTorch's own choice")
+    add("--rounds", metavar="N", default="20", help="calls that count; default: 20")
+    add("--json", action="store_true", help="one JSON object on stdout")
+
+
+def count(value: str, where: str) -> int:
+    """A whole number from 1.
+
+    Raises:
+        UserError: it is none.
+    """
+    if not (value.strip().isdecimal() and int(value) > 0):
+        raise UserError(where, f"{value!r} is not a whole number from 1")
+    return int(value)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load all models, then let them take turns.
+
+    Raises:
+        UserError: a model cannot be loaded, or a number is none.
+    """
+    batches = [count(part, "--batch") for part in args.batch.split(",")]
+    rounds = count(args.rounds, "--rounds")
+    threads = None if args.threads is None else count(args.threads, "--threads")
+    import torch
+
+    from ..evaluation.bench import bench
+    from .show import print_json
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        names = [args.against, *args.models] if args.against else args.models
+        contenders = []
+        for name in names:
+            _say(f"loading {name} ...")
+            where = "--against" if name is args.against else "MODEL"
+            contenders.append(contender(name, where))
+        found = bench(contenders, list(dict.fromkeys(batches)), rounds, _say)
+    finally:
+        torch.set_num_threads(before)
+    found = {"against": names[0], **found}
+    print_json(found) if args.json else show(found)
+    return 0
+
+
+def contender(name: str, where: str = "MODEL") -> Contender:
+    """The model behind an argument, ready to run.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    import torch
+
+    from .. import cost
+    from ..adapters.source import load_source
+    from ..evaluation.bench import Contender
+    from ..export.onnx_session import load_onnx, read_onnx_config
+
+    if (config := read_onnx_config(Path(name))) is not None:
+        exported = load_onnx(Path(name))
+        size = sum(int(part["bytes"]) for part in config["encoders"].values())
+        return Contender(
+            name,
+            exported.model,
+            "onnxruntime",
+            str(config["precision"]),
+            size,
+            config["sizes"],
+        )
+    loaded = load_source(name, where)
+    model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
+    sizes = cost.sizes(model.shape)
+    held = sum(p.numel() * p.element_size() for p in model.parameters())
+    return Contender(name, model, "pytorch", "fp32", held, sizes)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def show(found: dict[str, Any]) -> None:
+    """The table that people read: one line a tower, batch size and model."""
+    from rich.console import Console
+
+    from .tables import human, make_table
+
+    devices = sorted({model["device"] for model in found["models"]})
+    table = make_table(
+        f"{found['rounds']} rounds in turn, {found['threads']} threads, "
+        f"{', '.join(devices)}; compared with {found['against']}",
+        *("tower", "batch", "model", "runtime", "median", "p90", "per second"),
+        *("MACs", "MAC ratio", "speed-up", "of the ratio"),
+    )
+    for place in range(len(found["models"][0]["timings"])):
+        for model in found["models"]:
+            row = model["timings"][place]
+            table.add_row(
+                row["tower"],
+                str(row["batch"]),
+                model["name"],
+                f"{model['runtime']} {model['precision']}",
+                f"{row['median_ms']:.1f} ms",
+                f"{row['p90_ms']:.1f} ms",
+                f"{row['per_second']:.0f}",
+                human(row["macs"]),
+                f"{row['mac_ratio']:.2f}",
+                f"{row['speedup']:.2f}",
+                f"{row['of_mac_ratio']:.2f}",
+            )
+        table.add_section()
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(table)
+    for model in found["models"]:
+        console.print(
+            f"{model['name']}: {human(model['params'].get('total', 0))} parameters, "
+            f"{human(model['bytes'])}B of weights",
+            highlight=False,
+        )
+    peak = found["peak_rss"] / 2**30
+    console.print(f"Peak memory of all of them together: {peak:.2f} GiB")
