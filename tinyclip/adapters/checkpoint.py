@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
+import math
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +16,12 @@ from torch import Tensor
 from ..errors import UserError, nearest
 from ..model.clip import Clip
 from ..model.store import Loaded, check_tokenizer, read_weights
-from ..model.tokenizer import Tokenizer
-from .openclip import from_openclip, preprocess_of, shape_of
+from ..model.tokenizer import TokenizerLike
+from ..shapes import ClipShape
+from .openclip import from_openclip, preprocess_of
+from .openclip_config import shape_of
+from .openclip_tokenizer import tokenizer_of
+from .openclip_weights import download, published_settings
 
 log = logging.getLogger("tinyclip")
 RANDOM_SEED = 0
@@ -31,6 +37,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise UserError(str(path), "there is no such file")
     if path.suffix == ".safetensors":
         return read_weights(path)
+    if path.suffix in (".npz", ".npy"):
+        raise UserError(
+            str(path),
+            "is a checkpoint of big_vision, which is not read",
+            "Load it with open_clip, and save its state dict with "
+            "safetensors.torch.save_file",
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the protocol; the message says it all
@@ -51,8 +64,15 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def load_openclip(spec: str, where: str) -> Loaded:
+def load_openclip(
+    spec: str, where: str, tokenizer: TokenizerLike | str | None = None
+) -> Loaded:
     """A model of `NAME` (random weights), `NAME/TAG` or `NAME@FILE`.
+
+    Args:
+        tokenizer: stands in for the source's own, which may live on a hub: a path
+            (what lies there is called as open_clip calls its own), or one that is
+            loaded.
 
     Raises:
         UserError: no such name, tag or file; no network; an unsupported model.
@@ -62,11 +82,7 @@ def load_openclip(spec: str, where: str) -> Loaded:
     name, at, file = spec.partition("@")
     name, _, tag = name.partition("/")
     if name not in open_clip.list_models():
-        raise UserError(
-            where,
-            f"open_clip has no model {name!r}",
-            nearest(name, open_clip.list_models()),
-        )
+        raise UserError(where, f"open_clip has no model {name!r}", _near(name))
     if at and (tag or not file):
         raise UserError(
             where,
@@ -75,61 +91,47 @@ def load_openclip(spec: str, where: str) -> Loaded:
         )
     cfg = open_clip.get_model_config(name)
     shape = shape_of(cfg, f"openclip:{name}")  # refused before anything is read
-    tokenizer = Tokenizer(None, shape.text.context_length)
-    check_tokenizer(tokenizer, shape, f"openclip:{name}")
+    words = tokenizer
+    if words is None or isinstance(words, str):
+        words = tokenizer_of(name, cfg["text_cfg"], shape, words, where)
+    check_tokenizer(words, shape, f"openclip:{name}")
     settings: Mapping[str, Any] = {}
     if at:
         model = from_openclip(cfg, read_checkpoint(Path(file)), file)
+        settings = published_settings(name, Path(file))
     elif tag:
-        model, settings = _pretrained(name, tag, cfg, where)
+        path, settings = download(name, tag, cfg, where)
+        model = from_openclip(cfg, read_checkpoint(path), str(path))
     else:
         log.warning(
             "openclip:%s names no tag and no file: its weights are random", name
         )
-        model = Clip(shape).init_weights(RANDOM_SEED).eval()
+        model = _random(cfg, shape)
     return Loaded(
         model,
         preprocess_of(settings, shape.image.image_size),
-        tokenizer,
+        words,
         {"provenance": {"source": f"openclip:{spec}"}},
     )
 
 
-def _pretrained(
-    name: str, tag: str, cfg: Mapping[str, Any], where: str
-) -> tuple[Clip, dict[str, Any]]:
-    """The published weights behind a tag, and their preprocess settings.
-
-    Raises:
-        UserError: there is no such tag, or its weights cannot be downloaded.
-    """
+def _near(name: str) -> str:
+    """Names that a user may have meant, whatever their capitals."""
     import open_clip
-    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
 
-    found = get_pretrained_cfg(name, tag)
-    if not found:
-        tags = open_clip.list_pretrained_tags_by_model(name)
-        known = f"{nearest(tag, tags)}" if tags else "It has none"
-        raise UserError(where, f"{name} has no weights {tag!r}", known)
-    if bool(found.get("quick_gelu")) != bool(cfg.get("quick_gelu")):
-        other = f"{name}-quickgelu" if found.get("quick_gelu") else "its plain namesake"
-        log.warning(
-            "openclip:%s/%s: these weights were trained with another GELU than %s has; "
-            "you probably want %s",
-            name,
-            tag,
-            name,
-            other,
-        )
-    try:
-        path = Path(download_pretrained(found))
-    except Exception as error:  # whatever the network library raises
-        raise UserError(
-            where,
-            f"the weights of {name}/{tag} cannot be downloaded "
-            f"({type(error).__name__}: {str(error)[:200]})",
-            f"Without a network, name a local file: openclip:{name}@FILE",
-        ) from None
-    keys = ("mean", "std", "interpolation", "resize_mode")
-    settings = {key: found[key] for key in keys if key in found}
-    return from_openclip(cfg, read_checkpoint(path), str(path)), settings
+    known = {one.lower(): one for one in open_clip.list_models()}
+    # the plain name first, of those that are equally near
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
+    if not close:
+        return nearest(name, known.values())
+    return f"Did you mean {' or '.join(repr(known[one]) for one in close)}?"
+
+
+def _random(cfg: Mapping[str, Any], shape: ClipShape) -> Clip:
+    """Random weights; the scale and bias of the products start as open_clip's do."""
+    model = Clip(shape).init_weights(RANDOM_SEED).eval()
+    with torch.no_grad():
+        model.logit_scale.fill_(cfg.get("init_logit_scale", math.log(1 / 0.07)))
+        if model.logit_bias is not None:
+            model.logit_bias.fill_(cfg["init_logit_bias"])
+    return model
