@@ -128,8 +128,18 @@ class Tokenizer:
             ) from None
 
 
+def _load_trimmed(folder: Path, spec: Mapping[str, Any]) -> TokenizerLike:
+    from .vocabulary import load_trimmed  # it wraps one of the others
+
+    return load_trimmed(folder, spec)
+
+
 Loader = Callable[[Path, Mapping[str, Any]], TokenizerLike]
-LOADERS: dict[str, Loader] = {"bpe": Tokenizer.load, "hf": load_hf}
+LOADERS: dict[str, Loader] = {
+    "bpe": Tokenizer.load,
+    "hf": load_hf,
+    "trimmed": _load_trimmed,
+}
 
 
 def load_tokenizer(folder: Path, spec: Mapping[str, Any]) -> TokenizerLike:
