@@ -48,17 +48,19 @@ def test_pictures_without_text_beside_are_dropped_and_counted(place) -> None:
     root = place(
         **{"a.png": "1", "a.txt": "x", "b.png": "2", "c.PNG": "3", "c.txt": ""}
     )
-    pairs = opened(root)
+    pairs = opened(root, max_broken_share=0.7)
     assert len(pairs) == 1
-    assert pairs.dropped == {"no caption": 2}
+    assert pairs.dropped == {"no caption": 1, "empty caption": 1}
+    assert pairs.dropped.rows["b.png"] == ("no caption", "there is no b.txt beside it")
+    assert "2 of 3 pictures are broken" in refusal(root)
 
 
 def test_folders_are_classes(place) -> None:
     root = place(**{"polar_bear/1.png": "1", "cat/x/2.jpg": "2", "loose.png": "3"})
-    pairs = opened(root)
+    pairs = opened(root, max_broken_share=0.5)
     assert [pairs.key(i) for i in range(2)] == ["cat/x/2.jpg", "polar_bear/1.png"]
     assert pairs.labels == ("cat", "polar bear")
-    assert "a photo of polar bear" in pairs.captions(1)
+    assert "a photo of a polar bear" in pairs.captions(1)
     assert pairs.dropped == {"no caption": 1}
 
 
@@ -93,7 +95,8 @@ def test_pictures_that_nothing_names_are_refused(place) -> None:
 
 def test_captions_that_are_all_empty_are_refused(place) -> None:
     said = refusal(place(**{"1.png": "1", "1.txt": " \n"}))
-    assert "no picture can be used: 1 no caption" in said
+    assert "1 of 1 pictures are broken" in said
+    assert "1.png: empty caption" in said
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Keys:
 def test_two_percent_within_bounds_and_never_over_half(count, held_out) -> None:
     train, val = split_validation(Keys([str(i) for i in range(count)]))
     assert len(val) == held_out
-    assert sorted(train + val) == list(range(count))
+    assert sorted([*train, *val]) == list(range(count))
 
 
 @settings(deadline=None)  # machines that test are busy

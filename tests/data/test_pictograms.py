@@ -76,7 +76,7 @@ def refusal(file: Path) -> str:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    assert "there is no file" in refusal(tmp_path / "no.parquet")
+    assert "1 of 1 files are not there" in refusal(tmp_path / "no.parquet")
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_table_of_another_form_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"keys": ["a"]}), tmp_path / "x.parquet")
-    assert "Did you mean 'keys'?" in refusal(tmp_path / "x.parquet")
+    assert "no image column among its columns 'keys'" in refusal(tmp_path / "x.parquet")
 
 
 def test_a_split_without_rows_is_refused(pictograms: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -99,9 +100,11 @@ def test_rows_of_one_picture_become_one_pair_of_several_captions(table) -> None:
 def test_rows_without_caption_or_path_are_dropped_and_counted(table) -> None:
     file = table()
     file.write_text("path,caption\n0.png,a\n1.png,  \n2.png\n,d\n3.png,x\n")
-    pairs = opened(file)
+    pairs = opened(file, max_broken_share=0.6)
     assert [pairs.key(i) for i in range(len(pairs))] == ["0.png", "3.png"]
-    assert pairs.dropped == {"no caption": 2, "no path": 1}
+    assert pairs.dropped == {"no path": 1, "empty caption": 2}
+    assert pairs.dropped.rows["1.png"][0] == "empty caption"
+    assert "3 of 5 pictures are broken" in refusal(file, max_broken_share=0.59)
 
 
 def test_excluded_keys_are_dropped_and_counted(table) -> None:
@@ -114,8 +117,56 @@ def test_unquoted_delimiters_over_the_share_are_shown(table) -> None:
     file = table()
     file.write_text("path,caption\n0.png,a, b\n1.png,c\n")
     said = refusal(file)
-    assert "1 rows have more fields" in said
+    assert "line 2: bad row (expected 2 fields, saw 3" in said
     assert "double quotes" in said
+
+
+def test_bytes_that_are_no_text_are_told_from_text_and_counted(table) -> None:
+    file = table()
+    file.write_bytes(b"path,caption\n0.png,\xc3\xa9t\xc3\xa9\n1.png,\xe9t\xe9\n")
+    pairs = opened(file, max_broken_share=0.5)
+    assert pairs.captions(0) == ("\u00e9t\u00e9",)
+    assert pairs.dropped == {"invalid UTF-8": 1}
+
+
+def test_a_caption_of_megabytes_is_counted(table) -> None:
+    file = table()
+    file.write_text(f"path,caption\n0.png,{'x ' * 5_000_000}\n1.png,ok\n")
+    pairs = opened(file, max_broken_share=0.5)
+    assert pairs.dropped == {"long caption": 1}
+    assert len(pairs) == 1
+
+
+def test_rows_of_one_picture_meet_across_pieces(table, monkeypatch) -> None:
+    monkeypatch.setattr("tinyclip.data.tables.PIECE", 2)
+    file = table()
+    rows = ["0.png,a", "1.png,b", "x,y,z", "2.png,c", "1.png,d", "0.png,a", "1.png,b"]
+    file.write_text("path,caption\n" + "\n".join(rows) + "\n")
+    pairs = opened(file, max_broken_share=0.5)
+    assert [pairs.captions(i) for i in range(3)] == [("a",), ("b", "d"), ("c",)]
+    assert pairs.dropped == {"bad row": 1, "repeated": 2}
+    assert list(pairs.dropped.rows) == ["line 4"]
+
+
+def test_a_tsv_has_tabs_alone_between_its_columns(table) -> None:
+    file = table()
+    file.write_text("path\tcaption, or so\n0.png\tone, two, three\n")
+    pairs = open_pairs(Data(source=f"tsv:{file}", caption_column="caption, or so"))
+    assert pairs.captions(0) == ("one, two, three",)
+
+
+@pytest.mark.slow
+def test_a_million_rows_open_in_seconds(tmp_path: Path) -> None:
+    """Measured: 1.9 s and 510 MB at the peak, 99 MB of them kept."""
+    rows = (f"images/{i:07d}.jpg,a picture of thing number {i}" for i in range(10**6))
+    file = tmp_path / "big.csv"
+    file.write_text("path,caption\n" + "\n".join(rows))
+    (tmp_path / "images").mkdir()
+    begun = time.process_time()
+    pairs = opened(file, max_broken_share=1.0)
+    assert time.process_time() - begun < 20
+    assert pairs.keys.array.nbytes + pairs.texts.array.nbytes < 120e6
+    assert pairs.captions(123_456) == ("a picture of thing number 123456",)
 
 
 def test_unquoted_delimiters_under_the_share_are_counted(table) -> None:
@@ -132,7 +183,7 @@ def test_unquoted_delimiters_under_the_share_are_counted(table) -> None:
         (b"", "is empty"),
         (b"\n\n", "is empty"),
         (b"path,caption\n", "no rows"),
-        (b"path,caption\n0.png,\n", "no row can be used: 1 no caption"),
+        (b"path,caption\n0.png,\n", "1 of 1 pictures are broken"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", "not a CSV"),
         (b"PK\x03\x04\x00\x00", "not a CSV"),
         (b"path,caption\n0.png,\xe9t\xe9\n", "UTF-8"),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from .pictures import RGB, Broken, read_picture, too_many_broken
+from .broken import Broken, too_many_broken
+from .pictures import RGB, read_picture
 
 LOOKED_AT = 20_000  # files that are looked for when a source is opened
 HASHED = 2_000  # files whose bytes enter the fingerprint
@@ -34,11 +33,11 @@ class FilePairs:
 
     name: str
     root: Path
-    keys: tuple[str, ...]
-    texts: tuple[tuple[str, ...], ...]
+    keys: Sequence[str]
+    texts: Sequence[tuple[str, ...]]
     background: RGB
     dropped: Mapping[str, int] = field(default_factory=dict)
-    labels: tuple[str, ...] | None = None
+    labels: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -49,6 +48,10 @@ class FilePairs:
     def path(self, i: int) -> Path:
         """The file of row `i`."""
         return self.root / self.keys[i]
+
+    def place(self, i: int) -> str:
+        """Where the picture of row `i` lies, whichever source it was found by."""
+        return str(self.path(i).absolute())
 
     def captions(self, i: int) -> tuple[str, ...]:
         return self.texts[i]
@@ -95,36 +98,6 @@ def evenly(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [int(i) for i in np.linspace(0, count - 1, most).astype(np.int64)]
-
-
-def excluded(key: str, globs: Iterable[str]) -> bool:
-    """Whether one of the `exclude` globs names this key."""
-    return any(fnmatchcase(key, glob) for glob in globs)
-
-
-def gather(
-    rows: Iterable[tuple[str, str]], exclude: Iterable[str]
-) -> tuple[dict[str, list[str]], Counter[str]]:
-    """Rows of (key, caption) as key -> captions, and what was left out, by reason.
-
-    A picture that has several rows becomes one pair of several captions, so that no
-    picture is on both sides of the validation split.
-    """
-    globs = tuple(exclude)
-    found: dict[str, list[str]] = {}
-    dropped: Counter[str] = Counter()
-    for key, caption in rows:
-        if not key:
-            dropped["no path"] += 1
-        elif excluded(key, globs):
-            dropped["excluded"] += 1
-        elif not caption.strip():
-            dropped["no caption"] += 1
-        elif caption.strip() in found.setdefault(key, []):
-            dropped["repeated"] += 1
-        else:
-            found[key].append(caption.strip())
-    return found, dropped
 
 
 def _size(path: Path) -> int:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..config.schema import Data
 from ..errors import UserError
-from .files import FilePairs, excluded
+from .broken import Broken, Dropped, check_caption, decode_caption
+from .columns import excluder
+from .files import FilePairs
 from .pictures import parse_background
 
 PICTURES = frozenset(
     ".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif .ppm .jfif".split()
 )
-CLASS_TEMPLATES = ("a photo of {}", "{}", "a picture of {}")
+CLASS_TEMPLATES = ("a photo of a {}", "{}", "a picture of a {}")
 
 
 def open_folder(data: Data, directory: str) -> FilePairs:
@@ -40,18 +41,17 @@ def open_folder(data: Data, directory: str) -> FilePairs:
             "folder with the name of the class",
         )
     found: dict[str, tuple[str, ...]] = {}
-    dropped: Counter[str] = Counter()
+    dropped = Dropped()
+    pattern = excluder(data.exclude)
     for key in pictures:
-        texts = _captions(root / key) if captioned else _class_captions(key)
-        if excluded(key, data.exclude):
-            dropped["excluded"] += 1
-        elif not texts:
-            dropped["no caption"] += 1
-        else:
-            found[key] = texts
-    if not found:
-        reasons = ", ".join(f"{count} {kind}" for kind, count in dropped.items())
-        raise UserError(where, f"no picture can be used: {reasons}")
+        if pattern is not None and pattern.match(key):
+            dropped.add("excluded")
+            continue
+        try:
+            found[key] = _captions(root / key) if captioned else _class_captions(key)
+        except Broken as broken:
+            dropped.add(broken.kind, key, broken.detail)
+    dropped.check(where, len(found), data.max_broken_share)
     labels = None if captioned else _classes(where, found)
     return FilePairs(
         name=where,
@@ -59,7 +59,7 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         keys=tuple(found),
         texts=tuple(found.values()),
         background=parse_background(data.background),
-        dropped=dict(dropped),
+        dropped=dropped,
         labels=labels,
     )
 
@@ -101,15 +101,21 @@ def _pictures(root: Path) -> Iterator[str]:
 
 
 def _captions(picture: Path) -> tuple[str, ...]:
+    """The distinct lines of the text beside a picture; raises `Broken`."""
+    path = picture.with_suffix(".txt")
     try:
-        text = picture.with_suffix(".txt").read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
-        return ()
-    lines = (line.strip() for line in text.splitlines())
-    return tuple(dict.fromkeys(line for line in lines if line))
+        text = decode_caption(path.read_bytes())
+    except FileNotFoundError:
+        raise Broken("no caption", f"there is no {path.name} beside it") from None
+    except OSError as error:
+        raise Broken("no caption", f"{path.name}: {error.strerror}") from None
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise Broken("empty caption", f"nothing in {path.name}")
+    return tuple(dict.fromkeys(check_caption(line) for line in lines))
 
 
 def _class_captions(key: str) -> tuple[str, ...]:
     if "/" not in key:
-        return ()
+        raise Broken("no caption", "it lies in no class folder")
     return tuple(template.format(class_name(key)) for template in CLASS_TEMPLATES)

@@ -19,9 +19,10 @@ from torch import Tensor
 
 from ..errors import UserError
 from .batch import Batch
+from .broken import Broken, too_many_broken
 from .pairs import Pairs
-from .pictures import Broken, too_many_broken
-from .seeds import number, order
+from .seeds import block_order, number, order
+from .views import Subset, blocks_of
 
 TRIED_FIRST = 100  # rows tried before the share of broken ones is judged
 CAPTIONS_HELD = 200_000
@@ -86,7 +87,8 @@ class PixelStore:
 class Loader:
     """Batches of pairs in an order that needs no memory of what came before.
 
-    An epoch is a permutation by (seed, epoch); a batch may straddle two. The caption
+    An epoch is a permutation by (seed, epoch), of blocks where the pairs have such (a
+    large parquet's row groups); a batch may straddle two. The caption
     and the augmentation of a sample are drawn by (seed, epoch, key). A broken row is
     replaced by the next whole one of `indices`: next by number, since its neighbour in
     the epoch's order is mostly in the same batch already.
@@ -103,9 +105,11 @@ class Loader:
         max_broken_share: of the rows; over it the run stops.
         memory: bytes of pixels to hold.
         workers: threads that decode pictures; they change no result.
+        part: which of how many equal parts of every batch this process takes.
 
     Raises:
-        UserError: there are fewer rows than one batch needs.
+        UserError: there are fewer rows than one batch needs, or a batch does not
+            divide into the parts.
     """
 
     def __init__(
@@ -122,6 +126,7 @@ class Loader:
         max_broken_share: float = 0.01,
         memory: int = 512 * 2**20,
         workers: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         if len(indices) < batch:
             raise UserError(
@@ -129,6 +134,13 @@ class Loader:
                 f"{len(indices)} pairs to train on, and one batch is {batch}",
                 "Give more pairs, or a smaller batch",
             )
+        if batch % part[1]:
+            raise UserError(
+                "batch",
+                f"{batch} pairs do not divide among {part[1]} processes",
+                f"Use a multiple of {part[1]}",
+            )
+        self.part = part
         self.pairs, self.indices = pairs, np.asarray(indices, dtype=np.int64)
         self.preprocess, self.tokenizer = preprocess, tokenizer
         self.seed, self.size = seed, batch
@@ -136,6 +148,7 @@ class Loader:
         self.max_broken_share = max_broken_share
         self.broken: dict[str, tuple[str, str]] = {}
         self._tried: set[int] = set()
+        self._blocks = blocks_of(Subset(pairs, self.indices))
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._held = PixelStore(memory)
         self._tokens: dict[str, bytes] = {}
@@ -143,12 +156,15 @@ class Loader:
         self._pool = ThreadPoolExecutor(workers) if workers else None
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step; any step, in any order.
+        """This process's part of the batch of a step; any step, in any order.
 
         Raises:
             UserError: too many pictures are broken.
         """
-        places = range(step * self.size, (step + 1) * self.size)
+        rank, world = self.part
+        share = self.size // world
+        first = step * self.size + rank * share
+        places = range(first, first + share)
         drawn = list((self._pool.map if self._pool else map)(self._draw, places))
         rows, augmentations, captions, pixels = zip(*drawn, strict=True)
         return Batch(
@@ -258,7 +274,11 @@ class Loader:
         """The permutation of an epoch; two are held, for batches that straddle."""
         found = self._orders.get(epoch)
         if found is None:
-            found = order(self.seed, epoch, len(self.indices))
+            found = (
+                order(self.seed, epoch, len(self.indices))
+                if self._blocks is None
+                else block_order(self.seed, epoch, self._blocks)
+            )
             kept = list(self._orders.items())[-1:]
             self._orders = dict([*kept, (epoch, found)])
         return found

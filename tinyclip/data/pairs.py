@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .files import FilePairs
+from .broken import Broken
 from .folders import open_folder
-from .pictograms import builtin_path, open_pictograms
-from .pictures import Broken
+from .hub import open_hub
+from .parquets import open_parquet
+from .pictograms import builtin_path, is_pictograms, open_pictograms
 from .seeds import number
 from .tables import open_table
+from .tars import open_tars
+from .views import Subset, places_of
 
 __all__ = ["Broken", "Pairs", "Subset", "open_pairs", "open_split", "split_validation"]
 
-SCHEMES = ("builtin", "csv", "folder", "parquet")
 VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.02, 100, 2_000
 
 
@@ -50,39 +52,6 @@ class Pairs(Protocol):
         """Changes when the data changes."""
 
 
-@dataclass(frozen=True, eq=False)
-class Subset:
-    """Some rows of other pairs."""
-
-    pairs: Pairs
-    indices: Sequence[int]
-
-    @property
-    def name(self) -> str:
-        return self.pairs.name
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        return self.pairs.dropped
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def key(self, i: int) -> str:
-        return self.pairs.key(self.indices[i])
-
-    def captions(self, i: int) -> tuple[str, ...]:
-        return self.pairs.captions(self.indices[i])
-
-    def image(self, i: int) -> Image.Image:
-        return self.pairs.image(self.indices[i])
-
-    def fingerprint(self) -> str:
-        digest = blake2b(self.pairs.fingerprint().encode(), digest_size=16)
-        digest.update(np.asarray(self.indices, dtype="<i8").tobytes())
-        return digest.hexdigest()
-
-
 def open_pairs(data: Data, split: str = "train") -> Pairs:
     """The pairs that `data.source` names.
 
@@ -95,12 +64,12 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
         UserError: the source is unknown, missing, empty or unusable.
     """
     scheme, rest = parse_source(data.source)
-    if scheme in ("builtin", "parquet"):
-        path = builtin_path() if scheme == "builtin" else Path(rest).expanduser()
+    path = pictograms_path(data)
+    if path is not None:
         return open_pictograms(data, path, split)
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
-    return open_table(data, rest) if scheme == "csv" else open_folder(data, rest)
+    return OPENERS[scheme](data, rest)
 
 
 def open_split(data: Data) -> tuple[Pairs, Pairs]:
@@ -113,22 +82,32 @@ def open_split(data: Data) -> tuple[Pairs, Pairs]:
     if data.val is not None:
         held_out = open_pairs(replace(data, source=data.val, val=None))
         return _without(pairs, held_out), held_out
-    if parse_source(data.source)[0] in ("builtin", "parquet"):
+    if pictograms_path(data) is not None:
         return pairs, open_pairs(data, "dev")
     train_rows, held_out_rows = split_validation(pairs)
     return Subset(pairs, train_rows), Subset(pairs, held_out_rows)
 
 
+def pictograms_path(data: Data) -> Path | None:
+    """The parquet file of a source that has the embedded set's form, or None."""
+    scheme, rest = parse_source(data.source)
+    if scheme == "builtin":
+        return builtin_path()
+    path = Path(rest).expanduser()
+    return path if scheme == "parquet" and is_pictograms(path) else None
+
+
 def _without(pairs: Pairs, held_out: Pairs) -> Pairs:
-    """The pairs whose picture is not the file of a held-out one.
+    """The pairs whose picture does not lie where a held-out one does.
 
     Raises:
         UserError: none is left.
     """
-    if not isinstance(pairs, FilePairs) or not isinstance(held_out, FilePairs):
+    places, taken = places_of(pairs), places_of(held_out)
+    if places is None or taken is None:
         return pairs
-    taken = {held_out.path(i).absolute() for i in range(len(held_out))}
-    rows = [i for i in range(len(pairs)) if pairs.path(i).absolute() not in taken]
+    known = set(taken)
+    rows = [i for i, place in enumerate(places) if place not in known]
     if not rows:
         raise UserError(
             "data.val",
@@ -138,7 +117,7 @@ def _without(pairs: Pairs, held_out: Pairs) -> Pairs:
     return pairs if len(rows) == len(pairs) else Subset(pairs, rows)
 
 
-def split_validation(pairs: Pairs) -> tuple[list[int], list[int]]:
+def split_validation(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows to train on and rows to validate on, both in order.
 
     2 % of the pairs, at least 100 and at most 2,000, and never more than half; those
@@ -146,10 +125,10 @@ def split_validation(pairs: Pairs) -> tuple[list[int], list[int]]:
     """
     count = round(VALIDATION_SHARE * len(pairs))
     count = min(max(count, VALIDATION_LEAST), VALIDATION_MOST, len(pairs) // 2)
-    hashes = [number("validation", pairs.key(i)) for i in range(len(pairs))]
-    held_out = set(np.argsort(hashes, kind="stable")[:count].tolist())
-    train = [i for i in range(len(pairs)) if i not in held_out]
-    return train, sorted(held_out)
+    keys = (number("validation", pairs.key(i)) for i in range(len(pairs)))
+    hashes = np.fromiter(keys, dtype=np.int64, count=len(pairs))
+    held_out = np.sort(np.argsort(hashes, kind="stable")[:count])
+    return np.delete(np.arange(len(pairs)), held_out), held_out
 
 
 def parse_source(source: str) -> tuple[str, str]:
@@ -166,6 +145,13 @@ def parse_source(source: str) -> tuple[str, str]:
             f"{source!r} does not say what kind of source it is",
             f"Write for example {kind}:{source.rstrip(':') or 'pairs.csv'}",
         )
+    if scheme == "pipe":
+        raise UserError(
+            "--data",
+            "a pipe can be read from its start only, and would run whatever program a "
+            "recipe names",
+            "Copy the shards to this machine and write tars:DIR/{000..099}.tar",
+        )
     if scheme not in SCHEMES:
         raise UserError(
             "--data",
@@ -177,3 +163,14 @@ def parse_source(source: str) -> tuple[str, str]:
             "--data", f"unknown builtin {rest!r}", nearest(rest, ["pictograms"])
         )
     return scheme, rest
+
+
+OPENERS: dict[str, Callable[[Data, str], Pairs]] = {
+    "csv": open_table,
+    "folder": open_folder,
+    "hf": open_hub,
+    "parquet": open_parquet,
+    "tars": open_tars,
+    "tsv": lambda data, file: open_table(data, file, "\t"),
+}
+SCHEMES = ("builtin", *OPENERS)

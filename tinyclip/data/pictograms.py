@@ -13,7 +13,7 @@ from PIL import Image
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .files import excluded
+from .columns import excluded
 from .pictures import RGB, decode_picture, parse_background
 
 if TYPE_CHECKING:
@@ -115,6 +115,18 @@ def open_pictograms(data: Data, path: Path, split: str) -> Pictograms:
     if not len(pairs):
         raise UserError(data.source, f"no rows of the split {split!r}", "Check it")
     return pairs
+
+
+def is_pictograms(path: Path) -> bool:
+    """Whether a file has the columns of the embedded set; False where it is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names if path.is_file() else []
+    except (pa.ArrowException, OSError):
+        return False
+    return {"image", *TEXT_COLUMNS, *LIST_COLUMNS} <= set(names)
 
 
 def take(table: pa.Table, rows: list[int]) -> pa.Table:

@@ -4,47 +4,58 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Mapping
+import zlib
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
-from ..errors import TinyclipError, UserError
+from ..errors import UserError
+from .broken import Broken, too_many_broken
+
+__all__ = [
+    "Broken",
+    "RGB",
+    "decode_picture",
+    "parse_background",
+    "read_picture",
+    "too_many_broken",
+]
 
 RGB = tuple[int, int, int]
+
+# Formats that say what they are in their first bytes and need no other program: TGA
+# takes nearly any bytes for a picture, EPS starts Ghostscript.
+FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "AVIF",
+    "PPM",
+    "JPEG2000",
+)
+STARTS = {  # how files of these formats begin
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n": "PNG",
+    b"RIFF": "WebP",
+    b"GIF8": "GIF",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"BM": "BMP",
+}
+# A strip of 1 x 60,000 pixels, scaled so that its short side is 224, has 3 billion.
+NARROWEST = 200  # long side by short side
+PNG_CHUNKS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf"))  # that we use
 
 _ORIENTATION = 0x0112  # the EXIF tag
 # catch_warnings changes the process, so that loader threads must take turns
 _OPENING = threading.Lock()
-
-
-class Broken(TinyclipError):
-    """A row that cannot be used; it is skipped and counted.
-
-    Args:
-        kind: missing, empty, not a picture, truncated, too large or unreadable.
-        detail: what exactly was wrong.
-    """
-
-    def __init__(self, kind: str, detail: str) -> None:
-        self.kind, self.detail = kind, detail
-        super().__init__(f"{kind}: {detail}")
-
-
-def too_many_broken(
-    where: str, broken: Mapping[str, tuple[str, str]], tried: int, limit: float
-) -> UserError:
-    """The message that stops a run; it shows the first ten with their reasons."""
-    lines = [f"\n  {key}: {kind} ({why})" for key, (kind, why) in broken.items()]
-    more = f"\n  and {len(lines) - 10} more" if len(lines) > 10 else ""
-    return UserError(
-        where,
-        f"{len(broken)} of {tried} pictures are broken, more than the share of "
-        f"{limit:g} that data.max_broken_share allows:{''.join(lines[:10])}{more}",
-        "Mend or remove these rows, or raise data.max_broken_share",
-    )
 
 
 def parse_background(colour: str) -> RGB:
@@ -81,6 +92,8 @@ def decode_picture(content: bytes, background: RGB) -> Image.Image:
 
     EXIF rotation is applied, transparency is laid on `background`, 16-bit greys keep
     their range, CMYK and palettes become RGB; of an animation the first frame.
+    A file that was cut gives no picture, nor does a JPEG whose end is zeros. Bits that
+    flipped are noticed where the format has checksums (PNG), and cannot be elsewhere.
 
     Raises:
         Broken: it is no picture, or not a whole one, or too large to open safely.
@@ -92,21 +105,82 @@ def decode_picture(content: bytes, background: RGB) -> Image.Image:
     except Broken:
         raise
     except UnidentifiedImageError:
-        raise Broken("not a picture", "no known picture format") from None
+        raise _unidentified(content) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Broken("too large", _reason(error)) from None
     except Exception as error:  # decoders of damaged files raise nearly anything
-        kind = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise Broken(kind, _reason(error)) from None
+        cut = "truncated" in str(error).lower() or _webp_is_cut(content)
+        raise Broken("truncated" if cut else "unreadable", _reason(error)) from None
 
 
 def _open(content: bytes) -> Image.Image:
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        image = Image.open(BytesIO(content))
+        image = Image.open(BytesIO(content), formats=_formats())
+        if image.format == "TIFF":
+            image.load()  # warns; the others do not
+    short, long = sorted(image.size)
+    if long > NARROWEST * short:
+        raise Broken("too narrow", f"{image.width} x {image.height} pixels")
     image.load()
+    if image.format == "PNG":
+        _check_png(content)
+    elif image.format in ("JPEG", "MPO"):
+        _check_jpeg(content)
     return image
+
+
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+def _unidentified(content: bytes) -> Broken:
+    """Nothing that Pillow opens: another kind of file, or a picture without a head."""
+    for start, name in STARTS.items():
+        if content.startswith(start) and (name != "WebP" or content[8:12] == b"WEBP"):
+            return Broken("unreadable", f"begins as a {name} file and is none")
+    return Broken("not a picture", "no known picture format")
+
+
+def _webp_is_cut(content: bytes) -> bool:
+    stated = int.from_bytes(content[4:8], "little") + 8
+    return content[:4] == b"RIFF" and stated > len(content)
+
+
+def _check_jpeg(content: bytes) -> None:
+    """A JPEG whose end was never written (zeros after a torn download) has no mark of
+    its end behind its pixels; the decoder would make pixels of the zeros.
+
+    Raises:
+        Broken: there is no such mark.
+    """
+    at = 2
+    while content[at : at + 1] == b"\xff" and content[at + 1 : at + 2] != b"\xda":
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    if content.find(b"\xff\xd9", at) < 0:
+        raise Broken("truncated", "a JPEG without an end")
+
+
+def _check_png(content: bytes) -> None:
+    """Compare the checksums of a PNG's pixels, which Pillow does not.
+
+    Raises:
+        Broken: one is wrong.
+    """
+    at = 8
+    while at + 12 <= len(content):
+        name = content[at + 4 : at + 8]
+        end = at + 8 + int.from_bytes(content[at : at + 4], "big")
+        stated = int.from_bytes(content[end : end + 4], "big")
+        if name in PNG_CHUNKS and zlib.crc32(content[at + 4 : end]) != stated:
+            raise Broken("damaged", f"the checksum of {name.decode()} is wrong")
+        if name == b"IEND":
+            return
+        at = end + 4
 
 
 def _to_rgb(image: Image.Image, background: RGB) -> Image.Image:
@@ -115,7 +189,7 @@ def _to_rgb(image: Image.Image, background: RGB) -> Image.Image:
     if image.mode == "RGB" and not transparent:
         return image
     if image.mode.startswith(("I", "F")):
-        return _from_wide(image).convert("RGB")
+        return _on_background(image, _from_wide(image), background)
     if transparent or image.mode in ("RGBA", "LA", "PA", "La", "RGBa"):
         rgba = image.convert("RGBA")
         canvas = Image.new("RGB", rgba.size, background)
@@ -132,11 +206,24 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if turned else image
 
 
+def _on_background(
+    wide: Image.Image, grey: Image.Image, background: RGB
+) -> Image.Image:
+    """Grey as RGB, with the one grey of `wide` that is transparent left out."""
+    rgb = grey.convert("RGB")
+    hidden = wide.info.get("transparency")
+    if isinstance(hidden, int):
+        mask = Image.fromarray(np.asarray(wide) == hidden)
+        rgb.paste(background, mask=mask)
+    return rgb
+
+
 def _from_wide(image: Image.Image) -> Image.Image:
     """Greys of 16 bits or more in 8: PIL's own conversion clips at 255."""
     grey = np.nan_to_num(np.asarray(image, dtype=np.float64))
     top = float(grey.max(initial=0.0))
-    if image.mode.startswith("I;16") or top > 255:
+    # Pillow reads a PPM of more than 8 bits as I, scaled to 16
+    if image.mode.startswith("I;16") or image.format == "PPM" or top > 255:
         grey = grey / 257  # 65535 becomes 255
     elif image.mode == "F" and top <= 1:
         grey = grey * 255

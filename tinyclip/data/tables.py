@@ -1,21 +1,23 @@
-"""`csv:FILE`: a table of picture paths and captions."""
+"""`csv:FILE` and `tsv:FILE`: a table of picture paths and captions."""
 
 from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .files import FilePairs, gather
+from .broken import Dropped
+from .columns import gather, tidy_paths
+from .files import FilePairs
 from .pictures import parse_background
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 IMAGE_NAMES = (
     *("path", "image", "filepath", "file_path", "file", "image_path", "filename"),
@@ -26,83 +28,126 @@ CAPTION_NAMES = (
     *("sentence", "prompt", "label", "name"),
 )
 DELIMITERS = ",\t;|"
+PIECE = 50_000  # rows
+LONGEST_HEADER = 2**20  # bytes
+HINT = " fields; put captions that hold the delimiter in double quotes"
 
 
-def open_table(data: Data, file: str) -> FilePairs:
+def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs:
     """The pairs of a CSV or TSV file; relative paths are relative to the file.
+
+    Read in pieces: a million rows take seconds, and a few hundred MB while they are
+    read.
+
+    Args:
+        delimiter: between columns; None: the most frequent one of the header.
 
     Raises:
         UserError: no such file, not a table, empty, without usable columns, or with
             too many rows or pictures that cannot be used.
     """
+    import pyarrow as pa
+
     path = Path(file).expanduser()
     where = data.source
-    table, bad = _read(path, where)
-    image = _column(table, data.image_column, IMAGE_NAMES, "image", where)
-    caption = _column(table, data.caption_column, CAPTION_NAMES, "caption", where)
-    _check_rows(where, len(table), bad, data.max_broken_share)
-    keys = [_key(cell) for cell in table[image]]
-    texts = [cell if isinstance(cell, str) else "" for cell in table[caption]]
-    found, dropped = gather(zip(keys, texts, strict=True), data.exclude)
-    dropped += Counter({"bad row": len(bad)}) if bad else Counter()
-    if not found:
-        raise UserError(where, f"no row can be used: {_counts(dropped)}")
+    header = _header(path, where)
+    dropped = Dropped()
+    keys: list[pa.Array] = []
+    texts: list[pa.Array] = []
+    for piece in _pieces(path, where, delimiter or max(DELIMITERS, key=header.count)):
+        if not keys:
+            image = find_column(piece, data.image_column, IMAGE_NAMES, "image", where)
+            text = find_column(
+                piece, data.caption_column, CAPTION_NAMES, "caption", where
+            )
+        keys.append(tidy_paths(as_strings(piece[image])))
+        texts.append(as_strings(piece[text]))
+        for line in piece.attrs["bad"]:
+            dropped.add("bad row", line.split(":")[0], line.split(": ", 1)[-1] + HINT)
+    if not sum(map(len, keys)) + dropped.broken:
+        raise UserError(where, "has a header and no rows", "Add rows of path, caption")
+    found = gather(
+        pa.concat_arrays(keys), pa.concat_arrays(texts), data.exclude, dropped
+    )
+    dropped.check(where, len(found.keys), data.max_broken_share)
     pairs = FilePairs(
         name=where,
         root=path.parent,
-        keys=tuple(found),
-        texts=tuple(tuple(captions) for captions in found.values()),
+        keys=found.keys,
+        texts=found.texts,
         background=parse_background(data.background),
-        dropped=dict(dropped),
+        dropped=dropped,
     )
     pairs.check_present(data.max_broken_share)
     return pairs
 
 
-def _key(cell: object) -> str:
-    text = cell.strip() if isinstance(cell, str) else ""
-    # ./a.png and a.png are one picture; an address keeps its two slashes
-    return text if not text or "://" in text else str(PurePosixPath(text))
+def as_strings(values: Any) -> pa.Array:
+    """A column of text as one Arrow array with 64-bit offsets; NaN becomes null."""
+    import pyarrow as pa
+
+    array = pa.array(values, pa.large_string(), from_pandas=True)
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _read(path: Path, where: str) -> tuple[pd.DataFrame, list[str]]:
-    """The table with every cell as text, and what was said of rows that do not fit."""
+def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
+    """The table in pieces of `PIECE` rows, every cell as text under its column's name.
+
+    `attrs["bad"]` of a piece is what was said of its rows that do not fit.
+    """
     import pandas as pd
 
-    header = _header(path, where)
-    delimiter = max(DELIMITERS, key=header.count)
+    names: list[str] = []
     try:
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            table = pd.read_csv(
-                path,
-                sep=delimiter,
-                dtype=str,
-                na_filter=False,  # "NA" and "null" are captions like any other
-                # the header is a row like any other: it alone says how many fields a
-                # row has, where pandas would cut or shift a longer first row
-                header=None,
-                encoding="utf-8-sig",
-                on_bad_lines="warn",
-            )
+        with pd.read_csv(
+            path,
+            sep=delimiter,
+            dtype=str,
+            na_filter=False,  # "NA" and "null" are captions like any other
+            # the header is a row like any other: it alone says how many fields a
+            # row has, where pandas would cut or shift a longer first row
+            header=None,
+            encoding="utf-8-sig",
+            encoding_errors="replace",  # these rows are found by the mark left there
+            on_bad_lines="warn",
+            chunksize=PIECE,
+        ) as reader:
+            while True:
+                with warnings.catch_warnings(record=True) as said:
+                    warnings.simplefilter("always")
+                    piece = next(reader, None)
+                if piece is None:
+                    return
+                if not names:
+                    names = [str(name) for name in piece.iloc[0]]
+                    piece = piece.iloc[1:]
+                piece.columns = names
+                piece = piece.loc[:, ~piece.columns.duplicated()]
+                lines = [
+                    line for note in said for line in str(note.message).split("\n")
+                ]
+                piece.attrs["bad"] = [
+                    line.removeprefix("Skipping ")
+                    for line in lines
+                    if line.startswith("Skipping line")
+                ]
+                yield piece
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         reason = str(error).split("\n")[0]
         raise UserError(
             where, f"cannot be read as a table: {reason}", "Give a CSV in UTF-8"
         ) from None
-    table.columns = [str(name) for name in table.iloc[0]]
-    table = table.iloc[1:].loc[:, ~table.columns.duplicated()]
-    if table.empty:
-        raise UserError(where, "has a header and no rows", "Add rows of path, caption")
-    lines = [line for note in said for line in str(note.message).split("\n")]
-    return table, [line for line in lines if line.startswith("Skipping line")]
 
 
 def _header(path: Path, where: str) -> str:
     """The first line of a text file."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            header = next((line for line in file if line.strip()), "")
+        with path.open("rb") as file:
+            lines = iter(lambda: file.readline(LONGEST_HEADER), b"")
+            raw = next(
+                (line for line in lines if line.strip(b"\xef\xbb\xbf \r\n")), b""
+            )
+        header = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(where, "there is no such file", "Check the path") from None
     except UnicodeDecodeError:
@@ -118,15 +163,24 @@ def _header(path: Path, where: str) -> str:
     return header
 
 
-def _column(
-    table: pd.DataFrame,
+def find_column(
+    columns: Iterable[Any],
     named: str | None,
     usual: Sequence[str],
     kind: str,
     where: str,
 ) -> str:
-    """The column that holds images or captions."""
-    columns = [str(column) for column in table.columns]
+    """The column that holds images or captions.
+
+    Args:
+        columns: the names that there are.
+        named: the one that the user asks for.
+        usual: names to look for otherwise, the likeliest first.
+
+    Raises:
+        UserError: there is none.
+    """
+    columns = [str(column) for column in columns]
     if named is not None:
         if named not in columns:
             raise UserError(
@@ -149,17 +203,3 @@ def _column(
 
 def _plain(column: str) -> str:
     return re.sub(r"[\s\-.]+", "_", column.strip().lower())
-
-
-def _check_rows(where: str, whole: int, bad: Sequence[str], limit: float) -> None:
-    if len(bad) > limit * (whole + len(bad)):
-        shown = "".join(f"\n  {line}" for line in bad[:10])
-        raise UserError(
-            where,
-            f"{len(bad)} rows have more fields than the header:{shown}",
-            "Put captions that hold the delimiter in double quotes",
-        )
-
-
-def _counts(dropped: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in sorted(dropped.items()))

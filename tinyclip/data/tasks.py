@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .files import FilePairs
 from .folders import CLASS_TEMPLATES
-from .pairs import Pairs, Subset, open_pairs, open_split, parse_source
-from .pictograms import Pictograms, builtin_path, read_columns
+from .pairs import Pairs, open_pairs, open_split, pictograms_path
+from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
+from .views import Recaptioned, Subset, labels_of
 
 EMOJI_TEMPLATES = ("an emoji of {}", "{}", "a picture of {}")
 CLIPART_KEYWORDS = 3
@@ -52,37 +50,6 @@ class RetrievalTask:
 Task = ZeroShotTask | RetrievalTask
 
 
-@dataclass(frozen=True, eq=False)
-class Recaptioned:
-    """Other pairs under one new caption each."""
-
-    pairs: Pairs
-    texts: Sequence[str]
-
-    @property
-    def name(self) -> str:
-        return self.pairs.name
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        return self.pairs.dropped
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def key(self, i: int) -> str:
-        return self.pairs.key(i)
-
-    def captions(self, i: int) -> tuple[str, ...]:
-        return (self.texts[i],)
-
-    def image(self, i: int) -> Image.Image:
-        return self.pairs.image(i)
-
-    def fingerprint(self) -> str:
-        return self.pairs.fingerprint()
-
-
 def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
     """The tasks of these names, in this order.
 
@@ -110,12 +77,8 @@ def tasks_of(data: Data, whole: bool = False) -> list[Task]:
     Raises:
         UserError: the source cannot be opened, or offers nothing to measure on.
     """
-    scheme, rest = parse_source(data.source)
-    if scheme in ("builtin", "parquet"):
-        path = builtin_path() if scheme == "builtin" else Path(rest).expanduser()
-        tasks = _pictogram_tasks(data, path)
-    else:
-        tasks = [_own_task(data, whole)]
+    path = pictograms_path(data)
+    tasks = [_own_task(data, whole)] if path is None else _pictogram_tasks(data, path)
     if not tasks:
         raise UserError(data.source, "no test rows to measure on", "Check its splits")
     return tasks
@@ -128,10 +91,10 @@ def _own_task(data: Data, everything: bool) -> Task:
         raise UserError(
             data.source, f"{len(whole)} pairs leave none to measure on", "Give more"
         )
-    labels = _labels(held_out)
+    labels = labels_of(held_out)
     if labels is None:
         return RetrievalTask("retrieval", held_out)
-    all_labels = _labels(whole) or labels
+    all_labels = labels_of(whole) or labels
     classes = tuple(sorted({*all_labels, *labels}))
     at = {name: i for i, name in enumerate(classes)}
     return ZeroShotTask(
@@ -141,14 +104,6 @@ def _own_task(data: Data, everything: bool) -> Task:
         classes,
         CLASS_TEMPLATES,
     )
-
-
-def _labels(pairs: Pairs) -> Sequence[str] | None:
-    """The class names of pairs from class folders, or None."""
-    if isinstance(pairs, Subset):
-        names = _labels(pairs.pairs)
-        return None if names is None else [names[i] for i in pairs.indices]
-    return pairs.labels if isinstance(pairs, FilePairs) else None
 
 
 def _pictogram_tasks(data: Data, path: Path) -> list[Task]:

@@ -1,0 +1,277 @@
+"""`parquet:FILE.parquet`, several or a folder of them: bytes or paths of pictures.
+
+Pictures are read by row group. Files whose pictures are `HELD` bytes or less are held
+and shuffled as a whole; of larger ones a few row groups are held at a time, and an
+epoch goes through these in turn (`seeds.block_order`), so that each is read once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config.schema import Data
+from ..errors import UserError
+from .broken import Broken, Dropped
+from .columns import gather, tidy_paths
+from .files import FilePairs
+from .pictures import parse_background
+from .rows import RowPairs, usable
+from .shards import find_shards, shard_labels
+from .tables import CAPTION_NAMES, IMAGE_NAMES, as_strings, find_column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+HELD = 2**30  # bytes of pictures, as they are in the files
+LARGEST = 2**31  # bytes of pictures in one row group
+
+
+class ParquetRows:
+    """The pictures of parquet files by row, one file after the other.
+
+    Args:
+        where: the source, as the user wrote it.
+        files: with the same image column.
+        column: its name; binary, or a struct with ``bytes`` (and ``path``).
+
+    Raises:
+        UserError: a row group is too large to be held.
+    """
+
+    def __init__(self, where: str, files: Sequence[Path], column: str) -> None:
+        self.files, self.column = list(files), column
+        self._labels = shard_labels(self.files)
+        self._footers = [footer(where, path) for path in self.files]
+        self._groups = [  # (file, group in it)
+            (number, group)
+            for number, of_file in enumerate(self._footers)
+            for group in range(of_file.num_row_groups)
+        ]
+        rows, sizes = [], []
+        for number, group in self._groups:
+            about = self._footers[number].row_group(group)
+            rows.append(about.num_rows)
+            sizes.append(_bytes_of(about, column))
+        self._starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
+        per_file = [of_file.num_rows for of_file in self._footers]
+        self._file_starts = np.concatenate([[0], np.cumsum(per_file)]).astype(np.int64)
+        largest = max(sizes, default=0)
+        if largest > LARGEST:
+            raise UserError(
+                where,
+                f"a row group holds {largest / 2**30:.1f} GB of pictures, and one is "
+                "read at a time",
+                "Write the file with row_group_size=1000 or so",
+            )
+        self._all = sum(sizes) <= HELD
+        self.together = max(1, HELD // 2 // max(1, largest))
+        self._held: OrderedDict[int, Any] = OrderedDict()
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def blocks(self) -> tuple[NDArray[np.int64], int] | None:
+        if self._all:
+            return None
+        numbers = np.arange(len(self._groups))
+        return np.repeat(numbers, np.diff(self._starts)), self.together
+
+    def key(self, row: int) -> str:
+        file = self._file(row)
+        return f"{self._labels[file]}#{row - int(self._file_starts[file])}"
+
+    def place(self, row: int) -> str:
+        file = self._file(row)
+        inside = row - int(self._file_starts[file])
+        return f"{self.files[file].absolute()}#{inside}"
+
+    def read(self, row: int) -> bytes:
+        group = int(np.searchsorted(self._starts, row, side="right")) - 1
+        cell = self._pictures(group)[row - int(self._starts[group])].as_py()
+        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        if content is None:
+            raise Broken("no picture", "null")
+        return bytes(content)
+
+    def _file(self, row: int) -> int:
+        return int(np.searchsorted(self._file_starts, row, side="right")) - 1
+
+    def _pictures(self, group: int) -> pa.ChunkedArray:
+        """The image column of a row group; the last ones asked for are held."""
+        with self._lock:
+            if group in self._held:
+                self._held.move_to_end(group)
+                return self._held[group]
+            found = self._read_group(group)
+            self._held[group] = found
+            while not self._all and len(self._held) > 2 * self.together:
+                self._held.popitem(last=False)
+            return found
+
+    def _read_group(self, group: int) -> pa.ChunkedArray:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        number, inside = self._groups[group]
+        path, metadata = self.files[number], self._footers[number]
+        try:
+            with pq.ParquetFile(path, memory_map=True, metadata=metadata) as file:
+                return file.read_row_group(inside, [self.column]).column(self.column)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).split("\n")[0][:160]
+            raise Broken(
+                "unreadable", f"row group {inside} of {path}: {reason}"
+            ) from None
+
+
+def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
+    """The pairs of parquet files: an image column of bytes or paths, and captions.
+
+    Raises:
+        UserError: files are missing or damaged, lack a column, or have no or too few
+            usable rows.
+    """
+    where = data.source
+    files = find_shards(where, patterns, ".parquet")
+    schema = footer(where, files[0]).schema.to_arrow_schema()
+    image = find_column(schema.names, data.image_column, IMAGES, "image", where)
+    caption = find_column(
+        schema.names, data.caption_column, CAPTION_NAMES, "caption", where
+    )
+    for path in files[1:]:
+        find_column(
+            footer(where, path).schema.to_arrow_schema().names,
+            image,
+            (),
+            "image",
+            where,
+        )
+    if _is_text(schema.field(image).type):
+        return _of_paths(data, files, image, caption)
+    _check_types(where, schema, image, caption)
+    rows = ParquetRows(where, files, image)
+    dropped = Dropped()
+    cells = _cells(where, files, caption)
+    kept, texts = usable(cells, rows.key, data.exclude, dropped)
+    dropped.check(where, len(kept), data.max_broken_share)
+    background = parse_background(data.background)
+    return RowPairs(where, rows, kept, texts, background, dropped)
+
+
+IMAGES = ("image", "image_bytes", "bytes", "jpg", "png", "webp", *IMAGE_NAMES)
+
+
+def _of_paths(data: Data, files: list[Path], image: str, caption: str) -> FilePairs:
+    """Paths relative to the first file, as in a CSV."""
+    import pyarrow as pa
+
+    where = data.source
+    tables = [_columns(where, path, [image, caption]) for path in files]
+    table = pa.concat_tables(tables)
+    if not _is_text(table.schema.field(caption).type):
+        raise UserError(where, f"the column {caption!r} holds no text")
+    dropped = Dropped()
+    found = gather(
+        tidy_paths(as_strings(table[image].cast(pa.large_string()))),
+        as_strings(table[caption].cast(pa.large_string())),
+        data.exclude,
+        dropped,
+    )
+    dropped.check(where, len(found.keys), data.max_broken_share)
+    pairs = FilePairs(
+        name=where,
+        root=files[0].parent,
+        keys=found.keys,
+        texts=found.texts,
+        background=parse_background(data.background),
+        dropped=dropped,
+    )
+    pairs.check_present(data.max_broken_share)
+    return pairs
+
+
+def footer(where: str, path: Path) -> Any:
+    """The metadata of a parquet file.
+
+    Raises:
+        UserError: it is none.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_metadata(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0][:160]
+        raise UserError(
+            where, f"{path} is no parquet file, or not a whole one: {reason}"
+        ) from None
+
+
+def _columns(where: str, path: Path, names: list[str]) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            return file.read(columns=names)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).split("\n")[0][:160]
+        raise UserError(
+            where, f"{path} is damaged: {reason}", "Write it again"
+        ) from None
+
+
+def _cells(where: str, files: Sequence[Path], column: str) -> Iterator[Any]:
+    """The captions of every row, a file at a time."""
+    for path in files:
+        for chunk in _columns(where, path, [column]).column(column).chunks:
+            try:
+                yield from chunk.to_pylist()
+            except UnicodeDecodeError:
+                raise UserError(
+                    where, f"{path}: {column!r} is not UTF-8", "Write it again"
+                ) from None
+
+
+def _bytes_of(row_group: Any, column: str) -> int:
+    """Bytes of an image column in a row group, not compressed."""
+    parts = (row_group.column(i) for i in range(row_group.num_columns))
+    return sum(
+        part.total_uncompressed_size
+        for part in parts
+        if part.path_in_schema.split(".")[0] == column
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    import pyarrow.types as kinds
+
+    value = kind.value_type if kinds.is_dictionary(kind) else kind
+    return kinds.is_string(value) or kinds.is_large_string(value)
+
+
+def _check_types(where: str, schema: pa.Schema, image: str, caption: str) -> None:
+    import pyarrow.types as kinds
+
+    kind = schema.field(image).type
+    inner = {kind.field(i).name for i in range(kind.num_fields)}
+    if not (kinds.is_binary(kind) or kinds.is_large_binary(kind) or "bytes" in inner):
+        raise UserError(
+            where,
+            f"the column {image!r} holds {kind}, not pictures",
+            "It must hold bytes, {bytes, path}, or paths",
+        )
+    kind = schema.field(caption).type
+    if kinds.is_list(kind) or kinds.is_large_list(kind):
+        kind = kind.value_type
+    if not _is_text(kind):
+        raise UserError(where, f"the column {caption!r} holds {kind}, not text")

@@ -1,0 +1,239 @@
+"""Which pictures and captions a tar shard holds: read once, kept in a cache.
+
+Measured on one core: 20,000 samples (picture and text each) of one tar in 0.5 s, 3.5 MB
+of index; so 10 million samples take about 4 minutes the first time, and as long as
+opening 1,000 small files (0.5 s) from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .broken import CAPTION_LIMIT, Broken, Dropped, check_caption, decode_caption
+from .tables import CAPTION_NAMES
+from .tar_members import read_members
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger("tinyclip")
+VERSION = 1  # of the index: another one is not read
+PICTURES = frozenset("jpg jpeg png webp gif bmp tif tiff avif jfif".split())
+JSON_LIMIT = 16 * 2**20  # bytes
+EVERY = 10.0  # seconds between lines of the log while shards are scanned
+_NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key, extension
+_METADATA = b"tinyclip"
+NO_TEXT = Broken("no caption", "no .txt or .json of this name")
+
+
+@dataclass(frozen=True)
+class Index:
+    """One shard: a row for each picture that has a caption.
+
+    Args:
+        table: key, offset, size (bytes), captions (a list).
+        dropped: what was left out of it.
+        torn: why it is not whole, or "".
+        digest: of the rows.
+    """
+
+    table: pa.Table
+    dropped: Dropped
+    torn: str
+    digest: str
+
+
+def cache_folder() -> Path:
+    """Where indices are kept: ``tinyclip/tars`` of the user's cache folder."""
+    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(home).expanduser() / "tinyclip" / "tars"
+
+
+def index_shards(paths: Sequence[Path], caption_key: str | None) -> list[Index]:
+    """The index of each shard; those that are not in the cache are scanned, and said.
+
+    Raises:
+        UserError: a shard is compressed.
+    """
+    found: list[Index] = []
+    begun = said = time.monotonic()
+    scanned = rows = 0
+    for number, path in enumerate(paths, 1):
+        index = _cached(path, caption_key)
+        if index is None:
+            index = scan(path, caption_key)
+            scanned += 1
+            rows += len(index.table)
+            _keep(index, path, caption_key)
+        found.append(index)
+        if time.monotonic() - said > EVERY:
+            said = time.monotonic()
+            log.info("indexing: %d of %d shards, %d pairs", number, len(paths), rows)
+    if scanned:
+        took = time.monotonic() - begun
+        log.info("indexed %d shards, %d pairs, in %.1f s", scanned, rows, took)
+    return found
+
+
+def scan(path: Path, caption_key: str | None) -> Index:
+    """Read a shard's headers and captions.
+
+    Members that share a name up to the first dot after the last slash are a sample, as
+    webdataset has it. The caption is the whole ``.txt``, or of a ``.json`` the value
+    under `caption_key` (else under the first usual name), a text or a list of them.
+    """
+    images: dict[str, tuple[int, int]] = {}
+    texts: dict[str, Sequence[str] | Broken] = {}
+    dropped, torn = Dropped(), ""
+    try:
+        for member, content in read_members(path):
+            match = _NAME.fullmatch(member.name)
+            if match is None:
+                continue
+            key, kind = match[1], match[2].lower()
+            if kind in PICTURES:
+                if key in images:
+                    dropped.add("duplicate key", key, f"{member.name} is a second one")
+                else:
+                    images[key] = (member.offset, member.size)
+            elif (kind == "txt" and caption_key is None) or kind == "json":
+                if kind == "txt" or key not in texts:
+                    start = member.offset
+                    raw = content[start : start + min(member.size, JSON_LIMIT + 1)]
+                    texts[key] = _captions(kind, raw, caption_key)
+    except Broken as broken:
+        torn = broken.detail
+        dropped.add("torn tar", path.name, torn)
+    return _made(images, texts, dropped, torn)
+
+
+def _made(
+    images: dict[str, tuple[int, int]],
+    texts: dict[str, Sequence[str] | Broken],
+    dropped: Dropped,
+    torn: str,
+) -> Index:
+    import pyarrow as pa
+
+    rows: list[tuple[str, int, int, Sequence[str]]] = []
+    for key, (offset, size) in images.items():
+        captions = texts.get(key, NO_TEXT)
+        if isinstance(captions, Broken):
+            dropped.add(captions.kind, key, captions.detail)
+        else:
+            rows.append((key, offset, size, captions))
+    for key in texts.keys() - images.keys():
+        dropped.add("no picture", key, "a caption alone")
+    keys, offsets, sizes, captions_K = zip(*rows, strict=True) if rows else ((),) * 4
+    table = pa.table(
+        {
+            "key": pa.array(keys, pa.string()),
+            "offset": pa.array(offsets, pa.int64()),
+            "size": pa.array(sizes, pa.int64()),
+            "captions": pa.array(captions_K, pa.list_(pa.string())),
+        }
+    )
+    digest = blake2b(repr(rows).encode("utf-8", "surrogatepass"), digest_size=16)
+    return Index(table, dropped, torn, digest.hexdigest())
+
+
+def _captions(kind: str, raw: bytes, name: str | None) -> Sequence[str] | Broken:
+    """The captions of a sample, or why it has none."""
+    try:
+        if kind == "txt":
+            if len(raw) > 8 * CAPTION_LIMIT:  # bytes of the longest that can be right
+                raise Broken("long caption", f"{len(raw)} bytes or more")
+            return [check_caption(decode_caption(raw))]
+        return _of_json(raw, name)
+    except Broken as broken:
+        return broken
+
+
+def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
+    if len(raw) > JSON_LIMIT:
+        raise Broken("bad JSON", f"more than {JSON_LIMIT} bytes")
+    try:
+        found = json.loads(decode_caption(raw))
+    except (ValueError, RecursionError) as error:
+        raise Broken("bad JSON", str(error)[:100]) from None
+    if not isinstance(found, dict):
+        raise Broken("bad JSON", "not an object with names")
+    names = CAPTION_NAMES if name is None else (name,)
+    value = next((found[n] for n in names if found.get(n) is not None), None)
+    if value is None:
+        raise Broken("no caption", f"nothing under {names[0]!r}")
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise Broken("empty caption", "an empty list")
+    if not all(isinstance(text, str) for text in values):
+        raise Broken("bad JSON", "a caption that is not text")
+    return list(dict.fromkeys(map(check_caption, values)))
+
+
+def _place(path: Path, caption_key: str | None) -> tuple[Path, dict[str, Any]]:
+    """Where a shard's index is kept, and what it must say it is of."""
+    state = path.stat()
+    of = {
+        "version": VERSION,
+        "path": str(path.absolute()),
+        "size": state.st_size,
+        "mtime_ns": state.st_mtime_ns,
+        "caption_key": caption_key,
+    }
+    name = blake2b(json.dumps(of, sort_keys=True).encode(), digest_size=16).hexdigest()
+    return cache_folder() / f"{name}.arrow", of
+
+
+def _cached(path: Path, caption_key: str | None) -> Index | None:
+    """The index in the cache; None where there is none, or one that is not whole."""
+    import pyarrow as pa
+
+    file, of = _place(path, caption_key)
+    try:
+        with pa.memory_map(str(file)) as source:
+            table = pa.ipc.open_file(source).read_all()
+        known = json.loads(table.schema.metadata[_METADATA])
+        if known["of"] != of:
+            return None
+        dropped = Dropped()
+        rows = {key: (kind, why) for key, kind, why in known["rows"]}
+        dropped.merge(known["dropped"], rows)
+        return Index(table, dropped, known["torn"], known["digest"])
+    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
+        return None
+
+
+def _keep(index: Index, path: Path, caption_key: str | None) -> None:
+    """Write an index into the cache, whole or not at all; a full disk is no error."""
+    import pyarrow as pa
+
+    file, of = _place(path, caption_key)
+    named: Iterable[Any] = ([key, *why] for key, why in index.dropped.rows.items())
+    about = {
+        "of": of,
+        "dropped": dict(index.dropped),
+        "rows": list(named),
+        "torn": index.torn,
+        "digest": index.digest,
+    }
+    table = index.table.replace_schema_metadata({_METADATA: json.dumps(about)})
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as beside:
+            with pa.ipc.new_file(beside, table.schema) as writer:
+                writer.write_table(table)
+            beside.flush()
+            os.fsync(beside.fileno())
+        Path(beside.name).replace(file)
+    except OSError as error:
+        log.warning("the index of %s is not kept: %s", path, error)

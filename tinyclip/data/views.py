@@ -1,0 +1,109 @@
+"""Other pairs, seen through a choice of rows or under other captions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .seeds import Blocks
+
+if TYPE_CHECKING:
+    from .pairs import Pairs
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """Pairs that are made of other pairs, row by row."""
+
+    pairs: Pairs
+
+    def row(self, i: int) -> int:
+        """The row of `pairs` that is row `i` here."""
+        return i
+
+    @property
+    def name(self) -> str:
+        return self.pairs.name
+
+    @property
+    def dropped(self) -> Mapping[str, int]:
+        return self.pairs.dropped
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def key(self, i: int) -> str:
+        return self.pairs.key(self.row(i))
+
+    def captions(self, i: int) -> tuple[str, ...]:
+        return self.pairs.captions(self.row(i))
+
+    def image(self, i: int) -> Image.Image:
+        return self.pairs.image(self.row(i))
+
+    def fingerprint(self) -> str:
+        return self.pairs.fingerprint()
+
+
+@dataclass(frozen=True, eq=False)
+class Subset(View):
+    """Some rows of other pairs."""
+
+    indices: Sequence[int] | NDArray[np.int64]
+
+    def row(self, i: int) -> int:
+        return int(self.indices[i])
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def fingerprint(self) -> str:
+        digest = blake2b(self.pairs.fingerprint().encode(), digest_size=16)
+        digest.update(np.asarray(self.indices, dtype="<i8").tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Recaptioned(View):
+    """Other pairs under one new caption each."""
+
+    texts: Sequence[str]
+
+    def captions(self, i: int) -> tuple[str, ...]:
+        return (self.texts[i],)
+
+
+def labels_of(pairs: Pairs) -> Sequence[str] | None:
+    """The class names of pairs from a source that has classes, or None."""
+    if isinstance(pairs, View):
+        names = labels_of(pairs.pairs)
+        return names and [names[pairs.row(i)] for i in range(len(pairs))]
+    return getattr(pairs, "labels", None)
+
+
+def places_of(pairs: Pairs) -> list[str] | None:
+    """Where every picture lies, whichever source names it; None where that is unknown.
+
+    Two sources that name the same picture give the same place.
+    """
+    rows: Sequence[int] | NDArray[np.int64] = range(len(pairs))
+    while isinstance(pairs, View):
+        rows, pairs = [pairs.row(int(i)) for i in rows], pairs.pairs
+    place = getattr(pairs, "place", None)
+    return None if place is None else [place(int(i)) for i in rows]
+
+
+def blocks_of(pairs: Pairs) -> Blocks | None:
+    """Which rows are read together; None where each is read alone."""
+    if not isinstance(pairs, View):
+        return getattr(pairs, "blocks", None)
+    blocks = blocks_of(pairs.pairs)
+    if blocks is None or not isinstance(pairs, Subset):
+        return blocks
+    return replace(blocks, block_N=blocks.block_N[np.asarray(pairs.indices)])
