@@ -24,6 +24,7 @@ from tinyclip.export.hf_tokenizer import (
 )
 from tinyclip.model.tokenizer import Tokenizer
 from tinyclip.model.tokenizer_hf import HfTokenizer
+from tinyclip.model.vocabulary import TrimmedTokenizer
 from tinyclip.shapes import ClipShape, TextShape
 
 CAPTIONS = [
@@ -41,7 +42,7 @@ def unigram() -> Any:
     """A sentencepiece-like vocabulary, case kept, as of SigLIP: pad, eos, unk."""
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
     pieces += [(c, -5.0) for c in LETTERS + LETTERS.upper() + "!?,:()'_"]
-    pieces += [("▁cat", -2.0), ("▁the", -2.0), ("▁a", -2.5)]
+    pieces += [("▁zebra", -2.0), ("▁cat", -2.0), ("▁the", -2.0), ("▁a", -2.5)]
     backend = tokenizers.Tokenizer(models.Unigram(pieces, unk_id=2))
     backend.normalizer = normalizers.Replace(tokenizers.Regex(" {2,}"), " ")
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -57,7 +58,7 @@ def unigram() -> Any:
 def wordpiece() -> Any:
     """A BERT vocabulary; id 0 pads."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *LETTERS, *(f"##{c}" for c in LETTERS)]
-    words += ["cat", "the", *"!?,:()'_"]
+    words += ["zebra", "cat", "the", *"!?,:()'_"]
     vocab = {word: number for number, word in enumerate(words)}
     backend = tokenizers.Tokenizer(models.WordPiece(vocab, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
@@ -136,6 +137,36 @@ def test_a_tokenizer_gives_ids_and_no_mask(
         theirs = write_tokenizer(HfTokenizer(unigram(), 8), tmp_path, siglip_text)
     assert set(theirs(["cat"])) == {"input_ids"}
     assert theirs.model_max_length == 8
+
+
+def trims() -> list[Any]:
+    """Small tokenizers of each kind, and captions whose tokens are kept."""
+    bpe = Tokenizer(load_source("builtin:pico").tokenizer.merges, 16)
+    return [
+        pytest.param(bpe, id="bpe"),
+        pytest.param(Tokenizer(bpe.merges, 16, "canonicalize"), id="bpe-canonicalize"),
+        pytest.param(HfTokenizer(unigram(), 8), id="unigram"),
+        pytest.param(HfTokenizer(wordpiece(), 8, strip_sep=True), id="wordpiece"),
+    ]
+
+
+@pytest.mark.parametrize("full", trims())
+@pytest.mark.parametrize("padded", [True, False])
+def test_a_trimmed_vocabulary_makes_the_same_ids_of_what_was_kept(
+    siglip_text: TextShape, tmp_path: Path, full: Any, padded: bool
+) -> None:
+    kept = sorted(set(full(CAPTIONS).flatten().tolist()))
+    ours = TrimmedTokenizer(full, kept)
+    assert ours.vocab_size < full.vocab_size
+    text = siglip_text if padded else replace(siglip_text, causal=True, pool="argmax")
+    with quiet():
+        theirs = write_tokenizer(ours, tmp_path, text)
+    length = ours.context_length
+    ids_BT, source = encode(theirs, CAPTIONS, length), pad_source(ours, theirs, text)
+    if source is not None:
+        ids_BT = ids_BT.masked_fill(ids_BT == theirs.pad_token_id, source)
+    assert all(same_ids(ours(CAPTIONS), ids_BT, text))
+    assert ids_of(theirs)["largest"] < ours.vocab_size + (source is not None)
 
 
 @pytest.mark.parametrize(

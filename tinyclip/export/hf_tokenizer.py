@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import TinyclipError
+from ..errors import UserError
 from ..model.files import read_json, write_json
 from ..model.tokenizer import Tokenizer, TokenizerLike
+from ..model.vocabulary import TrimmedTokenizer
 from ..shapes import TextShape
+from .hf_trim import trim_file
 from .openclip import write_tokenizer as write_bpe
 
 CONFIG = "tokenizer_config.json"
@@ -38,20 +40,29 @@ def write_tokenizer(tokenizer: TokenizerLike, folder: Path, text: TextShape) -> 
     own is added for that: `pad_source` says whose embedding it takes.
 
     Raises:
-        TinyclipError: it has no form that transformers reads.
+        UserError: it has no form that transformers reads.
     """
-    if isinstance(tokenizer, Tokenizer):
-        write_bpe(tokenizer, folder)
+    full = tokenizer.full if isinstance(tokenizer, TrimmedTokenizer) else tokenizer
+    if isinstance(full, Tokenizer):
+        write_bpe(full, folder)
         native = "lower"  # CLIPTokenizer does that by itself
-    elif hasattr(tokenizer, "save_pretrained"):
-        tokenizer.save_pretrained(folder)
+    elif hasattr(full, "save_pretrained"):
+        full.save_pretrained(folder)
         native = "none"
     else:
-        raise TinyclipError(f"{type(tokenizer).__name__} has no transformers form")
+        raise UserError(
+            "--to huggingface",
+            f"a {type(full).__name__} has no form that transformers reads",
+            "Export --to safetensors",
+        )
     hf = read_tokenizer(folder)
-    clean = getattr(tokenizer, "clean", native)
-    if clean != native or getattr(tokenizer, "strip_sep", False):
-        hf = _rebuilt(hf, tokenizer, clean)
+    clean = getattr(full, "clean", native)
+    if clean != native or getattr(full, "strip_sep", False):
+        hf = _rebuilt(hf, full, clean)
+    if isinstance(tokenizer, TrimmedTokenizer):
+        hf.save_pretrained(folder)
+        trim_file(folder, tokenizer.kept)
+        hf = read_tokenizer(folder)
     if pad_source(tokenizer, hf, text) is not None:
         hf.add_special_tokens({"pad_token": PAD})
     hf.save_pretrained(folder)
