@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from transformers import CLIPImageProcessorPil
 
 from tinyclip.model.preprocess import Preprocess, _crop_box
 
@@ -27,9 +27,31 @@ def test_pixels_are_open_clips(mode: str, interpolation: str) -> None:
     preprocess = Preprocess(
         20, resize_mode=mode, interpolation=interpolation, fill_color=9
     )
-    stock = image_transform_v2(PreprocessCfg(**asdict(preprocess)), is_train=False)
+    stock = image_transform_v2(PreprocessCfg(**preprocess.to_dict()), is_train=False)
     image = noise(37, 23)
     assert torch.equal(preprocess(image), stock(image))
+
+
+# margins of 0 to 7 pixels: half of 3 and of 7 is where the two roundings part
+@pytest.mark.parametrize("sides", [(20, 20 + more) for more in range(8)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_pixels_are_transformers_own(sides: tuple[int, int], turned: bool) -> None:
+    crop = {"height": 20, "width": 20}
+    stock = CLIPImageProcessorPil(size={"shortest_edge": 20}, crop_size=crop)
+    image = noise(*(reversed(sides) if turned else sides))
+    theirs = torch.from_numpy(np.asarray(stock(image)["pixel_values"][0]))
+    assert torch.equal(Preprocess(20, crop_rounding="floor")(image), theirs)
+
+
+@pytest.mark.parametrize("rounding", ["even", "floor"])
+def test_settings_come_back_with_the_rounding(rounding: str) -> None:
+    preprocess = Preprocess(16, crop_rounding=rounding)
+    assert Preprocess.from_dict(preprocess.to_dict()) == preprocess
+
+
+def test_open_clips_own_rounding_is_not_written() -> None:
+    # directories of before are the same, and open_clip has no such setting
+    assert "crop_rounding" not in Preprocess(16).to_dict()
 
 
 def test_a_grey_picture_gets_three_channels() -> None:
@@ -41,7 +63,10 @@ def test_the_settings_come_back_from_json() -> None:
     assert Preprocess.from_dict(preprocess.to_dict()) == preprocess
 
 
-@pytest.mark.parametrize("wrong", [{"resize_mode": "fit"}, {"interpolation": "best"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"resize_mode": "fit"}, {"interpolation": "best"}, {"crop_rounding": "up"}],
+)
 def test_a_setting_that_open_clip_lacks_is_refused(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="unknown"):
         Preprocess.from_dict({**Preprocess(16).to_dict(), **wrong})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from safetensors.numpy import load_file
 
 from tinyclip.errors import UserError
-from tinyclip.model.store import Loaded, load_model, save_model
+from tinyclip.model.store import Loaded, check_tokenizer, load_model, save_model
+from tinyclip.model.tokenizer_hf import HubTokenizer
 
 
 def store(loaded: Loaded, folder: Path, **more: object) -> Path:
@@ -68,6 +70,38 @@ def test_a_half_precision_model_is_stored_as_float32(
     assert {str(value.dtype) for value in stored.values()} == {"float32"}
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_smaller_weights_are_stored_and_come_back_as_float32(
+    pico_loaded: Loaded, tmp_path: Path, dtype: str
+) -> None:
+    folder = store(pico_loaded, tmp_path / "model", dtype=dtype)
+    whole = store(pico_loaded, tmp_path / "whole")
+    again = load_model(folder)
+    own = pico_loaded.model.state_dict()
+    for name, value in again.model.state_dict().items():
+        assert value.dtype == torch.float32
+        assert torch.equal(value, own[name].to(getattr(torch, dtype)).float()), name
+    assert again.config["dtype"] == dtype
+    assert again.config["sizes"] == load_model(whole).config["sizes"]
+    small, large = ((f / "model.safetensors").stat().st_size for f in (folder, whole))
+    assert small < 0.7 * large
+
+
+def test_a_weight_that_float16_cannot_hold_is_refused(
+    pico_loaded: Loaded, tmp_path: Path
+) -> None:
+    with torch.no_grad():
+        pico_loaded.model.image.patch[0, 0, 0, 0] = 70_000
+    with pytest.raises(UserError, match=r"image\.patch has a weight of 7e\+04"):
+        store(pico_loaded, tmp_path / "model", dtype="float16")
+    store(pico_loaded, tmp_path / "model", dtype="bfloat16")
+
+
+def test_an_unknown_dtype_is_a_user_error(pico_loaded: Loaded, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Did you mean 'float16'"):
+        store(pico_loaded, tmp_path / "model", dtype="flaot16")
+
+
 def test_the_file_holds_as_many_numbers_as_the_sizes_say(folder: Path) -> None:
     stored = load_file(folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())
@@ -92,7 +126,20 @@ def test_nothing_is_left_when_writing_fails(
 ) -> None:
     with pytest.raises(ValueError, match="JSON"):
         store(pico_loaded, tmp_path / "model", metrics={"loss": float("nan")})
-    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_left_when_the_tokenizer_cannot_be_had(
+    pico_loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tinyclip.model.hub.hub_problem", lambda: "no network")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "c"))
+    tokenizer = HubTokenizer("nobody/nothing", 8, "lower", False, None, 516)
+    loaded = replace(pico_loaded, tokenizer=tokenizer)
+    check_tokenizer(tokenizer, loaded.model.shape, "test")  # loads nothing
+    with pytest.raises(UserError, match="no network.*tokenizer=PATH"):
+        store(loaded, tmp_path / "model")
+    assert not list(tmp_path.glob("model*"))
 
 
 def test_the_card_says_widths_source_and_how_to_load(

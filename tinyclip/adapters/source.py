@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,18 @@ from ..model.clip import Clip
 from ..model.files import read_json
 from ..model.preprocess import Preprocess
 from ..model.store import WEIGHTS, Loaded, load_model, read_weights
-from ..model.tokenizer import Tokenizer
+from ..model.tokenizer import Tokenizer, TokenizerLike
+from ..model.tokenizer_hf import open_tokenizer
 from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
-from .checkpoint import load_openclip
+from .checkpoint import load_openclip, shape_of, tokenizer_of
+from .huggingface import load_huggingface
 from .openclip import from_openclip, preprocess_of
 
 BUILTIN = Path(__file__).parent / "builtin" / "pictoclip"
 MERGES = "bpe_8192.txt.gz"
-SCHEMES = ("builtin", "openclip", "run")
+SCHEMES = ("builtin", "hf", "openclip", "run")
+OPTIONS = ("tokenizer",)
+OPTION = re.compile(r",\s*(\w+)=([^,]*)$")
 PICO_SEED = 0
 
 
@@ -37,19 +43,75 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
     """The model behind a source.
 
     Args:
-        spec: `builtin:NAME`, `openclip:NAME[/TAG]`, `openclip:NAME@FILE`, `run:DIR`, or
-            a model directory.
+        spec: `builtin:NAME`, `openclip:NAME[/TAG]`, `openclip:NAME@FILE`,
+            `hf:ID_OR_DIR`, `run:DIR`, or a model directory; after `openclip:` and
+            `hf:` may follow `,tokenizer=PATH`.
         where: the option or key that named it, for the message.
 
     Raises:
         UserError: the source is unknown, missing, damaged or not supported.
     """
-    scheme, colon, rest = spec.partition(":")
+    source, options = split_options(spec, where)
+    scheme, colon, rest = source.partition(":")
     if colon and scheme == "openclip":
-        return load_openclip(rest, where)
-    if colon and scheme == "builtin":
+        words = _words(rest, options["tokenizer"], where) if options else None
+        loaded = load_openclip(rest, where, words)
+    elif colon and scheme == "hf":
+        loaded = load_huggingface(rest, where, **options)
+    elif options:
+        raise UserError(
+            where,
+            f"{source} has its own tokenizer",
+            "tokenizer=PATH is for openclip: and hf: sources",
+        )
+    elif colon and scheme == "builtin":
         return _builtin(rest, where)
-    return load_model(folder_of(spec, where))
+    else:
+        return load_model(folder_of(source, where))
+    made = {**loaded.config["provenance"], **options}
+    return replace(loaded, config={**loaded.config, "provenance": made})
+
+
+def _words(spec: str, path: str, where: str) -> TokenizerLike | None:
+    """The tokenizer at a path, called as open_clip calls its own of a model."""
+    import open_clip
+
+    name = spec.partition("@")[0].partition("/")[0]
+    if name not in open_clip.list_models():
+        return None  # which is told before a tokenizer is missed
+    cfg = open_clip.get_model_config(name)
+    shape = shape_of(cfg, f"openclip:{name}")
+    own = tokenizer_of(name, cfg["text_cfg"], shape, f"openclip:{name}").to_dict()
+    return open_tokenizer(
+        Path(path).expanduser(),
+        shape.text.context_length,
+        clean=own["clean"],
+        strip_sep=own.get("strip_sep", False),
+        mode=own.get("mode"),
+        vocab_size=shape.text.vocab_size,
+        siglip=shape.logit_bias,
+        where=f"{where}: tokenizer",
+    )
+
+
+def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:
+    """A source and what follows it: `openclip:NAME,tokenizer=PATH`.
+
+    Raises:
+        UserError: an option is unknown, empty or given twice.
+    """
+    options: dict[str, str] = {}
+    while not Path(spec).exists() and (found := OPTION.search(spec)):
+        name, value = found.groups()
+        if name not in OPTIONS:
+            raise UserError(
+                where, f"unknown option {name!r} of a source", nearest(name, OPTIONS)
+            )
+        if not value or name in options:
+            what = "is given twice" if name in options else "has no value"
+            raise UserError(where, f"{name}= {what} in {spec!r}")
+        options[name], spec = value, spec[: found.start()]
+    return spec, options
 
 
 def beside(spec: str, name: str) -> dict[str, Any] | None:

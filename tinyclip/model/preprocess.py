@@ -20,6 +20,7 @@ from torch import Tensor
 STRETCH = 1.1
 INTERPOLATIONS = ("bicubic", "bilinear", "random")  # random: bicubic outside training
 RESIZE_MODES = ("shortest", "longest", "squash")
+CROPS = ("even", "floor")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Preprocess:
         interpolation: `bicubic` or `bilinear`.
         resize_mode: `shortest` (then crop), `longest` (then pad) or `squash`.
         fill_color: of padding, 0 to 255.
+        crop_rounding: where a `shortest` crop lies when half the margin is no whole
+            number of pixels: `even` rounds it to the even neighbour, as open_clip
+            does; `floor` rounds it down, as transformers does.
     """
 
     size: int
@@ -40,12 +44,15 @@ class Preprocess:
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"
     fill_color: int = 0
+    crop_rounding: str = "even"
 
     def __post_init__(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
             raise ValueError(f"interpolation {self.interpolation!r} is unknown")
         if self.resize_mode not in RESIZE_MODES:
             raise ValueError(f"resize_mode {self.resize_mode!r} is unknown")
+        if self.crop_rounding not in CROPS:
+            raise ValueError(f"crop_rounding {self.crop_rounding!r} is unknown")
         if self.size < 1 or len(self.mean) != 3 or len(self.std) != 3:
             raise ValueError("size, mean or std is not that of an RGB square")
 
@@ -66,8 +73,15 @@ class Preprocess:
         return self(image.crop(_crop_box(image.size, seed, crop)))
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings as plain JSON values."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """The settings as plain JSON values.
+
+        `crop_rounding` is there only where it is not open_clip's own, so that these
+        are open_clip's settings, and directories written before it are the same.
+        """
+        made = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        if self.crop_rounding == "even":
+            del made["crop_rounding"]
+        return made
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Preprocess:
@@ -99,9 +113,21 @@ def _crop_box(
 
 @functools.lru_cache(maxsize=16)
 def _transform(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
-    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from open_clip.transform import CenterCrop, PreprocessCfg, image_transform_v2
 
-    made: Callable[[Image.Image], Tensor] = image_transform_v2(
-        PreprocessCfg(**asdict(preprocess)), is_train=False
-    )
-    return made
+    settings = asdict(preprocess)
+    floor = settings.pop("crop_rounding") == "floor"
+    made = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    if floor:
+        cut = functools.partial(_floor_crop, preprocess.size)
+        made.transforms = [
+            cut if isinstance(step, CenterCrop) else step for step in made.transforms
+        ]
+    done: Callable[[Image.Image], Tensor] = made
+    return done
+
+
+def _floor_crop(size: int, image: Image.Image) -> Image.Image:
+    """The middle square of a picture that is at least as large."""
+    left, top = (image.width - size) // 2, (image.height - size) // 2
+    return image.crop((left, top, left + size, top + size))

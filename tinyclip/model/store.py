@@ -15,7 +15,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from .. import cost
-from ..errors import UserError
+from ..errors import UserError, nearest
 from ..shapes import ClipShape, shape_from_dict, shape_to_dict
 from .card import model_card
 from .clip import Clip
@@ -25,6 +25,11 @@ from .tokenizer import TokenizerLike, load_tokenizer
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ def save_model(
     teacher_sizes: Mapping[str, int] | None,
     certificate: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
+    dtype: str = "float32",
 ) -> None:
     """Write a model directory: whole, or not at all.
 
@@ -68,32 +74,59 @@ def save_model(
 
     Args:
         teacher_sizes: `cost.sizes` of the run's teacher; the model's own without one.
+        dtype: of the stored weights: `float32`, `float16` or `bfloat16`. Whoever
+            loads them computes in float32.
+
+    Raises:
+        UserError: the tokenizer cannot be had, or `float16` cannot hold a weight.
     """
     folder = Path(folder)
+    tensors = stored(model, dtype)
+    made = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
+    config = describe(Loaded(model, preprocess, tokenizer, made), dtype)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    tensors = {
-        name: value.detach().cpu().float().contiguous()
-        for name, value in model.state_dict().items()
-    }
-    write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
-    made = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
-    config = describe(Loaded(model, preprocess, tokenizer, made))
-    tokenizer.save(draft)
-    write_json(draft / CONFIG, config)
-    if certificate is not None:
-        write_json(draft / "certificate.json", certificate)
-    if metrics is not None:
-        write_json(draft / "metrics.json", metrics)
-    card = model_card(config, certificate, metrics)
-    write_bytes(draft / "README.md", card.encode())
+    try:
+        tokenizer.save(draft)  # first: it may have to be fetched
+        write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
+        write_json(draft / CONFIG, config)
+        if certificate is not None:
+            write_json(draft / "certificate.json", certificate)
+        if metrics is not None:
+            write_json(draft / "metrics.json", metrics)
+        card = model_card(config, certificate, metrics)
+        write_bytes(draft / "README.md", card.encode())
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     draft.replace(folder)
     sync_folder(folder.parent)
 
 
-def describe(loaded: Loaded) -> dict[str, Any]:
+def stored(model: Clip, dtype: str) -> dict[str, Tensor]:
+    """The weights as they are written.
+
+    Raises:
+        UserError: the type is unknown, or cannot hold a weight.
+    """
+    if dtype not in DTYPES:
+        raise UserError("dtype", f"unknown type {dtype!r}", nearest(dtype, DTYPES))
+    made = {}
+    for name, value in model.state_dict().items():
+        exact = value.detach().cpu().float()
+        made[name] = exact.to(DTYPES[dtype]).contiguous()
+        if not torch.equal(made[name].isfinite(), exact.isfinite()):
+            raise UserError(
+                f"dtype {dtype}",
+                f"{name} has a weight of {exact.abs().max():.3g}, more than it holds",
+                "Store bfloat16 or float32",
+            )
+    return made
+
+
+def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
     """What `config.json` says of a model: its `config` gives where it comes from."""
     sizes = cost.sizes(loaded.model.shape)
     teacher = loaded.config.get("teacher_sizes") or sizes
@@ -102,6 +135,7 @@ def describe(loaded: Loaded) -> dict[str, Any]:
         "shape": shape_to_dict(loaded.model.shape),
         "preprocess": loaded.preprocess.to_dict(),
         "tokenizer": loaded.tokenizer.to_dict(),
+        "dtype": dtype,
         "sizes": sizes,
         "teacher_sizes": dict(teacher),
         "share": share_of(sizes, teacher),

@@ -12,11 +12,13 @@ from typing import Any
 from torch import Tensor
 
 from ..errors import UserError, nearest
+from .files import write_bytes
 from .hub import from_hub
+from .tokenizer_files import plain_ids, read_hf, read_path
 
 FOLDER = "tokenizer"  # inside a model directory, whose config.json is not transformers'
 CLEANS = ("none", "lower", "whitespace", "canonicalize")
-MODES = (None, "clips")
+MODES = ("", "clips")
 
 
 class HfTokenizer:
@@ -80,6 +82,8 @@ class HfTokenizer:
     def save(self, folder: Path) -> None:
         """Write its files into a model directory."""
         self.save_pretrained(folder / FOLDER)
+        for file in sorted((folder / FOLDER).iterdir()):
+            write_bytes(file, file.read_bytes())  # flushed, as every file of ours
 
     def to_dict(self) -> dict[str, Any]:
         """What `load_hf` needs to know beside the files."""
@@ -206,6 +210,7 @@ def open_tokenizer(
     strip_sep: bool = False,
     mode: str | None = None,
     vocab_size: int | None = None,
+    siglip: bool = False,
     where: str = "tokenizer",
 ) -> HfTokenizer:
     """What `tokenizer=PATH` means; nothing outside PATH is read, no network.
@@ -213,6 +218,8 @@ def open_tokenizer(
     Args:
         path: a directory that transformers wrote (tokenizer.json with
             tokenizer_config.json), or a tokenizer.json.
+        siglip: whether the model is a SigLIP: then a bare sentencepiece file says
+            enough.
         where: the option that named it, for the message.
         The rest as `HfTokenizer`.
 
@@ -221,28 +228,21 @@ def open_tokenizer(
             text tower.
     """
     path = Path(path)
-    if clean not in CLEANS or mode not in MODES:
-        wrong, known = (clean, CLEANS) if clean not in CLEANS else (mode, ("clips",))
-        raise UserError(
-            where, f"unknown tokenizer setting {wrong!r}", nearest(wrong, known)
-        )
-    if not path.exists():
-        raise UserError(where, f"{path} does not exist", PLACES)
-    try:
-        hf = read_hf(path)
-    except Exception as error:  # transformers and tokenizers raise whatever they like
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise UserError(where, f"{path} is no tokenizer ({first})", PLACES) from None
+    for value, known in ((clean, CLEANS), (mode or "", MODES)):
+        if value not in known:
+            what = f"unknown tokenizer setting {value!r}"
+            raise UserError(where, what, nearest(value, known))
+    hf = read_path(path, where, siglip)
     if hf.pad_token_id is None:
         raise UserError(
             where,
             f"{path} has no padding token",
             "Put a tokenizer_config.json that names its pad_token beside it",
         )
-    if vocab_size is not None and hf.vocab_size > vocab_size:
+    if vocab_size is not None and plain_ids(hf) > vocab_size:
         raise UserError(
             where,
-            f"{path} has {hf.vocab_size} ids, the text tower {vocab_size}",
+            f"{path} has {plain_ids(hf)} ids, the text tower {vocab_size}",
             "Name the tokenizer that the model was trained with",
         )
     return HfTokenizer(
@@ -252,33 +252,6 @@ def open_tokenizer(
         strip_sep=strip_sep,
         mode=mode,
         vocab_size=vocab_size,
-    )
-
-
-PLACES = (
-    "Name a directory with tokenizer.json and tokenizer_config.json, or a "
-    "tokenizer.json that has a padding token"
-)
-
-
-def read_hf(source: Path | str, local_files_only: bool = True) -> Any:
-    """The transformers tokenizer of a directory, a tokenizer.json or a hub name.
-
-    Code that a directory brings along is never run.
-
-    Raises:
-        Exception: whatever transformers raises.
-    """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-    path = Path(source)
-    if path.is_file():
-        if (path.parent / "tokenizer_config.json").exists():
-            path = path.parent
-        else:
-            return PreTrainedTokenizerFast(tokenizer_file=str(path))
-    return AutoTokenizer.from_pretrained(
-        str(path), local_files_only=local_files_only, trust_remote_code=False
     )
 
 

@@ -1,0 +1,103 @@
+"""Tokenizer files as transformers reads them, from a path or from the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+PLACES = (
+    "Name a directory with tokenizer.json and tokenizer_config.json, or a "
+    "tokenizer.json that has a padding token"
+)
+SENTENCEPIECE = "Install it: pip install sentencepiece protobuf"
+
+
+def plain_ids(hf: Any) -> int:
+    """Ids that captions make; T5's hundred added marks are none of them."""
+    added = hf.added_tokens_encoder
+    plain = (i for piece, i in hf.get_vocab().items() if piece not in added)
+    return 1 + max(plain, default=-1)
+
+
+def read_path(path: Path, where: str, siglip: bool) -> Any:
+    """The transformers tokenizer at a path.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    if not path.exists():
+        raise UserError(where, f"{path} does not exist", PLACES)
+    pieces = _bare_pieces(path)
+    if pieces is not None and not siglip:
+        raise UserError(
+            where,
+            f"{pieces} is a bare sentencepiece file, which does not say what the model "
+            "puts around a caption",
+            PLACES,
+        )
+    try:
+        return read_hf(path) if pieces is None else _read_pieces(pieces)
+    except ImportError as error:
+        raise UserError(
+            where, f"{path} needs a library ({_first(error)})", SENTENCEPIECE
+        ) from None
+    except Exception as error:  # transformers and tokenizers raise whatever they like
+        raise UserError(
+            where, f"{path} is no tokenizer ({_first(error)})", PLACES
+        ) from None
+
+
+def _first(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+def _bare_pieces(path: Path) -> Path | None:
+    """The sentencepiece file that a path names or holds, if it holds no more."""
+    if path.is_file():
+        return path if path.suffix == ".model" else None
+    named = (path / name for name in ("tokenizer_config.json", "tokenizer.json"))
+    found = sorted(path.glob("*.model"))
+    return found[0] if found and not any(file.exists() for file in named) else None
+
+
+def _read_pieces(path: Path) -> Any:
+    """SigLIP's tokenizer over a sentencepiece unigram file.
+
+    Raises:
+        ValueError: it is of another kind; SigLIP 2's, for one, is not this class's.
+        Exception: whatever transformers and sentencepiece raise.
+    """
+    from transformers import SiglipTokenizer
+
+    hf = SiglipTokenizer(str(path))
+    if hf.sp_model.piece_to_id("</s>") != 1:
+        raise ValueError("its </s> is not id 1, as in every SigLIP of the first kind")
+    return hf
+
+
+def read_hf(source: Path | str, local_files_only: bool = True) -> Any:
+    """The transformers tokenizer of a directory, a tokenizer.json or a hub name.
+
+    Code that a directory brings along is never run.
+
+    Raises:
+        ValueError: it has no vocabulary.
+        Exception: whatever transformers raises.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    path = Path(source)
+    if path.is_file() and not (path.parent / "tokenizer_config.json").exists():
+        hf = PreTrainedTokenizerFast(tokenizer_file=str(path))
+    else:
+        hf = AutoTokenizer.from_pretrained(
+            str(path.parent if path.is_file() else path),
+            local_files_only=local_files_only,
+            trust_remote_code=False,
+        )
+    if not plain_ids(hf):
+        # where only a config.json is found, transformers makes one of bare marks
+        raise ValueError("it has no vocabulary")
+    return hf
