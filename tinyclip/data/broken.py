@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -85,9 +86,41 @@ def counts_by_kind(broken: Mapping[str, Why]) -> dict[str, int]:
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
+def skipped_of(
+    dropped: Mapping[str, int], met: Mapping[str, Why]
+) -> tuple[dict[str, int], dict[str, Why]]:
+    """All that a run did without: how many by kind, and those that have names.
+
+    Args:
+        dropped: what was left out when the source was opened.
+        met: what turned out to be broken since then.
+    """
+    named: dict[str, Why] = dict(getattr(dropped, "rows", {}))
+    later = {key: why for key, why in met.items() if key not in named}
+    counts = Counter(counts_by_kind(later))
+    counts.update({k: n for k, n in dropped.items() if k not in HARMLESS})
+    return dict(counts.most_common()), named | later
+
+
+def to_lines(broken: Mapping[str, Why]) -> bytes:
+    """``skipped.jsonl``: one object a row, with its key, and why (kind, detail)."""
+    return b"".join(
+        json.dumps({"key": key, "why": list(why)}).encode() + b"\n"
+        for key, why in broken.items()
+    )
+
+
+def from_lines(content: bytes) -> dict[str, Why]:
+    """What `to_lines` wrote."""
+    rows = [json.loads(line) for line in content.splitlines()]
+    return {row["key"]: (row["why"][0], row["why"][1]) for row in rows}
+
+
 def table_of_kinds(counts: Mapping[str, int], broken: Mapping[str, Why]) -> str:
     """Lines for the log: how many of each kind, and one row as an example."""
-    example = {kind: f"{key} ({why})" for key, (kind, why) in [*broken.items()][::-1]}
+    example: dict[str, str] = {}
+    for key, (kind, why) in broken.items():
+        example.setdefault(kind, f"{key} ({why})" if why else key)
     width = max(map(len, counts), default=0)
     return "\n".join(
         f"{count:>9}  {kind:<{width}}  {example.get(kind, '')}".rstrip()

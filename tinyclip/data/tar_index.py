@@ -78,10 +78,10 @@ def index_shards(paths: Sequence[Path], caption_key: str | None) -> list[Index]:
         found.append(index)
         if time.monotonic() - said > EVERY:
             said = time.monotonic()
-            log.info("indexing: %d of %d shards, %d pairs", number, len(paths), rows)
-    if scanned:
-        took = time.monotonic() - begun
-        log.info("indexed %d shards, %d pairs, in %.1f s", scanned, rows, took)
+            log.warning("indexing: %d of %d shards, %d pairs", number, len(paths), rows)
+    took = time.monotonic() - begun
+    if scanned and took > EVERY:
+        log.warning("indexed %d shards, %d pairs, in %.0f s", scanned, rows, took)
     return found
 
 

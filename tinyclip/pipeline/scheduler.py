@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import threading
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..config.schema import Recipe
+from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..errors import Interrupted, UserError
 from ..model.files import write_bytes
 from ..model.store import load_model
@@ -193,9 +193,15 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
 
 
 def _report_broken(shop: Workshop) -> None:
-    broken = shop.broken()
-    if not broken:
+    """Name what was skipped in ``skipped.jsonl``, and count it by kind in the log."""
+    path = shop.run.path / "skipped.jsonl"
+    before = from_lines(path.read_bytes()) if path.exists() else {}
+    counts, named = skipped_of(shop.train.dropped, {**before, **shop.broken()})
+    if not counts:
         return
-    lines = [json.dumps({"key": key, "why": list(why)}) for key, why in broken.items()]
-    write_bytes(shop.run.path / "skipped.jsonl", "\n".join(lines).encode() + b"\n")
-    log.warning("%d broken samples were skipped: see skipped.jsonl", len(broken))
+    write_bytes(path, to_lines(named))
+    log.warning(
+        "%d broken samples were skipped: see skipped.jsonl\n%s",
+        sum(counts.values()),
+        table_of_kinds(counts, named),
+    )
