@@ -100,6 +100,7 @@ class Stage:
     phases: tuple[Phase, ...] = ("learn", "inherit", "distil")
     sites: tuple[Site, ...] = ("heads", "ffn", "embed")
     batch: int = number(128, 2)
+    accumulate: int = number(1, 1)  # pieces of a batch; the loss sees all of it
     carry_optimizer: bool = True  # slice the optimiser's state with the weights
     scale: float | None = above(None, 0.0)  # fixed logit scale; None: each its own
     learn: Learn = Learn()
@@ -139,6 +140,8 @@ class Recipe:
     round_to: int = number(1, 1)  # ffn and embed widths are multiples of it
     vocab: str | None = None  # `captions`, or a file: token ids that nothing uses go
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    compile: bool = False  # torch.compile for the towers that are trained
+    recompute: bool = False  # gradient checkpointing: less memory, a third more work
     log_every: int = number(10, 1)  # steps between lines of metrics.jsonl
     checkpoint_every: int = number(100, 1)  # steps
     checkpoints: int = number(2, 1)  # how many are kept

@@ -28,5 +28,16 @@ class Batch:
     tokens_BT: Tensor
     captions: tuple[str, ...] = ()
 
+    def rows(self, index_b: Tensor) -> Batch:
+        """Some of its pairs."""
+        captions = self.captions and tuple(self.captions[i] for i in index_b.tolist())
+        return Batch(
+            self.index_B[index_b],
+            self.augmentation_B[index_b],
+            self.pixels[index_b],
+            self.tokens_BT[index_b],
+            captions,
+        )
+
     def __len__(self) -> int:
         return len(self.index_B)

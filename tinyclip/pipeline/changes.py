@@ -34,7 +34,7 @@ def environment(engine: Engine) -> dict[str, Any]:
         "platform": platform.platform(),
         "device": engine.device.type,
         "threads": engine.threads,
-        "world_size": 1,
+        "world_size": engine.world,
         "libraries": {name: version(name) for name in LIBRARIES},
     }
 
@@ -75,6 +75,14 @@ def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> Non
         found += changed_inputs(known["fingerprints"], plan.fingerprints)
     if world is not None:
         found += differences(world, environment(engine))
+        if world.get("world_size", 1) != engine.world:
+            log.warning(
+                "%s: %s processes before, %s now: the same samples are left to see, "
+                "but the result is not bit for bit that of one launch",
+                run.path,
+                world.get("world_size", 1),
+                engine.world,
+            )
     if not found:
         return
     words = "\n  ".join(["changed since this run began:", *found])

@@ -109,21 +109,40 @@ def execute(
     if request.from_stage is None and run.is_run() and run.is_done(recipe):
         return run
     engine = open_engine(run, recipe)
-    shop = Workshop.open(recipe, run, engine, watcher or Silent(), stop)
+    engine.wait()  # all have looked before one writes
+    shown = watcher if watcher is not None and engine.is_main else Silent()
+    shop = Workshop.open(recipe, run, engine, shown, stop)
     plan = _plan(shop)
-    run.make()
-    with locked(run.path):
-        settle(request)  # again: another process may have worked here since
-        if run.is_run():
-            refuse_changes(run, plan, engine, request.accept_changes)
-        _begin(run, recipe, request.from_stage)
-        run.write("environment.json", environment(engine))
-        run.write("plan.json", plan.to_dict())
+    with _alone(request, shop, plan):
         try:
             _stages(shop, plan, request.accept_changes)
         except Interrupted as stopped:
             raise Interrupted(stopped.what, resume_command(run.path)) from None
     return run
+
+
+@contextmanager
+def _alone(request: Request, shop: Workshop, plan: Plan) -> Iterator[None]:
+    """The run's folder, begun and locked; one process does it for all.
+
+    Raises:
+        UserError: another process is at work there, or the world has changed.
+    """
+    run, engine = shop.run, shop.engine
+    if not engine.is_main:
+        engine.wait()
+        yield
+        return
+    run.make()
+    with locked(run.path):
+        settle(request)  # again: another process may have worked here since
+        if run.is_run():
+            refuse_changes(run, plan, engine, request.accept_changes)
+        _begin(run, shop.recipe, request.from_stage)
+        run.write("environment.json", environment(engine))
+        run.write("plan.json", plan.to_dict())
+        engine.wait()
+        yield
 
 
 def _begin(run: RunDir, recipe: Recipe, from_stage: int | None) -> None:
@@ -176,7 +195,7 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
             )
         else:
             model, samples = load_model(folder.model).model, done["samples"]
-            if done["fingerprint"] != chained:
+            if done["fingerprint"] != chained and shop.engine.is_main:
                 was = [*done.get("accepted", []), done["fingerprint"]]
                 folder.write(
                     "done.json", {**done, "fingerprint": chained, "accepted": was}
@@ -185,11 +204,13 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
         if keep is not None:
             channels = channels_left(channels, keep, whole)
         share = target
-        if shop.stop() and folder.number < len(folders):
+        if shop.engine.any(shop.stop()) and folder.number < len(folders):
             raise Interrupted(f"Stopped after stage {folder.number}")
-    _report_broken(shop)
-    run.publish(folders[-1].model)
-    run.drop_replaced()
+    if shop.engine.is_main:
+        _report_broken(shop)
+        run.publish(folders[-1].model)
+        run.drop_replaced()
+    shop.engine.wait()
 
 
 def _report_broken(shop: Workshop) -> None:

@@ -65,6 +65,7 @@ class StageRunner:
         self.shop, self.folder, self.stage = shop, folder, stage
         self.first_sample, self.chained = first_sample, chained
         self.channels, recipe = channels, shop.recipe
+        self.main = shop.engine.is_main  # it writes the files
         reference = cost.size(shop.teacher.model.shape, recipe.budget, recipe.towers)
         self.budget = Budget(recipe.budget, reference, start, target, recipe.towers)
         self.checkpoints = Checkpoints(folder.checkpoints, recipe.checkpoints)
@@ -77,7 +78,8 @@ class StageRunner:
             UserError: the budget cannot be met.
             TinyclipError: the certificate is out of bounds.
         """
-        self.folder.write_text("stage.yaml", to_yaml(self.stage))
+        if self.main:
+            self.folder.write_text("stage.yaml", to_yaml(self.stage))
         phases = self.stage.phases
         # what is trained before it is cut is a copy: the model may be the teacher
         if "learn" in phases or "inherit" not in phases:
@@ -85,17 +87,10 @@ class StageRunner:
         now = Progress(model, self.first_sample, channels=self.channels)
         for phase in self.stage.phases:
             getattr(self, phase)(now)
-        loaded = self._store(now)
-        self.folder.write(
-            "done.json",
-            {
-                "fingerprint": self.chained,
-                "samples": now.samples,
-                "sizes": cost.sizes(loaded.model.shape),
-            },
-        )
-        self.checkpoints.clear()
-        return loaded
+        if self.main:
+            self._store(now)
+        self.shop.engine.wait()
+        return load_model(self.folder.model)
 
     # the phases, by the names they have in YAML
 
@@ -145,15 +140,15 @@ class StageRunner:
         assert now.keep is not None, "config.load lets no stage inherit without a keep"
         shape = now.model.shape
         student = inherit(now.model, now.keep)
-        batch = self.shop.certify_batch()
-        now.certificate = certify(
-            now.model, now.keep, student, batch.pixels, batch.tokens_BT
-        )
         self._check_size(student)
+        if self.main:
+            batch = self.shop.certify_batch()
+            pair = batch.pixels, batch.tokens_BT
+            now.certificate = certify(now.model, now.keep, student, *pair)
+            self.folder.write("keep.json", keep_to_dict(now.keep))
+            self.folder.write("certificate.json", now.certificate)
         carried = now.moments if self.stage.carry_optimizer else {}
         now.moments = slice_moments(carried, now.keep, shape)
-        self.folder.write("keep.json", keep_to_dict(now.keep))
-        self.folder.write("certificate.json", now.certificate)
         now.channels = channels_left(now.channels, now.keep, shape)
         now.model = student
 
@@ -212,7 +207,7 @@ class StageRunner:
         wanted = self.stage.score.samples
         if "learn" in self.stage.phases:
             wanted = self.stage.learn.init_samples
-        loader, device = self.shop.loader(self.stage.batch), self.shop.engine.device
+        device = self.shop.engine.device
         steps = max(1, wanted // self.stage.batch)
 
         # the model's own contrastive loss: at the start of stage 1 the student is the
@@ -220,7 +215,7 @@ class StageRunner:
         def loss(one: Clip, batch: Batch) -> Tensor:
             return contrastive(one(batch.pixels.to(device), batch.tokens_BT.to(device)))
 
-        batches = (loader.batch(step) for step in range(steps))
+        batches = self.shop.batches(self.stage.batch, steps)
         model.requires_grad_(True)  # a teacher's was taken away
         return taylor_scores(self.shop.engine.place(model), batches, loss)
 
@@ -237,6 +232,7 @@ class StageRunner:
             watcher=shop.watcher,
             stop=shop.stop,
             extra={"fingerprint": self.chained},
+            accumulate=self.stage.accumulate,
             guard=(
                 shop.recipe.max_skipped_share,
                 shop.recipe.divergence,
@@ -262,8 +258,8 @@ class StageRunner:
                 f"where {self.budget.target:.4f} was asked for"
             )
 
-    def _store(self, now: Progress) -> Loaded:
-        """Write the model directory, measured, and read it back."""
+    def _store(self, now: Progress) -> None:
+        """Write the model directory, measured, and what says that the stage is done."""
         shop = self.shop
         model = on_cpu(now.model).eval()
         provenance = {
@@ -293,4 +289,12 @@ class StageRunner:
             certificate=now.certificate,
             metrics=metrics,
         )
-        return load_model(self.folder.model)
+        self.folder.write(
+            "done.json",
+            {
+                "fingerprint": self.chained,
+                "samples": now.samples,
+                "sizes": cost.sizes(model.shape),
+            },
+        )
+        self.checkpoints.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,10 +122,13 @@ class Workshop:
     def loader(self, batch: int) -> Loader:
         """Batches of the training pairs; the order depends on the run's seed alone."""
         if batch not in self._loaders:
-            self._loaders[batch] = self._loader(self.train, batch)
+            part = self.engine.rank, self.engine.world
+            self._loaders[batch] = self._loader(self.train, batch, part)
         return self._loaders[batch]
 
-    def _loader(self, pairs: Pairs, batch: int) -> Loader:
+    def _loader(
+        self, pairs: Pairs, batch: int, part: tuple[int, int] = (0, 1)
+    ) -> Loader:
         data = self.recipe.data
         return Loader(
             pairs,
@@ -138,7 +141,14 @@ class Workshop:
             crop=data.crop,
             max_broken_share=data.max_broken_share,
             workers=data.workers,
+            part=part,
         )
+
+    def batches(self, batch: int, steps: int) -> Iterator[Batch]:
+        """The first whole batches, the same in every process."""
+        part = self.engine.world == 1
+        loader = self.loader(batch) if part else self._loader(self.train, batch)
+        return (loader.batch(step) for step in range(steps))
 
     def certify_batch(self) -> Batch:
         """Real pairs for the certificate: of the validation set if it has enough."""
@@ -189,13 +199,14 @@ class Workshop:
             )
             total = len(self.train) * data.augmentations
             self.watcher.phase(0, "teacher features", 0, total)
-            self._cached = cache_teacher(
-                live,
-                loader,
-                self.run.teacher_cache,
-                made_of,
-                lambda done, _total: self.watcher.step({"step": done}),
-            )
+            with self.engine.main_first():  # the others read what it wrote
+                self._cached = cache_teacher(
+                    live,
+                    loader,
+                    self.run.teacher_cache,
+                    made_of,
+                    lambda done, _total: self.watcher.step({"step": done}),
+                )
         return self._cached.under(live)
 
     def teacher_values(self) -> dict[str, float]:

@@ -1,47 +1,80 @@
-"""Device, precision and the backward pass: the only importer of accelerate."""
+"""Device, precision, processes and the backward pass: the only importer of accelerate.
+
+Legend: b pairs of this process, B pairs of all, E joint embedding.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import torch
-from accelerate import Accelerator
-from torch import Tensor, nn
+from accelerate import Accelerator, InitProcessGroupKwargs
+from torch import Tensor, distributed, nn
 
 from ..errors import UserError
+from ..model.clip import Features
+from .launch import refuse_lost_processes
 from .optim import NamedAdamW
 
+PATIENCE = timedelta(hours=12)
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 
 
+class Gather(torch.autograd.Function):
+    """Rows of all processes, in their order; the gradient comes back to its row.
+
+    Every process computes the whole loss from the same rows, so each holds a gradient
+    for every row: backward sums them, and the mean over processes that follows makes
+    it one loss again, for parameters on this side of the gather and beyond it alike.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows_bE: Tensor) -> Tensor:  # type: ignore[override]
+        ctx.rows = len(rows_bE)
+        world = distributed.get_world_size()
+        whole_BE = rows_bE.new_empty((world * len(rows_bE), *rows_bE.shape[1:]))
+        distributed.all_gather_into_tensor(whole_BE, rows_bE.contiguous())
+        return whole_BE
+
+    @staticmethod
+    def backward(ctx: Any, gradient_BE: Tensor) -> Tensor:  # type: ignore[override]
+        gradient_BE = gradient_BE.contiguous().clone()
+        distributed.all_reduce(gradient_BE)
+        start = distributed.get_rank() * ctx.rows
+        return gradient_BE[start : start + ctx.rows]
+
+
 class Engine:
-    """One process on one device.
+    """This process, its device, and the others.
 
     Args:
         precision: `fp32`, `bf16` or `fp16` arithmetic; weights stay float32.
         threads: CPU threads, or None for what torch chose.
 
     Raises:
-        UserError: the precision needs another device, or there are several processes.
+        UserError: the precision needs another device, or the launch lost processes.
     """
 
-    def __init__(self, precision: str, threads: int | None = None) -> None:
-        launched = int(os.environ.get("WORLD_SIZE", "1"))
-        if launched > 1:
-            raise UserError(
-                "WORLD_SIZE",
-                f"{launched} processes were launched, and this version trains in one",
-                "Start `tinyclip compress` by itself",
-            )
-        if precision == "fp16" and not torch.cuda.is_available():
+    def __init__(self, precision: str = "fp32", threads: int | None = None) -> None:
+        gpu = torch.cuda.is_available()
+        if precision == "fp16" and not gpu:
             raise UserError(
                 "precision", "fp16 needs a GPU", "Use bf16 or fp32 on a CPU"
             )
         if threads is not None:
             torch.set_num_threads(threads)
-        self._accelerator = Accelerator(mixed_precision=PRECISIONS[precision])
+        self._accelerator = Accelerator(
+            mixed_precision=PRECISIONS[precision],
+            cpu=not gpu,
+            # one process may measure or cache for hours while the others wait
+            kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)],
+        )
+        refuse_lost_processes(self._accelerator.num_processes, os.environ)
         self.precision = precision
         if self.device.type == "cuda":
             # law 3: the same run gives the same bytes
@@ -56,6 +89,49 @@ class Engine:
     def threads(self) -> int:
         return torch.get_num_threads()
 
+    @property
+    def rank(self) -> int:
+        return int(self._accelerator.process_index)
+
+    @property
+    def world(self) -> int:
+        return int(self._accelerator.num_processes)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world > 1:
+            distributed.barrier()
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """The main process goes through the block before the others."""
+        if not self.is_main:
+            self.wait()
+        yield
+        if self.is_main:
+            self.wait()
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is up in any process; all get the same answer."""
+        if self.world == 1:
+            return flag
+        found = torch.tensor(float(flag), device=self.device)
+        distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
+        return bool(found.item())
+
+    def gathered(self, features: Features) -> Features:
+        """The features of all processes, in their order; differentiable."""
+        if self.world == 1:
+            return features
+        image_BE: Tensor = Gather.apply(features.image_BE)
+        text_BE: Tensor = Gather.apply(features.text_BE)
+        return replace(features, image_BE=image_BE, text_BE=text_BE)
+
     def place(self, module: nn.Module) -> Any:
         """The module on this engine's device."""
         return module.to(self.device)
@@ -64,32 +140,47 @@ class Engine:
         """The context of every forward pass."""
         return self._accelerator.autocast()
 
-    def update(self, loss: Tensor, optimizer: NamedAdamW) -> bool:
-        """Backward pass, clipping of the weights' gradient, one optimiser step.
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of a loss, scaled as fp16 needs it."""
+        self._accelerator.backward(loss)
+
+    def update(self, optimizer: NamedAdamW) -> bool:
+        """Mean gradient of all processes, clipping, one optimiser step.
 
         The gates stand outside the clipping: their gradient comes mostly from the
         budget, and must not shrink the weights' share of the norm.
 
         Returns:
-            False when the step was skipped, because the loss or a gradient is not a
-            number; nothing has changed then.
+            False when the step was skipped, because a gradient is not a number;
+            nothing has changed then.
         """
         if optimizer.prepared is None:
             optimizer.prepared = self._accelerator.prepare(optimizer.torch)
         prepared = optimizer.prepared
-        self._accelerator.backward(loss)
+        self._average([*optimizer.weights.values(), *optimizer.gates.values()])
         self._accelerator.unscale_gradients(prepared)
         norm = nn.utils.clip_grad_norm_(optimizer.weights.values(), optimizer.clip)
         gates = [g.grad.sum() for g in optimizer.gates.values() if g.grad is not None]
-        whole = bool(
-            torch.stack([loss.detach().float(), norm.float(), *gates]).isfinite().all()
-        )
+        sums = torch.stack([norm.double(), *(one.double() for one in gates)])
+        whole = bool(sums.isfinite().all())
         # under fp16 the scaler has to see a bad step, to lower its scale
         if whole or self.precision == "fp16":
             prepared.step()
             whole = whole and not prepared.step_was_skipped
         prepared.zero_grad()
         return whole
+
+    def _average(self, parameters: Iterable[Tensor]) -> None:
+        """The mean over processes in place of each gradient, in one message."""
+        if self.world == 1:
+            return
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        distributed.all_reduce(flat)
+        flat /= self.world
+        parts = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
 
     def scaler_state(self) -> dict[str, float]:
         """The fp16 loss scaler's state; empty in other precisions."""

@@ -17,6 +17,7 @@ from .log import MetricsLog
 from .phases import LearnPhase, TrainingPhase
 from .schedules import lr_share
 from .state import Checkpoints, State, load_into
+from .step import backward
 
 log = logging.getLogger("tinyclip")
 
@@ -37,6 +38,7 @@ class Setting:
         stage: number of the stage, from 1.
         samples: pairs the stage saw before this phase.
         extra: what a checkpoint remembers beside the tensors.
+        accumulate: in how many pieces a batch goes through the towers.
         guard: share of steps that may be skipped; how far above its median, and for
             how many steps, a loss has run away.
     """
@@ -51,6 +53,7 @@ class Setting:
     watcher: Watcher
     stop: Callable[[], bool]
     extra: dict[str, Any]
+    accumulate: int = 1
     guard: tuple[float, float, int] = (0.01, 10.0, 50)
 
 
@@ -68,6 +71,7 @@ class Run:
         """Go to the newest state, or make the first; returns the steps done."""
         setting, phase = self.setting, self.phase
         state = setting.checkpoints.latest(phase.name)
+        self.engine.wait()  # all look before one writes
         if state is None:
             # the phase's beginning is a state too: it knows where its metrics begin
             self.save(0)
@@ -75,8 +79,13 @@ class Run:
         self.restore(state)
         # a phase that is whole is followed by the next one's lines: they stay
         if state.step < phase.steps:
-            setting.metrics.cut(state.extra["offset"])
+            self._cut(state)
         return state.step
+
+    def _cut(self, state: State) -> None:
+        """Drop the lines that were written after a state."""
+        if self.engine.is_main:
+            self.setting.metrics.cut(state.extra["offset"])
 
     def restore(self, state: State) -> None:
         """Put a saved state back."""
@@ -91,7 +100,12 @@ class Run:
             self.guard.load(state.extra["guard"])
 
     def save(self, step: int) -> None:
-        """Write the state after `step` steps."""
+        """Write the state after `step` steps; one process does, all wait for it."""
+        if self.engine.is_main:
+            self._write(step)
+        self.engine.wait()
+
+    def _write(self, step: int) -> None:
         setting = self.setting
         extra = {
             **setting.extra,
@@ -109,12 +123,13 @@ class Run:
         lr = phase.optimizer.set_lr_share(share)
         # a phase goes on where the one before it stopped reading
         batch = self.loader.batch(setting.samples // setting.batch + step)
-        loss, parts = phase.losses(batch, step)
-        applied = self.engine.update(loss, phase.optimizer)
+        pieces = setting.accumulate
+        loss, parts = backward(phase, batch, step, self.engine, pieces)
+        applied = self.engine.update(phase.optimizer)
         if applied:
             phase.after()
         shown = {name: float(value) for name, value in parts.items()}
-        value = float(loss.detach())
+        value = float(loss)
         task = value - shown.get("sparsity", 0.0)
         wrong = self.guard.see(step + 1, task, applied)
         finite = {name: one for name, one in shown.items() if math.isfinite(one)}
@@ -155,8 +170,10 @@ class Run:
         )
         self.restore(state)
         guard.gone_back()
-        setting.metrics.cut(state.extra["offset"])
-        setting.checkpoints.drop_after(self.phase.name, state.step)
+        self._cut(state)
+        self.engine.wait()  # all have read before one lets go
+        if self.engine.is_main:
+            setting.checkpoints.drop_after(self.phase.name, state.step)
         self.save(state.step)  # killed from here on, the return is not forgotten
         return state.step
 
@@ -185,9 +202,10 @@ def run_phase(
             continue
         if done % setting.log_every == 0 or done == phase.steps:
             record["seconds"] = round(time.perf_counter() - began, 3)
-            setting.metrics.write(record)
+            if engine.is_main:
+                setting.metrics.write(record)
             setting.watcher.step(record)
-        stopping = setting.stop()
+        stopping = engine.any(setting.stop())
         if done % setting.checkpoint_every == 0 or done == phase.steps or stopping:
             run.save(done)
         if stopping and done < phase.steps:

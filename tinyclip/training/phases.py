@@ -23,7 +23,7 @@ from ..shapes import TOWERS
 from .engine import Engine
 from .optim import NamedAdamW
 from .state import pack
-from .teacher import Teacher
+from .teacher import Teacher, placed, wide
 
 MAX_LOGIT_SCALE = math.log(100)
 
@@ -62,16 +62,19 @@ class Pupil:
 def student_features(
     model: Clip, batch: Batch, engine: Engine, gates: Any, pupil: Pupil
 ) -> Features:
-    """The student's features of a batch, float32."""
-    device, kept = engine.device, pupil.channels
+    """The student's features of a batch, float32 at least."""
     with engine.autocast():
-        made = model(batch.pixels.to(device), batch.tokens_BT.to(device), gates=gates)
-    scale = made.scale
+        made = model(*placed(batch, model), gates=gates)
+    return beside(model, pupil, wide(made.image_BE), wide(made.text_BE))
+
+
+def beside(model: Clip, pupil: Pupil, image_BE: Tensor, text_BE: Tensor) -> Features:
+    """Features together with what stands beside them in a loss."""
+    scale, kept = model.logit_scale.exp(), pupil.channels
     if pupil.scale is not None:
         scale = torch.full_like(scale, pupil.scale)
-    channels_E = None if kept is None else torch.tensor(kept, device=device)
-    image_BE, text_BE = made.image_BE.float(), made.text_BE.float()
-    return Features(image_BE, text_BE, scale, made.bias, channels_E)
+    channels_E = None if kept is None else torch.tensor(kept, device=scale.device)
+    return Features(image_BE, text_BE, scale, model.logit_bias, channels_E)
 
 
 def most_scale(model: Clip) -> float:
@@ -101,10 +104,15 @@ class DistilPhase:
         self.optim: Optim = settings.optim
         self.optimizer = NamedAdamW(self.model, settings.optim, None, 0.0)
 
-    def losses(self, batch: Batch, _step: int) -> tuple[Tensor, Parts]:
-        """The loss of one batch and its parts."""
-        student = student_features(self.model, batch, self.engine, None, self.pupil)
-        return weighted(self.weights, student, self.teacher.features(batch))
+    def features(self, batch: Batch, _step: int) -> Features:
+        """The student's features of some pairs."""
+        return student_features(self.model, batch, self.engine, None, self.pupil)
+
+    def objective(
+        self, student: Features, teacher: Features, _step: int
+    ) -> tuple[Tensor, Parts]:
+        """The loss of one whole batch and its parts."""
+        return weighted(self.weights, student, teacher)
 
     @torch.no_grad()
     def after(self) -> None:
@@ -159,15 +167,19 @@ class LearnPhase:
         self._now: dict[str, float | None] = {}
         self._gap = torch.zeros(())
 
-    def losses(self, batch: Batch, step: int) -> tuple[Tensor, Parts]:
-        """Distillation under one sample of the gates, plus the penalty."""
+    def features(self, batch: Batch, step: int) -> Features:
+        """The student's features of some pairs, under the step's sample of the gates:
+        the same one for all pairs, in every process."""
         noise = torch.Generator(device=self.engine.device)
         noise.manual_seed((self.seed * 1_000_003 + step) % 2**63)
         sample = self.gates.sample(noise)
-        student = student_features(self.model, batch, self.engine, sample, self.pupil)
-        loss, parts = weighted(
-            self.settings.losses, student, self.teacher.features(batch)
-        )
+        return student_features(self.model, batch, self.engine, sample, self.pupil)
+
+    def objective(
+        self, student: Features, teacher: Features, step: int
+    ) -> tuple[Tensor, Parts]:
+        """Distillation on one whole batch, plus the penalty."""
+        loss, parts = weighted(self.settings.losses, student, teacher)
         budget = self.budget
         p = expected_size(self.gates, budget.kind, budget.towers) / budget.reference
         q = ramp(step, self.steps, self.settings.ramp, budget.start, budget.target)

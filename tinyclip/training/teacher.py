@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +35,17 @@ class Teacher(Protocol):
 
 def no_progress(_done: int, _total: int) -> None:
     """Nobody is watching."""
+
+
+def placed(batch: Batch, model: Clip) -> tuple[Tensor, Tensor]:
+    """Pixels and tokens where the model is, the pixels of its type."""
+    scale = model.logit_scale
+    return batch.pixels.to(scale), batch.tokens_BT.to(scale.device)
+
+
+def wide(features: Tensor) -> Tensor:
+    """Float32 at least: losses are not for half types."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
 
 
 class LiveTeacher:
@@ -64,12 +76,12 @@ class LiveTeacher:
     @torch.no_grad()
     def features(self, batch: Batch) -> Features:
         """Features of one batch, float32, without gradient."""
-        device, tokens_BT = self.engine.device, batch.tokens_BT
         if self.tokenizer is not None:
             tokens_BT = self.tokenizer(list(batch.captions))
+            batch = replace(batch, tokens_BT=tokens_BT)
         with self.engine.autocast():
-            made = self.model(batch.pixels.to(device), tokens_BT.to(device))
-        image_BE, text_BE = made.image_BE.float(), made.text_BE.float()
+            made = self.model(*placed(batch, self.model))
+        image_BE, text_BE = wide(made.image_BE), wide(made.text_BE)
         return Features(image_BE, text_BE, self.scale, self.bias)
 
 

@@ -1,0 +1,58 @@
+"""One optimisation step: features, the loss of the whole batch, and its gradient.
+
+Legend: B pairs of a batch, E joint embedding.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..data.batch import Batch
+from ..losses.distill import Parts
+from ..model.clip import Features
+from .engine import Engine
+from .phases import TrainingPhase, beside
+
+
+def backward(
+    phase: TrainingPhase, batch: Batch, step: int, engine: Engine, pieces: int
+) -> tuple[Tensor, Parts]:
+    """Leave the gradient of one batch in the parameters; returns loss and parts.
+
+    Args:
+        batch: the pairs of this process; the loss sees those of all.
+        pieces: how many pieces go through the towers one after the other. The loss
+            still sees the whole batch: features are made without a gradient first,
+            and a second pass takes each piece's share back into the towers (Gao et
+            al. 2021, "Scaling Deep Contrastive Learning Batch Size", §3.2).
+    """
+    if pieces == 1:
+        student = phase.features(batch, step)
+        return _loss(phase, student, batch, step, engine)
+    parts = [batch.rows(part) for part in torch.arange(len(batch)).chunk(pieces)]
+    with torch.no_grad():
+        made = [phase.features(part, step) for part in parts]
+    image_BE = torch.cat([one.image_BE for one in made]).requires_grad_()
+    text_BE = torch.cat([one.text_BE for one in made]).requires_grad_()
+    student = beside(phase.model, phase.pupil, image_BE, text_BE)
+    result = _loss(phase, student, batch, step, engine)
+    assert image_BE.grad is not None and text_BE.grad is not None
+    shares = zip(image_BE.grad.chunk(pieces), text_BE.grad.chunk(pieces), strict=True)
+    for part, share in zip(parts, shares, strict=True):
+        again = phase.features(part, step)
+        outputs = [(again.image_BE, share[0]), (again.text_BE, share[1])]
+        # a tower that is not trained has none
+        outputs = [pair for pair in outputs if pair[0].requires_grad]
+        torch.autograd.backward([x for x, _ in outputs], [g for _, g in outputs])
+    return result
+
+
+def _loss(
+    phase: TrainingPhase, student: Features, batch: Batch, step: int, engine: Engine
+) -> tuple[Tensor, Parts]:
+    """The loss of all processes' pairs, and its gradient taken."""
+    teacher = engine.gathered(phase.teacher.features(batch))
+    loss, parts = phase.objective(engine.gathered(student), teacher, step)
+    engine.backward(loss)
+    return loss.detach(), parts
