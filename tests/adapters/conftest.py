@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import open_clip
@@ -130,6 +130,12 @@ def make_stock(cfg: dict[str, Any]) -> nn.Module:
 
 
 @pytest.fixture
+def randomised() -> Callable[[nn.Module], nn.Module]:
+    """Give a stock model random weights."""
+    return random_weights
+
+
+@pytest.fixture
 def stock() -> Callable[[dict[str, Any]], nn.Module]:
     """open_clip's own model of a configuration, with random weights."""
     return make_stock
@@ -155,7 +161,7 @@ def gap() -> Callable[..., float]:
 
 
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., str]]:
+def named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Make open_clip know a configuration by a name, until the test ends."""
 
     def known(name: str, cfg: dict[str, Any], **tags: dict[str, Any]) -> str:
