@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoProcessor, CLIPModel, SiglipModel
 
+from tinyclip.adapters.source import load_source
 from tinyclip.errors import TinyclipError, UserError
 from tinyclip.export import hf_tokenizer, huggingface
 from tinyclip.export.hf_load import quiet
@@ -21,7 +22,7 @@ from tinyclip.export.parity import Probe, random_probe
 from tinyclip.model.clip import Clip
 from tinyclip.model.preprocess import Preprocess
 from tinyclip.model.store import Loaded
-from tinyclip.shapes import BlockShape, ClipShape
+from tinyclip.shapes import BlockShape
 
 CAPTIONS = ["a photo of a cat", "", "cat", "cat!! it's 12"]
 
@@ -104,7 +105,7 @@ def test_a_ragged_model_brings_its_code_and_our_names(
 
 
 def test_a_layer_without_heads_and_units_is_exported(
-    pico_loaded: Loaded, pico_shape: ClipShape, probe: Probe, tmp_path: Path
+    pico_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
     shape = pico_loaded.model.shape
     dead = (BlockShape(heads=0, ffn=0), shape.image.blocks[1])
@@ -193,7 +194,6 @@ def test_a_caption_that_needs_mending_is_told(
 
 def test_a_tokenizer_of_other_ids_stops_the_export(
     uniform_loaded: Loaded,
-    pico_loaded: Loaded,
     probe: Probe,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -251,3 +251,20 @@ def test_a_folder_in_use_is_refused(
     with pytest.raises(UserError, match="not empty"):
         export_huggingface(uniform_loaded, tmp_path, probe)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
+
+
+@pytest.mark.parametrize("fixture", ["uniform_loaded", "siglip_loaded"])
+def test_a_stock_export_is_a_source_and_exports_again(
+    fixture: str, probe: Probe, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    ours: Loaded = request.getfixturevalue(fixture)
+    first = export_huggingface(ours, tmp_path / "first", probe)
+    with quiet():
+        again = load_source(f"hf:{tmp_path / 'first'}")
+    second = export_huggingface(again, tmp_path / "second", probe)
+    assert second["class"] == first["class"]
+    assert second["captions_with_equal_ids"] == 16
+    one, two = (
+        load_file(tmp_path / n / "model.safetensors") for n in ("first", "second")
+    )
+    assert all(torch.equal(two[name], value) for name, value in one.items())
