@@ -13,6 +13,9 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 import tinyclip
 from tinyclip.adapters import checkpoint
@@ -186,9 +189,64 @@ def test_an_unfinished_run_points_at_its_stages(tmp_path: Path) -> None:
         load_source(f"run:{tmp_path}")
 
 
+@pytest.fixture
+def words(tmp_path: Path) -> Path:
+    """A tokenizer that transformers saved: 5 ids."""
+    pieces = {"[PAD]": 0, "[UNK]": 1, "a": 2, "red": 3, "cat": 4}
+    backend = Backend(models.WordLevel(pieces, "[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    hf = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]"
+    )
+    hf.save_pretrained(tmp_path / "words")
+    return tmp_path / "words"
+
+
+def test_another_tokenizer_stands_in_and_is_noted(words: Path) -> None:
+    loaded = load_source(f"openclip:{NAME},tokenizer={words}")
+    assert loaded.tokenizer("a Red cat").tolist() == [[2, 3, 4, 0, 0, 0]]
+    assert loaded.config["provenance"]["tokenizer"] == str(words)
+
+
+def test_a_file_and_a_tokenizer_go_together(words: Path, tmp_path: Path) -> None:
+    save_file(weights(), tmp_path / "w.safetensors")
+    loaded = load_source(
+        f"openclip:{NAME}@{tmp_path / 'w.safetensors'}, tokenizer={words}"
+    )
+    assert same(loaded.model, weights())
+    assert loaded.tokenizer.vocab_size == loaded.model.shape.text.vocab_size
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (",tokeniser=x", "unknown option 'tokeniser'.*Did you mean 'tokenizer'"),
+        (",tokenizer=", "tokenizer= has no value"),
+        (",tokenizer=x,tokenizer=y", "tokenizer= is given twice"),
+        (",tokenizer=gone", "tokenizer: gone does not exist"),
+    ],
+)
+def test_a_wrong_option_is_a_user_error(options: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_source(f"openclip:{NAME}{options}")
+
+
+def test_a_source_with_its_own_tokenizer_takes_no_other() -> None:
+    with pytest.raises(UserError, match="builtin:pico has its own tokenizer"):
+        load_source("builtin:pico,tokenizer=x")
+
+
+def test_a_comma_in_a_path_is_no_option(pico_loaded: Loaded, tmp_path: Path) -> None:
+    folder = tmp_path / "lr,beta=2"
+    save_model(folder, *pico_loaded, provenance={}, teacher_sizes=None)
+    assert load_source(str(folder)).model.shape == pico_loaded.model.shape
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
+        ("hg:openai/clip", "unknown source 'hg'.*Known: builtin, hf"),
+        ("hf:", "no id of the hub"),
         ("builtin:pic", "Did you mean 'pico'"),
         ("openclipp:ViT-B-32", "Did you mean 'openclip'"),
         ("no/such/folder", "is not a model directory"),

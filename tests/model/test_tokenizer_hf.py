@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import shutil
@@ -12,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sentencepiece
 import torch
 from open_clip.tokenizer import HFTokenizer
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers, processors
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, SiglipTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tinyclip.errors import UserError
-from tinyclip.model.hub import from_hub
 from tinyclip.model.tokenizer import TokenizerLike, load_tokenizer
 from tinyclip.model.tokenizer_hf import HfTokenizer, HubTokenizer, open_tokenizer
 
@@ -199,61 +196,6 @@ def test_code_that_a_directory_brings_is_not_run(folder: Path) -> None:
 
 
 @pytest.fixture
-def pieces(tmp_path: Path) -> Path:
-    """A sentencepiece unigram file with SigLIP's marks."""
-    made = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(["a red square", "a cat and a dog", "two cats"] * 9),
-        model_writer=made,
-        vocab_size=40,
-        user_defined_symbols=["<pad>"],
-        pad_id=-1,
-        bos_id=-1,
-        eos_id=1,
-        unk_id=2,
-        hard_vocab_limit=False,
-        num_threads=1,
-        minloglevel=2,
-    )
-    path = tmp_path / "spiece.model"
-    path.write_bytes(made.getvalue())
-    return path
-
-
-def test_a_bare_sentencepiece_file_is_siglips_tokenizer(pieces: Path) -> None:
-    stock = SiglipTokenizer(str(pieces))(
-        CAPTIONS,
-        padding="max_length",
-        truncation=True,
-        max_length=12,
-        return_tensors="pt",
-    )
-    for path in (pieces, pieces.parent):
-        ours = open_tokenizer(path, 12, siglip=True)
-        assert torch.equal(ours(CAPTIONS), stock.input_ids)
-
-
-def test_siglips_tokenizer_saved_loads_as_the_same(
-    pieces: Path, tmp_path: Path
-) -> None:
-    ours = open_tokenizer(pieces, 12, siglip=True, clean="canonicalize")
-    ours.save(tmp_path / "m")
-    again = load_tokenizer(tmp_path / "m", ours.to_dict())
-    assert torch.equal(again(CAPTIONS), ours(CAPTIONS))
-
-
-def test_a_bare_sentencepiece_file_of_another_model_is_refused(pieces: Path) -> None:
-    with pytest.raises(UserError, match="bare sentencepiece file"):
-        open_tokenizer(pieces, 12)
-
-
-def test_a_broken_sentencepiece_file_is_a_user_error(pieces: Path) -> None:
-    pieces.write_bytes(b"junk")
-    with pytest.raises(UserError, match="is no tokenizer"):
-        open_tokenizer(pieces, 12, siglip=True)
-
-
-@pytest.fixture
 def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty cache, and a hub that does not answer."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "c"))
@@ -283,40 +225,6 @@ def test_a_hub_tokenizer_is_described_as_the_one_it_becomes(
     )
     assert ours.to_dict() == expected.to_dict()
     assert torch.equal(ours(CAPTIONS), expected(CAPTIONS))
-
-
-@pytest.mark.parametrize(
-    ("cache", "hub", "asked"), [(1, 1, [True]), (0, 1, [True, False])]
-)
-def test_the_hub_is_asked_only_when_the_cache_has_nothing(
-    monkeypatch: pytest.MonkeyPatch, cache: int, hub: int, asked: list[bool]
-) -> None:
-    monkeypatch.setattr("tinyclip.model.hub.hub_problem", lambda: None)
-    seen: list[bool] = []
-
-    def fetch(cached: bool) -> str:
-        seen.append(cached)
-        if not (cache if cached else hub):
-            raise OSError("not there\nand more lines")
-        return "found"
-
-    assert from_hub(fetch, "where", "name", "todo") == "found"
-    assert seen == asked
-
-
-def test_what_the_hub_does_not_have_is_told_in_its_words(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tinyclip.model.hub.hub_problem", lambda: None)
-
-    def fetch(cached: bool) -> str:
-        raise OSError("not there\nand more lines")
-
-    with pytest.raises(UserError) as told:
-        from_hub(fetch, "teacher", "'a/b'", "Name a copy")
-    assert str(told.value) == (
-        "teacher: 'a/b' cannot be had from the hub (OSError: not there). Name a copy"
-    )
 
 
 @pytest.mark.parametrize("spec", [{"kind": "morse"}, {"kind": "hf", "folder": "x"}])

@@ -77,7 +77,7 @@ def _tokenizer(
 ) -> HfTokenizer:
     try:
         return open_tokenizer(
-            folder if other is None else Path(other).expanduser(),
+            folder if other is None else other,
             shape.text.context_length,
             vocab_size=shape.text.vocab_size,
             siglip=shape.logit_bias,

@@ -13,10 +13,9 @@ from ..model.clip import Clip
 from ..model.files import read_json
 from ..model.preprocess import Preprocess
 from ..model.store import WEIGHTS, Loaded, load_model, read_weights
-from ..model.tokenizer import Tokenizer, TokenizerLike
-from ..model.tokenizer_hf import open_tokenizer
+from ..model.tokenizer import Tokenizer
 from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
-from .checkpoint import load_openclip, shape_of, tokenizer_of
+from .checkpoint import load_openclip
 from .huggingface import load_huggingface
 from .openclip import from_openclip, preprocess_of
 
@@ -54,8 +53,7 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
     source, options = split_options(spec, where)
     scheme, colon, rest = source.partition(":")
     if colon and scheme == "openclip":
-        words = _words(rest, options["tokenizer"], where) if options else None
-        loaded = load_openclip(rest, where, words)
+        loaded = load_openclip(rest, where, **options)
     elif colon and scheme == "hf":
         loaded = load_huggingface(rest, where, **options)
     elif options:
@@ -70,28 +68,6 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
         return load_model(folder_of(source, where))
     made = {**loaded.config["provenance"], **options}
     return replace(loaded, config={**loaded.config, "provenance": made})
-
-
-def _words(spec: str, path: str, where: str) -> TokenizerLike | None:
-    """The tokenizer at a path, called as open_clip calls its own of a model."""
-    import open_clip
-
-    name = spec.partition("@")[0].partition("/")[0]
-    if name not in open_clip.list_models():
-        return None  # which is told before a tokenizer is missed
-    cfg = open_clip.get_model_config(name)
-    shape = shape_of(cfg, f"openclip:{name}")
-    own = tokenizer_of(name, cfg["text_cfg"], shape, f"openclip:{name}").to_dict()
-    return open_tokenizer(
-        Path(path).expanduser(),
-        shape.text.context_length,
-        clean=own["clean"],
-        strip_sep=own.get("strip_sep", False),
-        mode=own.get("mode"),
-        vocab_size=shape.text.vocab_size,
-        siglip=shape.logit_bias,
-        where=f"{where}: tokenizer",
-    )
 
 
 def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:

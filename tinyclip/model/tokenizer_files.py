@@ -90,7 +90,7 @@ def read_hf(source: Path | str, local_files_only: bool = True) -> Any:
 
     path = Path(source)
     if path.is_file() and not (path.parent / "tokenizer_config.json").exists():
-        hf = PreTrainedTokenizerFast(tokenizer_file=str(path))
+        hf: Any = PreTrainedTokenizerFast(tokenizer_file=str(path))
     else:
         hf = AutoTokenizer.from_pretrained(
             str(path.parent if path.is_file() else path),

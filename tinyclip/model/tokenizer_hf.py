@@ -227,7 +227,7 @@ def open_tokenizer(
         UserError: it is missing or damaged, cannot pad, or has more ids than the
             text tower.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     for value, known in ((clean, CLEANS), (mode or "", MODES)):
         if value not in known:
             what = f"unknown tokenizer setting {value!r}"
