@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ..model.store import Loaded
+    from ..pipeline.run_dir import RunDir
 
 HELP = "sizes, widths per layer, MACs, where a model came from"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of design §3.1."""
-    parser.add_argument("model", help="a model directory, a run, or a teacher source")
+    parser.add_argument(
+        "model", help="a model directory, a run, an export, or a teacher source"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -24,36 +27,20 @@ def describe(loaded: Loaded, folder: Path | None) -> dict[str, Any]:
     Args:
         folder: the model directory, where there is one.
     """
-    from .. import cost
+    from ..cost import FLOAT_BYTES
     from ..model.files import read_json
+    from .inspect_folder import counts, read_header
 
-    shape, config = loaded.model.shape, loaded.config
-    sizes = cost.sizes(shape)
-    teacher = config.get("teacher_sizes", sizes)
-    found: dict[str, Any] = {
-        "params": sizes,
-        "share": {key: sizes[key] / teacher[key] for key in ("encoder", "total")},
-        "macs": {
-            name: cost.tower_macs(tower, shape.embed_dim)
-            for name, tower in shape.towers().items()
-        },
-        "bytes": 4 * sizes["total"],  # in float32, where no file says otherwise
-        "layers": {
-            name: [{"heads": b.heads, "ffn": b.ffn} for b in tower.blocks]
-            for name, tower in shape.towers().items()
-        },
-        "embed": {name: tower.width for name, tower in shape.towers().items()},
-        "embed_dim": shape.embed_dim,
-        "uniform": all(tower.is_uniform for tower in shape.towers().values()),
-        "certificate": None,
-        "provenance": config.get("provenance", {}),
-    }
+    found = counts(loaded.model.shape, loaded.config, 0)
+    # in float32, where no file says otherwise
+    size, dtype = FLOAT_BYTES * found["params"]["total"], "float32"
     if folder is not None:
-        found["bytes"] = (folder / "model.safetensors").stat().st_size
+        header = read_header(folder / "model.safetensors")
+        size, dtype = header["bytes"], header["dtype"]
         certificate = folder / "certificate.json"
         if certificate.exists():
             found["certificate"] = read_json(certificate)
-    return found
+    return {**found, "bytes": size, "dtype": dtype}
 
 
 def _folder(model: str) -> Path | None:
@@ -65,16 +52,51 @@ def _folder(model: str) -> Path | None:
     return None
 
 
-def _stages(model: str) -> list[dict[str, Any]]:
-    """The stages of a run, if the argument names one."""
+def _run_dir(model: str) -> RunDir | None:
+    """The run that the argument names, if it does."""
     from ..pipeline.run_dir import RunDir
-    from ..pipeline.summary import summary
 
     run = RunDir(Path(model.removeprefix("run:")))
-    if not run.is_run() or run.read("plan.json") is None:
-        return []
+    return run if run.is_run() else None
+
+
+def _stages(run: RunDir) -> dict[str, Any]:
+    """What is finished of a run."""
+    from ..pipeline.summary import summary
+
+    planned = len(run.recipe().stages)
+    if run.read("plan.json") is None:  # it was stopped before its first stage
+        return {"finished": False, "planned": planned, "stages": []}
     keys = ("stage", "model", "sizes", "share", "bytes")
-    return [{key: row[key] for key in keys} for row in summary(run)["students"]]
+    found = summary(run)
+    rows = [{key: row[key] for key in keys} for row in found["students"]]
+    return {"finished": found["finished"], "planned": planned, "stages": rows}
+
+
+def find(model: str) -> dict[str, Any]:
+    """All there is to know of a model, a run or an export.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    from ..adapters.source import load_source
+    from .inspect_folder import describe_folder
+
+    run = _run_dir(model)
+    if run is not None:
+        progress = _stages(run)
+        source, folder = str(run.model), run.model
+        if not (run.model / "config.json").exists():
+            if not progress["stages"]:
+                return progress
+            source = progress["stages"][-1]["model"]
+            folder = Path(source)
+        return {**describe(load_source(source, "MODEL"), folder), **progress}
+    place = Path(model.removeprefix("hf:"))
+    exported = describe_folder(place) if place.is_dir() else None
+    if exported is not None:
+        return exported
+    return describe(load_source(model, "MODEL"), _folder(model))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,13 +105,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: the model cannot be read.
     """
-    from ..adapters.source import load_source
     from .show import print_json
 
-    found = describe(load_source(args.model, "MODEL"), _folder(args.model))
-    stages = _stages(args.model)
-    if stages:
-        found["stages"] = stages
+    found = find(args.model)
     print_json(found) if args.json else _show(args.model, found)
     return 0
 
@@ -97,10 +115,29 @@ def run(args: argparse.Namespace) -> int:
 def _show(name: str, found: dict[str, Any]) -> None:
     from rich.console import Console
 
+    console = Console(width=None if Console().is_terminal else 120)
+    if "params" in found:
+        _show_model(console, name, found)
+    for row in found.get("stages", []):
+        share = f"{100 * row['share']['encoder']:.1f} %"
+        console.print(
+            f"stage {row['stage']}: {share} of the encoder, {row['model']}",
+            highlight=False,
+        )
+    if not found.get("finished", True):
+        console.print(
+            f"{name} is not finished: {len(found['stages'])} of {found['planned']} "
+            f"stages are whole. Go on with: tinyclip compress --resume --out {name}",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+def _show_model(console: Any, name: str, found: dict[str, Any]) -> None:
+    """Table, widths and origin of one model."""
     from .tables import human, make_table, percent
 
     params, share = found["params"], found["share"]
-    console = Console(width=None if Console().is_terminal else 120)
     table = make_table(name, "what", "count", "share of the teacher's")
     table.add_row("encoder", f"{params['encoder']:,}", percent(share["encoder"]))
     table.add_row("total", f"{params['total']:,}", percent(share["total"]))
@@ -109,6 +146,7 @@ def _show(name: str, found: dict[str, Any]) -> None:
     for tower, macs in found["macs"].items():
         table.add_row(f"MACs, {tower}", human(macs), "")
     table.add_row("bytes", f"{found['bytes']:,}", "")
+    table.add_row("type", found["dtype"], "")
     console.print(table)
     for tower, layers in found["layers"].items():
         heads = " ".join(str(layer["heads"]) for layer in layers)
@@ -120,9 +158,32 @@ def _show(name: str, found: dict[str, Any]) -> None:
     if found["certificate"]:
         worst = found["certificate"]["max_abs_diff"]
         console.print(f"inherited exactly, to {worst:.1e}", highlight=False)
-    for row in found.get("stages", []):
+    _show_export(console, found)
+
+
+def _show_export(console: Any, found: dict[str, Any]) -> None:
+    """What only an exported folder has."""
+    if "format" in found:
+        console.print(f"format: {found['format']}", highlight=False)
+    for name, part in found.get("encoders", {}).items():
+        ends = [
+            f"{part[end]['name']} {part[end]['dtype']} "
+            f"({', '.join(map(str, part[end]['shape']))})"
+            for end in ("input", "output")
+        ]
         console.print(
-            f"stage {row['stage']}: {percent(row['share']['encoder'])} of the encoder, "
-            f"{row['model']}",
+            f"{name}: {part['file']}, opset {part['opset'] or found['opset']}, "
+            f"{part['bytes']:,} bytes: {ends[0]} -> {ends[1]}",
             highlight=False,
+            soft_wrap=True,
         )
+    parity = found.get("parity")
+    if not parity:
+        return
+    words = f"features differ by at most {parity['max_abs_diff']:.1e}"
+    if "cosine" in parity:
+        image, text = parity["cosine"]["image"], parity["cosine"]["text"]
+        words = f"features have a cosine of at least {image:.5f} and {text:.5f}"
+    console.print(
+        f"when it was exported: {words} on {parity['n']} pairs", highlight=False
+    )

@@ -1,11 +1,13 @@
 """Several models side by side on one machine: latency, throughput, and their MACs.
 
 The models take turns, one call each a round, so that a machine that slows down in
-between slows down all of them. A speed-up is that of the medians.
+between slows down all of them; in another order every round, because a call is slower
+after one that left another model in the caches. A speed-up is that of the medians.
 """
 
 from __future__ import annotations
 
+import random
 import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -116,10 +118,12 @@ def take_turns(
 ) -> list[list[float]]:
     """Seconds of every call of each, all called once a round."""
     seconds: list[list[float]] = [[] for _ in calls]
+    draw = random.Random(0)
     for number in range(WARM_UP + rounds):
-        for place, (model, call) in enumerate(zip(models, calls, strict=True)):
+        for place in draw.sample(range(len(calls)), len(calls)):
+            model = models[place]
             with evaluating(model):
-                spent = timed(call, next(iter(model.parameters())).device)
+                spent = timed(calls[place], next(iter(model.parameters())).device)
             if number >= WARM_UP:
                 seconds[place].append(spent)
     return seconds
