@@ -1,0 +1,113 @@
+"""Twenty steps of a phase in float64, in one of several processes.
+
+The tests launch it:
+
+    python processes.py PHASE OUT
+"""
+
+from __future__ import annotations
+
+import sys
+
+import torch
+from safetensors.torch import save_file
+
+from tinyclip.config.schema import Distil, Learn, Optim
+from tinyclip.data.batch import Batch
+from tinyclip.masks.gates import Gates
+from tinyclip.model.clip import Clip
+from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
+from tinyclip.training.engine import Engine
+from tinyclip.training.phases import (
+    Budget,
+    DistilPhase,
+    LearnPhase,
+    Pupil,
+    TrainingPhase,
+)
+from tinyclip.training.step import backward
+from tinyclip.training.teacher import LiveTeacher
+
+STEPS, SIZE = 20, 8
+SHAPE = ClipShape(
+    embed_dim=6,
+    image=ImageShape(
+        width=12,
+        head_width=3,
+        blocks=(BlockShape(heads=4, ffn=16), BlockShape(heads=2, ffn=9)),
+        image_size=8,
+        patch_size=4,
+    ),
+    text=TextShape(
+        width=8,
+        head_width=2,
+        blocks=(BlockShape(heads=4, ffn=10),) * 2,
+        context_length=5,
+        vocab_size=20,
+    ),
+)
+
+
+OPTIM = Optim(lr=1e-2, warmup=2)
+LOSSES = {"mimic": 1.0, "contrastive": 0.5, "feature": 0.5}
+
+
+def random_clip(shape: ClipShape, seed: int) -> Clip:
+    model, generator = Clip(shape).double(), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(
+                parameter.shape, generator=generator, dtype=torch.float64
+            )
+            is_norm = "norm" in name and name.endswith("weight")
+            parameter.copy_(1 + 0.2 * noise if is_norm else 0.2 * noise)
+        model.logit_scale.fill_(2.0)
+    return model
+
+
+def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
+    student, teacher = random_clip(shape, 0), random_clip(shape, 1)
+    live = LiveTeacher(teacher, engine, None)
+    if kind == "distil":
+        settings = Distil(steps=20, optim=OPTIM, losses=LOSSES)
+        return DistilPhase(student, live, engine, settings, Pupil())
+    gates = Gates(shape).double()
+    budget = Budget("encoder", 30_000, 1.0, 0.5)
+    learn = Learn(steps=20, optim=OPTIM, losses=LOSSES)
+    return LearnPhase(student, gates, live, engine, learn, budget, 3, Pupil())
+
+
+def make_batch(shape: ClipShape, size: int, step: int) -> Batch:
+    """The batch of a step: the same in every process."""
+    generator = torch.Generator().manual_seed(step)
+    side, text = shape.image.image_size, shape.text
+    pixels = torch.randn(size, 3, side, side, generator=generator)
+    ids = torch.randint(
+        0, text.vocab_size, (size, text.context_length), generator=generator
+    )
+    rows = torch.arange(size)
+    return Batch(rows, torch.zeros_like(rows), pixels, ids)
+
+
+def train(phase: TrainingPhase, engine: Engine, pieces: int = 1) -> list[float]:
+    """Losses of the steps; the phase is trained."""
+    losses = []
+    share = SIZE // engine.world
+    mine = torch.arange(engine.rank * share, (engine.rank + 1) * share)
+    for step in range(STEPS):
+        batch = make_batch(SHAPE, SIZE, step).rows(mine)
+        phase.optimizer.set_lr_share(1.0)
+        loss, _ = backward(phase, batch, step, engine, pieces)
+        assert engine.update(phase.optimizer)
+        phase.after()
+        losses.append(float(loss))
+    return losses
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    engine = Engine()
+    phase = make_phase(sys.argv[1], SHAPE, engine)
+    losses = train(phase, engine)
+    tensors = {**phase.tensors(), "losses": torch.tensor(losses, dtype=torch.float64)}
+    save_file(tensors, f"{sys.argv[2]}-{engine.rank}.safetensors")

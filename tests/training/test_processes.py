@@ -1,0 +1,85 @@
+"""Several processes, or several pieces, are one batch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from processes import SHAPE, make_phase, train  # type: ignore[import-not-found]
+
+from tinyclip.errors import UserError
+from tinyclip.training.engine import Engine
+from tinyclip.training.launch import asked_of_accelerate, refuse_lost_processes
+
+KINDS = ["learn", "distil"]
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("pieces", [4, 3])
+def test_a_batch_in_pieces_is_the_batch(kind: str, pieces: int) -> None:
+    engine = Engine()
+    whole, split = (make_phase(kind, SHAPE, engine) for _ in range(2))
+    losses = train(whole, engine), train(split, engine, pieces)
+    assert losses[0] == pytest.approx(losses[1], abs=1e-9)
+    mine, theirs = whole.tensors(), split.tensors()
+    for name, value in mine.items():
+        assert torch.allclose(value, theirs[name], rtol=0, atol=1e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_are_one_with_the_same_batch(kind: str, tmp_path: Path) -> None:
+    out = tmp_path / "state"
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    script = str(Path(__file__).with_name("processes.py"))
+    subprocess.run(
+        [sys.executable, *launch, script, kind, str(out)],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        timeout=300,
+    )
+    phase = make_phase(kind, SHAPE, Engine())
+    losses = train(phase, Engine())
+    alone = {**phase.tensors(), "losses": torch.tensor(losses, dtype=torch.float64)}
+    for rank in range(2):
+        found = load_file(f"{out}-{rank}.safetensors")
+        assert set(found) == set(alone)
+        for name, value in alone.items():
+            assert torch.allclose(found[name], value, rtol=0, atol=1e-9), name
+
+
+def test_processes_that_do_not_know_each_other_are_refused() -> None:
+    with pytest.raises(UserError, match="2 processes were launched and 1 found"):
+        refuse_lost_processes(1, {"WORLD_SIZE": "2"}, [])
+
+
+def test_an_accelerate_launch_that_came_up_alone_is_refused() -> None:
+    words = ["python", "/bin/accelerate", "launch", "--cpu", "--num_processes", "2"]
+    with pytest.raises(UserError, match="asked for 2 processes and started 1"):
+        refuse_lost_processes(1, {}, [*words, "-m", "tinyclip"])
+    refuse_lost_processes(2, {"WORLD_SIZE": "2"}, words)
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("python -m pytest --num_processes 4", 1),
+        ("accelerate launch --num_processes=3 -m tinyclip", 3),
+        ("accelerate launch --num-processes 3 -m tinyclip", 3),
+        ("accelerate launch -m tinyclip", 1),
+        ("accelerate launch --num_processes", 1),
+        ("", 1),
+    ],
+)
+def test_what_a_command_line_asks_accelerate_for(line: str, asked: int) -> None:
+    assert asked_of_accelerate(line.split()) == asked
