@@ -24,9 +24,10 @@ def pieces_of(tokenizer: TokenizerLike) -> Pieces:
     """
     if isinstance(tokenizer, Tokenizer):
         return _clip_pieces(tokenizer)
-    backend = getattr(getattr(tokenizer, "hf", None), "backend_tokenizer", None)
+    hf = getattr(tokenizer, "hf", tokenizer)
+    backend = getattr(hf, "backend_tokenizer", None)
     if backend is None:
-        raise _refused(f"a {type(tokenizer).__name__}, which has no tokenizer.json")
+        raise _refused(f"a {type(hf).__name__}, which has no tokenizer.json")
     spec = json.loads(backend.to_str())
     specials = _specials(tokenizer, spec)
     return _pieces(spec["model"], specials)
