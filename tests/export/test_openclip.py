@@ -11,8 +11,9 @@ import torch
 
 from tinyclip.adapters.source import load_source
 from tinyclip.errors import TinyclipError, UserError
-from tinyclip.export import openclip
-from tinyclip.export.openclip import export_openclip, write_tokenizer
+from tinyclip.export import openclip, openclip_words
+from tinyclip.export.bpe_files import write_tokenizer
+from tinyclip.export.openclip import export_openclip
 from tinyclip.export.parity import Probe, random_probe
 from tinyclip.model.store import Loaded
 
@@ -85,7 +86,9 @@ def test_a_tokenizer_of_other_ids_stops_the_export(
 ) -> None:
     other = load_source("builtin:pico").tokenizer
     monkeypatch.setattr(
-        openclip, "write_tokenizer", lambda _, folder: write_tokenizer(other, folder)
+        openclip_words,
+        "write_tokenizer",
+        lambda _, folder: write_tokenizer(other, folder),
     )
     with pytest.raises(TinyclipError, match="other ids"):
         export_openclip(uniform_loaded, tmp_path / "out", probe)

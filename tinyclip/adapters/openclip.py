@@ -111,5 +111,8 @@ def preprocess_of(cfg: Mapping[str, Any], size: int) -> Preprocess:
 
 
 def preprocess_cfg(preprocess: Preprocess) -> dict[str, Any]:
-    """open_clip's settings of our preprocess."""
-    return {k: v for k, v in preprocess.to_dict().items() if k != "size"}
+    """open_clip's settings of our preprocess; it takes the size from the model."""
+    from open_clip.transform import PreprocessCfg
+
+    known = asdict(PreprocessCfg()).keys() - {"size"}
+    return {k: v for k, v in preprocess.to_dict().items() if k in known}

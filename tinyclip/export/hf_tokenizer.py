@@ -18,8 +18,8 @@ from ..model.files import read_json, write_json
 from ..model.tokenizer import Tokenizer, TokenizerLike
 from ..model.vocabulary import TrimmedTokenizer
 from ..shapes import TextShape
+from .bpe_files import write_tokenizer as write_bpe
 from .hf_trim import trim_file
-from .openclip import write_tokenizer as write_bpe
 
 CONFIG = "tokenizer_config.json"
 PAD = "<|pad|>"

@@ -21,15 +21,15 @@ from ..errors import TinyclipError
 from ..model.card import model_card
 from ..model.files import write_bytes, write_json
 from ..model.store import Loaded, describe
-from ..model.tokenizer import Tokenizer
 from .folder import check_free, whole_folder
-from .parity import Probe, compare
+from .hf_tokenizer import same_ids
+from .openclip_words import write_words
+from .parity import BOUND, Probe, compare
 
 log = logging.getLogger("tinyclip")
 # of two names that open_clip prefers over all others the first; Hugging Face's own
 # `model.safetensors` would be taken for something else
 WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
-START, END = "<|startoftext|>", "<|endoftext|>"
 LOAD = """
 In open_clip:
 
@@ -56,23 +56,19 @@ def export_openclip(
         certificate, metrics: of the model, if it has them; the card shows them.
 
     Raises:
-        UserError: the model is ragged; `out` is taken or cannot be written.
+        UserError: no stock configuration holds the model, or open_clip cannot make
+            its ids; `out` is taken or cannot be written.
         TinyclipError: open_clip does not make the same features of it.
     """
     check_free(out)
     cfg, weights = to_openclip(loaded.model)
-    tokenizer = loaded.tokenizer
-    if not tokenizer.is_stock:
-        # any name will do: under local-dir open_clip reads the folder itself
-        cfg["text_cfg"]["hf_tokenizer_name"] = "tokenizer"
-        cfg["text_cfg"]["tokenizer_kwargs"] = {"clean": tokenizer.clean}
+    text = loaded.model.shape.text
     with whole_folder(out) as draft:
+        cfg["text_cfg"].update(write_words(loaded.tokenizer, draft, text))
         floats = {name: value.float() for name, value in weights.items()}
         write_bytes(draft / WEIGHTS, save_tensors(floats, {"format": "pt"}))
         settings = preprocess_cfg(loaded.preprocess)
         write_json(draft / CONFIG, {"model_cfg": cfg, "preprocess_cfg": settings})
-        if not tokenizer.is_stock:
-            write_tokenizer(tokenizer, draft)
         card = model_card(describe(loaded), certificate, metrics, LOAD)
         write_bytes(draft / "README.md", card.encode())
         found = {"format": "openclip", **_read_back(loaded, draft, probe)}
@@ -80,60 +76,62 @@ def export_openclip(
     return found
 
 
-def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """The vocabulary as Hugging Face keeps it: that form open_clip finds in a folder.
-
-    The pad token stays end-of-text. Padding with '!' to get id 0, as open_clip's own
-    tokenizer pads, would make '!' a special token and split captions that hold it;
-    and what follows the first end-of-text changes no feature.
-    """
-    from transformers import CLIPTokenizer
-
-    vocab = dict(tokenizer.encoder)
-    start, end = vocab.pop("<start_of_text>"), vocab.pop("<end_of_text>")
-    ranks = tokenizer.bpe_ranks
-    merges: Any = [pair for pair in sorted(ranks, key=ranks.__getitem__) if pair]
-    CLIPTokenizer(
-        vocab={**vocab, START: start, END: end},
-        merges=merges,
-        model_max_length=tokenizer.context_length,
-    ).save_pretrained(folder)
-
-
 def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
-    """Load the folder with stock open_clip and compare all the way from the input."""
+    """Load the folder with stock open_clip and compare all the way from the input.
+
+    A caption or picture of which open_clip makes other ids or pixels is named, and the
+    model is compared on ours.
+
+    Raises:
+        TinyclipError: there are others of every one, or the features differ.
+    """
     import open_clip
 
     name = f"local-dir:{folder}"
     with _quiet():
         model, _, preprocess = open_clip.create_model_and_transforms(name)
         tokenizer = open_clip.get_tokenizer(name)
-    mine = torch.stack([loaded.preprocess(image) for image in probe.images])
+    pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
     theirs = torch.stack([preprocess(image) for image in probe.images])
-    ids, ids_theirs = loaded.tokenizer(probe.captions), tokenizer(list(probe.captions))
-    end = loaded.tokenizer.vocab_size - 1
-    same = [_same(a, b, end) for a, b in zip(ids, ids_theirs, strict=True)]
-    if not any(same):
-        raise TinyclipError("the exported tokenizer makes other ids of every caption")
-    for caption, equal in zip(probe.captions, same, strict=True):
-        if not equal:
-            log.warning("open_clip's tokenizer makes other ids of %r", caption)
-    equal_B = torch.tensor(same)
-    tokens = (ids, torch.where(equal_B[:, None], ids_theirs, ids))
-    gaps = compare(loaded.model, model, (mine, theirs), tokens)
+    images_B = (pixels - theirs).abs().flatten(1).amax(dim=1) <= BOUND
+    ids_BT, theirs_BT = (
+        loaded.tokenizer(probe.captions),
+        tokenizer(list(probe.captions)),
+    )
+    captions_B = torch.tensor(same_ids(ids_BT, theirs_BT, loaded.model.shape.text))
+    _tell(captions_B, images_B, probe)
+    gaps = compare(
+        loaded.model,
+        model,
+        (pixels, torch.where(images_B[:, None, None, None], theirs, pixels)),
+        (ids_BT, torch.where(captions_B[:, None], theirs_BT, ids_BT)),
+    )
     return {
         **gaps,
         "n": len(probe),
         "inputs": probe.source,
         "dtype": "float32",
-        "captions_with_equal_ids": sum(same),
+        "captions_with_equal_ids": int(captions_B.sum()),
+        "images_with_equal_pixels": int(images_B.sum()),
     }
 
 
-def _same(mine_T: Tensor, theirs_T: Tensor, end: int) -> bool:
-    """Whether two rows agree up to the first end-of-text; what follows is padding."""
-    length = int((mine_T == end).int().argmax()) + 1
-    return torch.equal(mine_T[:length], theirs_T[:length])
+def _tell(captions_B: Tensor, images_B: Tensor, probe: Probe) -> None:
+    """Say which inputs open_clip sees otherwise.
+
+    Raises:
+        TinyclipError: all of a kind.
+    """
+    if not captions_B.any():
+        raise TinyclipError("the exported tokenizer makes other ids of every caption")
+    if not images_B.any():
+        raise TinyclipError("open_clip makes other pixels of every picture")
+    for caption, equal in zip(probe.captions, captions_B, strict=True):
+        if not equal:
+            log.warning("open_clip's tokenizer makes other ids of %r", caption)
+    others = int((~images_B).sum())
+    if others:
+        log.warning("open_clip makes other pixels of %d pictures", others)
 
 
 @contextmanager
