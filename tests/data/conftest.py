@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -76,6 +77,41 @@ class FakePairs:
 
     def fingerprint(self) -> str:
         return f"fake {self.count}"
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch) -> Path:
+    """A cache folder of the test's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder
+
+
+def write_tar(path: Path, members: list[tuple[str, bytes]], **how: object) -> Path:
+    """A tar of these files."""
+    with tarfile.open(path, "w", **{"format": tarfile.USTAR_FORMAT, **how}) as tar:
+        for name, content in members:
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            tar.addfile(about, BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def make_tar():
+    return write_tar
+
+
+@pytest.fixture
+def shards(tmp_path: Path) -> str:
+    """Three shards of four samples: sample i has colour (i, 2i, 7) and `colour i`."""
+    for shard in range(3):
+        members = []
+        for i in range(4 * shard, 4 * shard + 4):
+            members.append((f"{i:03d}.png", encoded((i, 2 * i, 7))))
+            members.append((f"{i:03d}.txt", f"colour {i}".encode()))
+        write_tar(tmp_path / f"{shard:02d}.tar", members)
+    return f"tars:{tmp_path}/{{00..02}}.tar"
 
 
 @pytest.fixture

@@ -123,7 +123,12 @@ class ParquetRows:
         number, inside = self._groups[group]
         path, metadata = self.files[number], self._footers[number]
         try:
-            with pq.ParquetFile(path, memory_map=True, metadata=metadata) as file:
+            with pq.ParquetFile(
+                path,
+                memory_map=True,
+                metadata=metadata,
+                page_checksum_verification=True,
+            ) as file:
                 return file.read_row_group(inside, [self.column]).column(self.column)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).split("\n")[0][:160]
@@ -221,7 +226,9 @@ def _columns(where: str, path: Path, names: list[str]) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with pq.ParquetFile(
+            path, memory_map=True, page_checksum_verification=True
+        ) as file:
             return file.read(columns=names)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).split("\n")[0][:160]

@@ -24,7 +24,7 @@ def find_shards(where: str, patterns: str, suffix: str) -> list[Path]:
         UserError: a file is missing or named twice, or there is none.
     """
     found: list[Path] = []
-    for pattern in _separate(patterns):
+    for pattern in filter(str.strip, _separate(patterns)):
         for name in expand(where, pattern):
             found.extend(_on_disk(where, Path(name).expanduser(), suffix))
     missing = [path for path in found if not path.is_file()]
@@ -133,7 +133,7 @@ def _on_disk(where: str, path: Path, suffix: str) -> list[Path]:
             Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
         )
     else:
-        return [path] if str(path) != "." else []
+        return [path]
     if not found:
         raise UserError(where, f"there is no {suffix} file in {path}", "Check the path")
     return found

@@ -1,0 +1,308 @@
+"""Tar shards become pairs in an order that needs no reading of what came before."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tinyclip.config.schema import Data
+from tinyclip.data import tar_index
+from tinyclip.data.loader import Loader
+from tinyclip.data.pairs import open_pairs, open_split
+from tinyclip.data.tars import TarPairs
+from tinyclip.data.tasks import RetrievalTask, tasks_of
+from tinyclip.errors import UserError
+
+
+def opened(source: str, **settings: object):
+    return open_pairs(Data(source=source, **settings))
+
+
+def refusal(source: str, **settings: object) -> str:
+    with pytest.raises(UserError) as caught:
+        opened(source, **settings)
+    return str(caught.value)
+
+
+def one(make_tar, folder: Path, members: list[tuple[str, bytes]]) -> str:
+    return f"tars:{make_tar(folder / 'x.tar', members)}"
+
+
+def test_samples_come_in_the_order_of_shards(shards: str) -> None:
+    pairs = opened(shards)
+    assert len(pairs) == 12
+    assert [pairs.key(i) for i in (0, 3, 4, 11)] == [
+        *("00/000", "00/003", "01/004", "02/011")
+    ]
+    assert pairs.captions(5) == ("colour 5",)
+    assert [pairs.image(i).getpixel((0, 0)) for i in (11, 0, 5)] == [
+        *((11, 22, 7), (0, 0, 7), (5, 10, 7))
+    ]
+
+
+# webdataset leaves its files open
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_samples_are_those_of_webdataset(shards: str, tmp_path: Path) -> None:
+    webdataset = pytest.importorskip("webdataset")
+    urls = [str(tmp_path / f"{i:02d}.tar") for i in range(3)]
+    known = list(webdataset.WebDataset(urls, shardshuffle=False))
+    gc.collect()
+    pairs = opened(shards)
+    assert [pairs.key(i).split("/")[1] for i in range(12)] == [
+        sample["__key__"] for sample in known
+    ]
+    assert [pairs.read(i) for i in range(12)] == [sample["png"] for sample in known]
+    assert [pairs.captions(i)[0].encode() for i in range(12)] == [
+        sample["txt"] for sample in known
+    ]
+
+
+def test_members_of_a_sample_need_not_stand_together(
+    make_tar, tmp_path: Path, picture
+) -> None:
+    members = [("a.txt", b"A"), ("b.TXT", b"B")]
+    members += [("b.PNG", picture((2, 2, 2))), ("a.png", picture((1, 1, 1)))]
+    pairs = opened(one(make_tar, tmp_path, members))
+    assert [(pairs.key(i), pairs.captions(i)) for i in range(2)] == [
+        *(("x/b", ("B",)), ("x/a", ("A",)))
+    ]
+    assert pairs.image(0).getpixel((0, 0)) == (2, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("about", "named", "captions"),
+    [
+        ({"caption": " one "}, None, ("one",)),
+        ({"text": ["one", "two", "one"]}, None, ("one", "two")),
+        ({"caption": "one", "blip": "two"}, "blip", ("two",)),
+    ],
+)
+def test_captions_of_json(make_tar, tmp_path, picture, about, named, captions) -> None:
+    members = [("a.png", picture((1, 2, 3))), ("a.json", json.dumps(about).encode())]
+    pairs = opened(one(make_tar, tmp_path, members), caption_column=named)
+    assert pairs.captions(0) == captions
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_text_and_json_the_text_counts_unless_a_key_is_named(
+    make_tar, tmp_path: Path, picture, order: int
+) -> None:
+    texts = [("a.txt", b"text"), ("a.json", b'{"caption": "json"}')][::order]
+    source = one(make_tar, tmp_path, [("a.png", picture((1, 2, 3))), *texts])
+    assert opened(source).captions(0) == ("text",)
+    assert opened(source, caption_column="caption").captions(0) == ("json",)
+
+
+def test_faults_are_counted_by_kind(make_tar, tmp_path: Path, picture) -> None:
+    png = picture((1, 2, 3))
+    texts = {
+        "empty": ("txt", b" \n"),
+        "binary": ("txt", b"\xff\xfe"),
+        "long": ("txt", b"x" * 10_000_000),
+        "list": ("json", b'{"caption": []}'),
+        "number": ("json", b'{"caption": 7}'),
+        "broken": ("json", b'{"caption": '),
+        "deep": ("json", b"[" * 100_000),
+        "other": ("json", b'{"url": "x"}'),
+        "half": ("json", rb'{"caption": "\ud800"}'),
+        "whole": ("txt", b"a"),
+    }
+    members = [(f"{key}.png", png) for key in (*texts, "alone", "whole")]
+    members += [(f"{key}.{kind}", text) for key, (kind, text) in texts.items()]
+    members += [("nothing.txt", b"a caption alone")]
+    pairs = opened(one(make_tar, tmp_path, members), max_broken_share=0.95)
+    assert [pairs.key(i) for i in range(len(pairs))] == ["x/whole"]
+    assert pairs.dropped == {
+        "empty caption": 2,
+        "invalid UTF-8": 2,
+        "long caption": 1,
+        "bad JSON": 3,
+        "no caption": 2,
+        "duplicate key": 1,
+        "no picture": 1,
+    }
+    assert pairs.dropped.rows["x/binary"] == (
+        *("invalid UTF-8", "byte 0 of the caption"),
+    )
+
+
+def test_over_the_share_the_first_ten_are_shown(make_tar, tmp_path, picture) -> None:
+    members = [(f"{i}.png", picture((1, 2, 3))) for i in range(12)]
+    said = refusal(one(make_tar, tmp_path, [*members, ("0.txt", b"a")]))
+    assert "11 of 12 pictures are broken" in said
+    assert "x/1: no caption" in said
+    assert "and 1 more" in said
+
+
+def test_a_second_opening_reads_the_cache(shards, monkeypatch) -> None:
+    first = opened(shards)
+
+    def never(*_: object) -> None:
+        raise AssertionError("scanned again")
+
+    monkeypatch.setattr(tar_index, "scan", never)
+    again = opened(shards)
+    assert again.captions(7) == first.captions(7)
+    assert again.fingerprint() == first.fingerprint()
+
+
+def test_a_shard_that_changed_is_read_again(
+    shards, make_tar, tmp_path, picture
+) -> None:
+    opened(shards)
+    make_tar(tmp_path / "01.tar", [("z.png", picture((9, 9, 9))), ("z.txt", b"new")])
+    pairs = opened(shards)
+    assert (len(pairs), pairs.captions(4)) == (9, ("new",))
+
+
+def test_what_was_dropped_is_in_the_cache_too(make_tar, tmp_path, picture) -> None:
+    members = [("a.png", picture((1, 2, 3))), ("a.txt", b"a"), ("b.txt", b"b")]
+    source = one(make_tar, tmp_path, members)
+    first = opened(source, max_broken_share=0.5)
+    again = opened(source, max_broken_share=0.5)
+    assert again.dropped == first.dropped == {"no picture": 1}
+    assert again.dropped.rows == first.dropped.rows
+
+
+@pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", bytes])
+def test_a_torn_cache_is_made_again(shards: str, cache: Path, damage) -> None:
+    opened(shards)
+    files = sorted(cache.rglob("*.arrow"))
+    assert len(files) == 3
+    for file in files:
+        file.write_bytes(damage(file.read_bytes()[:-9]))
+    assert opened(shards).captions(7) == ("colour 7",)
+
+
+def test_a_cache_that_cannot_be_written_is_said(shards, cache, monkeypatch, caplog):
+    (cache / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache / "file"))
+    assert len(opened(shards)) == 12
+    assert "is not kept" in caplog.text
+
+
+def test_scanning_for_long_tells_how_far_it_is(shards, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(tar_index, "EVERY", -1.0)
+    opened(shards)
+    assert "indexing: 2 of 3 shards, 8 pairs" in caplog.text
+    assert "indexed 3 shards, 12 pairs" in caplog.text
+
+
+def test_a_torn_shard_over_the_share_stops_and_below_it_is_counted(
+    shards: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "01.tar"
+    path.write_bytes(path.read_bytes()[: 2 * 2048 + 520])
+    assert "1 of 3 shards are torn" in refusal(shards)
+    pairs = opened(shards, max_broken_share=0.34)
+    assert len(pairs) == 10
+    assert pairs.dropped == {"torn tar": 1}
+    assert pairs.image(5).getpixel((0, 0)) == (5, 10, 7)
+    assert pairs.captions(6) == ("colour 8",)
+
+
+def test_a_shard_that_vanishes_later_breaks_its_rows(shards, tmp_path: Path) -> None:
+    pairs = opened(shards)
+    (tmp_path / "01.tar").unlink()
+    (tmp_path / "02.tar").write_bytes(b"")
+    assert pairs.image(0)
+    for row, kind in ((4, "missing"), (8, "truncated")):
+        with pytest.raises(Exception, match=kind):
+            pairs.image(row)
+
+
+def test_excluded_keys_are_left_out(shards: str) -> None:
+    pairs = opened(shards, exclude=("01/*",))
+    assert len(pairs) == 8
+    assert pairs.key(4) == "02/008"
+    assert pairs.dropped == {"excluded": 4}
+
+
+def test_a_tar_without_samples_is_refused(make_tar, tmp_path: Path) -> None:
+    assert "no row can be used" in refusal(one(make_tar, tmp_path, [("a.cls", b"1")]))
+
+
+def test_the_fingerprint_is_of_content(shards, make_tar, tmp_path, picture) -> None:
+    first = opened(shards).fingerprint()
+    for path in tmp_path.glob("*.tar"):
+        os.utime(path, (1, 1))
+    assert opened(shards).fingerprint() == first
+    elsewhere = tmp_path / "moved"
+    elsewhere.mkdir()
+    for path in tmp_path.glob("*.tar"):
+        path.rename(elsewhere / path.name)
+    moved = f"tars:{elsewhere}"
+    assert opened(moved).fingerprint() == first
+    prints = {first, opened(moved, background="black").fingerprint()}
+    for text, colour in ((b"colour 4", (9, 9, 9)), (b"colour x", (9, 9, 9))):
+        members = [("004.png", picture(colour)), ("004.txt", text)]
+        make_tar(elsewhere / "01.tar", members)
+        prints.add(opened(moved).fingerprint())
+    assert len(prints) == 4
+
+
+def test_validation_shards_are_never_trained_on(shards: str, tmp_path: Path) -> None:
+    held_out = f"tars:{tmp_path}/01.tar"
+    train, val = open_split(Data(source=shards, val=held_out))
+    assert (len(train), len(val)) == (8, 4)
+    assert {train.captions(i)[0] for i in range(8)} == {
+        f"colour {i}" for i in (0, 1, 2, 3, 8, 9, 10, 11)
+    }
+
+
+def test_shards_offer_retrieval(shards: str) -> None:
+    (task,) = tasks_of(Data(source=shards))
+    assert isinstance(task, RetrievalTask)
+    assert len(task.pairs) == 6
+
+
+def loader(pairs: TarPairs, preprocess, tokenizer, workers: int = 0) -> Loader:
+    rows = range(len(pairs))
+    return Loader(
+        pairs, rows, preprocess, tokenizer, seed=3, batch=5, workers=workers, memory=0
+    )
+
+
+def test_any_number_of_workers_gives_the_same_samples(
+    shards, preprocess, tokenizer
+) -> None:
+    alone, four = (
+        loader(opened(shards), preprocess, tokenizer, workers) for workers in (0, 4)
+    )
+    for step in range(6):
+        one, other = alone.batch(step), four.batch(step)
+        assert np.array_equal(one.index_B, other.index_B)
+        assert np.array_equal(one.pixels, other.pixels)
+        assert one.captions == other.captions
+
+
+def test_a_resumed_run_reads_nothing_of_what_came_before(
+    shards, preprocess, tokenizer, monkeypatch
+) -> None:
+    whole = loader(opened(shards), preprocess, tokenizer)
+    before = [whole.batch(step) for step in range(4)]
+    asked: list[int] = []
+    read = TarPairs.read
+
+    def counted(self: TarPairs, i: int) -> bytes:
+        asked.append(i)
+        return read(self, i)
+
+    monkeypatch.setattr(TarPairs, "read", counted)
+    resumed = loader(opened(shards), preprocess, tokenizer).batch(3)
+    assert np.array_equal(resumed.pixels, before[3].pixels)
+    assert asked == resumed.index_B.tolist()
+
+
+def test_every_sample_is_seen_once_an_epoch(shards, preprocess, tokenizer) -> None:
+    batches = loader(opened(shards), preprocess, tokenizer)
+    rows = [int(i) for step in range(12) for i in batches.batch(step).index_B]
+    epochs = [sorted(rows[at : at + 12]) for at in range(0, 60, 12)]
+    assert epochs == [list(range(12))] * 5
+    assert rows[:12] != rows[12:24]
