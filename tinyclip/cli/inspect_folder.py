@@ -146,13 +146,16 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
         size: bytes of the weights.
     """
     from .. import cost
+    from ..model.store import share_of
+    from ..shapes import TOWERS
 
     sizes = cost.sizes(shape)
     teacher = config.get("teacher_sizes") or sizes
+    made = config.get("provenance", {})
     towers = shape.towers()
     return {
         "params": sizes,
-        "share": {key: sizes[key] / teacher[key] for key in ("encoder", "total")},
+        "share": share_of(sizes, teacher, made.get("towers", TOWERS)),
         "macs": {
             name: cost.tower_macs(tower, shape.embed_dim)
             for name, tower in towers.items()
@@ -166,7 +169,7 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
         "embed_dim": shape.embed_dim,
         "uniform": all(tower.is_uniform for tower in towers.values()),
         "certificate": None,
-        "provenance": config.get("provenance", {}),
+        "provenance": made,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import cost
 from ..errors import UserError, nearest
-from ..shapes import ClipShape, shape_from_dict, shape_to_dict
+from ..shapes import TOWERS, ClipShape, shape_from_dict, shape_to_dict
 from .card import model_card
 from .clip import Clip
 from .files import read_json, sync_folder, write_bytes, write_json
@@ -51,9 +51,21 @@ class Loaded:
         return iter((self.model, self.preprocess, self.tokenizer))
 
 
-def share_of(sizes: Mapping[str, int], teacher: Mapping[str, int]) -> dict[str, float]:
-    """Encoder and total as shares of the teacher's."""
-    return {key: sizes[key] / teacher[key] for key in ("encoder", "total")}
+def share_of(
+    sizes: Mapping[str, int],
+    teacher: Mapping[str, int],
+    towers: Sequence[str] = TOWERS,
+) -> dict[str, float]:
+    """Encoder and total as shares of the teacher's.
+
+    Args:
+        sizes, teacher: as `cost.sizes` counts them.
+        towers: which were compressed: where it was one, that one counts.
+    """
+    keys = {"encoder": "encoder", "total": "total"}
+    if len(towers) == 1:
+        keys = {"encoder": f"encoder_{towers[0]}", "total": towers[0]}
+    return {name: sizes[key] / teacher[key] for name, key in keys.items()}
 
 
 def save_model(
@@ -130,6 +142,7 @@ def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
     """What `config.json` says of a model: its `config` gives where it comes from."""
     sizes = cost.sizes(loaded.model.shape)
     teacher = loaded.config.get("teacher_sizes") or sizes
+    made = dict(loaded.config.get("provenance", {}))
     return {
         "format_version": FORMAT_VERSION,
         "shape": shape_to_dict(loaded.model.shape),
@@ -138,8 +151,8 @@ def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
         "dtype": dtype,
         "sizes": sizes,
         "teacher_sizes": dict(teacher),
-        "share": share_of(sizes, teacher),
-        "provenance": dict(loaded.config.get("provenance", {})),
+        "share": share_of(sizes, teacher, made.get("towers", TOWERS)),
+        "provenance": made,
     }
 
 

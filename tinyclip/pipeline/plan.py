@@ -14,8 +14,7 @@ from ..config.load import fingerprint, recipe_to_dict
 from ..config.schema import SITES, Recipe, Stage
 from ..errors import UserError
 from ..losses.distill import objectives
-from ..masks.budget import Goal, check_reachable
-from ..masks.sites import site_name
+from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import BlockShape, ClipShape, TowerShape
 from .run_dir import START
@@ -83,24 +82,33 @@ def check(recipe: Recipe) -> None:
                 objectives.get(name, f"stages[{number}].{phase}.losses")
 
 
-def refuse_unreachable(recipe: Recipe, shape: ClipShape) -> None:
+def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:
     """Refuse a target that no choice of units can meet, before anything is trained.
 
+    Args:
+        teacher: what shares count from.
+        base: what the first stage cuts: the teacher, its vocabulary trimmed.
+
     Raises:
-        UserError: the smallest reachable size, and which sites are gated.
+        UserError: the smallest reachable size, and what limits it.
     """
-    whole = cost.size(shape, recipe.budget, recipe.towers)
     for number, stage in enumerate(recipe.stages):
         if "inherit" not in stage.phases or stage.target is None:
             continue
-        sites = stage.sites if "manual" not in stage.phases else SITES
-        gated = tuple(site_name(t, s) for t in recipe.towers for s in sites)
         try:
-            check_reachable(Goal(shape, stage.target * whole, recipe.budget, gated))
+            check_target(
+                base,
+                stage.target,
+                recipe.budget,
+                recipe.layout,
+                cost.size(teacher, recipe.budget, recipe.towers),
+                SITES if "manual" in stage.phases else stage.sites,
+                recipe.towers,
+                recipe.round_to,
+            )
         except UserError as error:
-            raise UserError(
-                f"stages[{number}].target", error.what, error.todo
-            ) from None
+            where = f"stages[{number}].target"
+            raise UserError(where, error.what, error.todo) from None
 
 
 def chain(recipe: Recipe, prints: Mapping[str, str]) -> list[str]:
@@ -243,6 +251,7 @@ def refuse_few_pairs(recipe: Recipe, pairs: int) -> None:
 def make_plan(
     recipe: Recipe,
     teacher: Clip,
+    base: ClipShape,
     pairs: int,
     prints: dict[str, str],
     cached: bool,
@@ -251,6 +260,7 @@ def make_plan(
 
     Args:
         teacher: the run's teacher.
+        base: shape of what the first stage starts from.
         pairs: how many pairs there are to train on.
         prints: fingerprints of `teacher` and `data`.
         cached: whether the teacher is run once per picture instead of once per step.
@@ -260,7 +270,7 @@ def make_plan(
             be reached.
     """
     refuse_few_pairs(recipe, pairs)
-    refuse_unreachable(recipe, teacher.shape)
+    refuse_unreachable(recipe, teacher.shape, base)
     speed = measure_speed(teacher)
     chained = chain(recipe, prints)
     stages = tuple(

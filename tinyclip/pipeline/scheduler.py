@@ -79,6 +79,7 @@ def _plan(shop: Workshop) -> Plan:
     return make_plan(
         shop.recipe,
         shop.teacher.model,
+        shop.base.model.shape,
         len(shop.train),
         shop.fingerprints(),
         shop.caching(),
