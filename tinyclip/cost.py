@@ -26,7 +26,7 @@ Number = Any  # int, or a 0-dim tensor
 BUDGETS = ("encoder", "total", "macs", "bytes")
 FLOAT_BYTES = 4  # a stored parameter
 # A tensor's entry in the header of a safetensors file, its name included: 89 to 91
-# bytes in pico models, 96 to 97 in the embedded teacher and its students, 106 in
+# bytes in pico models, 96 to 97 in the embedded teacher and its students, 101 in
 # ViT-B/32; what that leaves open is under 0.1 % of any file over half a megabyte.
 ENTRY_BYTES = 96
 

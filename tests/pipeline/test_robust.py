@@ -1,0 +1,153 @@
+"""What a run survives, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tinyclip.config.schema import Recipe
+from tinyclip.errors import Interrupted, TinyclipError, UserError
+from tinyclip.pipeline.changes import differences, minor
+from tinyclip.pipeline.lock import LOCK, locked
+from tinyclip.pipeline.request import Request
+from tinyclip.pipeline.scheduler import execute
+from tinyclip.training.phases import DistilPhase
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture
+def one_stage(pico_recipe: MakeRecipe) -> Callable[..., Recipe]:
+    def make(*sets: str) -> Recipe:
+        recipe = pico_recipe(*sets)
+        return replace(recipe, stages=recipe.stages[:1])
+
+    return make
+
+
+@pytest.fixture
+def poison(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], bool]], None]:
+    """Make the distil loss not a number at some steps."""
+    objective = DistilPhase.objective
+
+    def install(bad: Callable[[int], bool]) -> None:
+        def poisoned(self: DistilPhase, mine: Any, theirs: Any, step: int) -> Any:
+            loss, parts = objective(self, mine, theirs, step)
+            return (loss * torch.nan if bad(step) else loss), parts
+
+        monkeypatch.setattr(DistilPhase, "objective", poisoned)
+
+    return install
+
+
+def test_a_step_that_is_not_a_number_is_skipped_and_counted(
+    one_stage: MakeRecipe, poison: Any, tmp_path: Path
+) -> None:
+    poison(lambda step: step == 1)
+    run = execute(Request(tmp_path / "run", one_stage("log_every=1")))
+    lines = [r for r in run.metrics.records() if r["phase"] == "distil"]
+    assert [line.get("skipped", 0) for line in lines] == [0, 1, 1, 1]
+    assert lines[1]["loss"] is None
+    assert all(line["loss"] is not None for line in lines[2:])
+
+
+def test_too_many_such_steps_go_back_once_and_then_stop(
+    one_stage: MakeRecipe,
+    poison: Any,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    poison(lambda step: step >= 4)
+    recipe = one_stage("stages[*].distil.steps=40", "max_skipped_share=0.1")
+    with pytest.raises(TinyclipError, match="again. Try a lower learning rate"):
+        execute(Request(tmp_path / "run", recipe))
+    assert "Going back to step" in caplog.text
+    assert "0.3 times the learning rate" in caplog.text
+
+
+def test_after_going_back_the_learning_rate_is_lower(
+    one_stage: MakeRecipe, poison: Any, tmp_path: Path
+) -> None:
+    calls = {"n": 0}
+
+    def bad(step: int) -> bool:
+        calls["n"] += 1
+        return 4 <= calls["n"] <= 15
+
+    poison(bad)
+    recipe = one_stage(
+        "stages[*].distil.steps=40",
+        "max_skipped_share=0.1",
+        "stages[*].distil.optim.schedule=constant",
+        "stages[*].distil.optim.warmup=0",
+    )
+    run = execute(Request(tmp_path / "run", recipe))
+    rates = [r["lr"] for r in run.metrics.records() if r["phase"] == "distil"]
+    assert rates[-1] == pytest.approx(0.3 * rates[0])
+    steps = [r["step"] for r in run.metrics.records() if r["phase"] == "distil"]
+    assert steps == list(range(1, 41))
+
+
+def test_a_run_in_use_is_refused(one_stage: MakeRecipe, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run"), pytest.raises(UserError, match="is in use by"):
+        execute(Request(tmp_path / "run", one_stage()))
+    assert not (tmp_path / "run" / LOCK).exists()
+
+
+@pytest.fixture
+def stopped(one_stage: MakeRecipe, tmp_path: Path) -> Path:
+    """A run that was interrupted in its second step."""
+    asked = iter(range(100))
+    with pytest.raises(Interrupted):
+        execute(Request(tmp_path / "run", one_stage()), stop=lambda: next(asked) >= 1)
+    return tmp_path / "run"
+
+
+def test_another_library_is_refused_with_what_changed(stopped: Path) -> None:
+    path = stopped / "environment.json"
+    known = json.loads(path.read_text())
+    known["libraries"]["torch"] = "1.9.1"
+    path.write_text(json.dumps(known))
+    with pytest.raises(UserError, match=r"torch: 1\.9\.1 -> ") as refused:
+        execute(Request(stopped, resume=True))
+    assert "--accept-changes" in str(refused.value)
+
+
+def test_accepted_changes_are_told_and_gone_on_with(
+    stopped: Path, one_stage: MakeRecipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = stopped / "environment.json"
+    known = json.loads(path.read_text())
+    known["libraries"]["torch"] = "1.9.1"
+    path.write_text(json.dumps(known))
+    changed = one_stage("stages[*].distil.steps=3")
+    with caplog.at_level(logging.WARNING):
+        run = execute(Request(stopped, changed, resume=True, accept_changes=True))
+    assert "torch: 1.9.1 -> " in caplog.text
+    assert run.is_done(run.recipe())
+    assert run.recipe().stages[0].distil.steps == 3
+
+
+def test_a_patch_of_a_library_changes_nothing() -> None:
+    def world(torch_version: str) -> dict[str, Any]:
+        return {
+            "device": "cpu",
+            "threads": 2,
+            "libraries": {
+                "torch": torch_version,
+                "open_clip_torch": "3.3.0",
+                "transformers": "5.2",
+            },
+        }
+
+    assert minor("2.15.0+cu132") == "2.15"
+    assert not list(differences(world("2.15.0+cu132"), world("2.15.1+cpu")))
+    assert list(differences(world("2.15.0"), world("2.16.0")))
