@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from tinyclip.errors import UserError
 from tinyclip.inherit.certify import certify
 from tinyclip.inherit.manual import apportion, manual_keep, pick_units
 from tinyclip.inherit.slicing import inherit
+from tinyclip.keep import TowerKeep
 from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape, ClipShape
 
@@ -70,6 +72,63 @@ def test_layers_are_evenly_spaced_from_the_first_to_the_last(
     assert keep.text.layers.kept == (0, 2)
 
 
+@pytest.mark.parametrize("round_to", [1, 4])
+@pytest.mark.parametrize("layout", ["ragged", "uniform"])
+@pytest.mark.parametrize("budget", cost.BUDGETS)
+def test_every_budget_is_met_by_hand(
+    siglip_shape: ClipShape, budget: str, layout: Any, round_to: int
+) -> None:
+    shape = uniform_shape(siglip_shape)
+    block = shape.image.blocks[0]
+    shape = shape.with_towers(image=replace(shape.image, pool_block=block))
+    if layout == "ragged":
+        blocks = (*shape.text.blocks, BlockShape(heads=5, ffn=170))
+        shape = shape.with_towers(text=replace(shape.text, blocks=blocks))
+    keep = manual_keep(
+        shape, 0.4, None, budget, Manual(image_layers=3), layout, round_to=round_to
+    )
+    cut = keep.cut(shape)
+    assert cut.image.is_uniform == (layout == "uniform")
+    assert len(cut.image.blocks) == 3
+    share = cost.size(cut, budget) / cost.size(shape, budget)
+    assert share == pytest.approx(0.4, rel=0.005)
+    for tower in cut.towers().values():
+        widths = [tower.width, *(block.ffn for block in tower.blocks)]
+        assert not any(width % round_to for width in widths)
+
+
+def test_a_uniform_student_by_hand_is_exact(siglip_shape: ClipShape) -> None:
+    shape = uniform_shape(siglip_shape)
+    block = shape.image.blocks[0]
+    shape = shape.with_towers(image=replace(shape.image, pool_block=block))
+    model = Clip(shape).eval()
+    keep = manual_keep(shape, 0.3, None, "total", Manual(units="even"))
+    assert keep.cut(shape).image.is_uniform
+    assert keep.image.pool_heads == keep.image.heads[0]
+    pixels, tokens = torch.randn(8, 3, 16, 16), torch.randint(0, 50, (8, 8))
+    stated = certify(model, keep, inherit(model, keep), pixels, tokens)
+    assert stated["max_abs_diff"] <= 1e-5
+
+
+def test_one_tower_shrinks_by_hand(pico_shape: ClipShape) -> None:
+    keep = manual_keep(
+        pico_shape, 0.5, None, "macs", Manual(image_layers=1), towers=("image",)
+    )
+    cut = keep.cut(pico_shape)
+    assert keep.text == TowerKeep.everything(pico_shape.text)
+    share = cost.size(cut, "macs", ("image",)) / cost.size(
+        pico_shape, "macs", ("image",)
+    )
+    assert share == pytest.approx(0.5, rel=0.005)
+
+
+def test_layers_of_a_tower_that_stays_whole_cannot_go(pico_shape: ClipShape) -> None:
+    with pytest.raises(UserError, match="not among the towers"):
+        manual_keep(
+            pico_shape, 0.5, None, "total", Manual(text_layers=1), towers=("image",)
+        )
+
+
 def test_units_are_the_leading_ones_or_evenly_spaced() -> None:
     assert pick_units(3, 9, "leading") == (0, 1, 2)
     assert pick_units(3, 9, "even") == (1, 4, 7)
@@ -82,6 +141,11 @@ def test_shares_of_layers_add_up_and_fit(count: int) -> None:
     numbers = apportion(count, (32, 28))
     assert sum(numbers) == count
     assert numbers[0] <= 32 and numbers[1] <= 28
+
+
+def test_shares_of_layers_are_multiples() -> None:
+    assert apportion(24, (33, 30, 3), 4) == [12, 12, 0]
+    assert apportion(28, (33, 30, 3), 4) == [16, 12, 0]
 
 
 def test_more_layers_than_there_are_is_refused(pico_shape: ClipShape) -> None:

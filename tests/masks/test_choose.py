@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -291,7 +292,13 @@ def test_pico_models_meet_the_budget_or_say_why(seed: int, target: float) -> Non
     assert cost.size(cut, "encoder") == pytest.approx(wanted, rel=0.005)
 
 
-def test_a_large_model_is_chosen_in_seconds() -> None:
+@pytest.mark.parametrize(
+    ("budget", "layout", "round_to"),
+    [("encoder", "ragged", 1), ("total", "ragged", 8), ("macs", "uniform", 8)],
+)
+def test_a_large_model_is_chosen_in_seconds(
+    budget: str, layout: Any, round_to: int
+) -> None:
     block, small = BlockShape(heads=16, ffn=4096), BlockShape(heads=12, ffn=3072)
     shape = ClipShape(
         embed_dim=768,
@@ -312,7 +319,7 @@ def test_a_large_model_is_chosen_in_seconds() -> None:
     )
     gates = random_gates(shape, 0, -4.6, 4.6)
     start = time.process_time()
-    choose(gates, 0.5)
+    choose(gates, 0.5, budget, layout, round_to=round_to)
     assert time.process_time() - start < 4  # 0.2 s on a free core
 
 

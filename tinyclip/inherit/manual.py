@@ -12,8 +12,8 @@ from ..config.schema import Manual
 from ..errors import UserError
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.choose import solve_counts
-from ..masks.goal import Layout, make_goal
-from ..masks.sites import POOL, TOWERS, site_name
+from ..masks.goal import Goal, Layout, make_goal
+from ..masks.sites import TOWERS, site_name
 from ..masks.sites import layout as units_of
 from ..shapes import ClipShape, TowerShape
 
@@ -66,24 +66,38 @@ def manual_keep(
     # gates that are all alike: every site keeps the same share
     units = goal.units()
     counts = solve_counts(goal, {n: np.zeros(sum(units[n])) for n in goal.gated})
+    kept = {
+        name: _tower_keep(goal, name, layers[name], counts, manual.units)
+        for name in TOWERS
+    }
+    return ClipKeep(**kept)
 
-    def keeps(name: str, site: str) -> tuple[Keep, ...]:
+
+def _tower_keep(
+    goal: Goal, name: str, layers: Keep, counts: Mapping[str, int], how: str
+) -> TowerKeep:
+    """So many units of every site, spread over its layers."""
+
+    def keeps(site: str) -> tuple[Keep, ...]:
         key = site_name(name, site)
-        numbers = apportion(counts[key], units[key], goal.step(key))
+        totals = goal.units()[key]
+        numbers = apportion(counts[key], totals, goal.step(key))
         return tuple(
-            Keep(pick_units(number, total, manual.units), total)
-            for number, total in zip(numbers, units[key], strict=True)
+            Keep(pick_units(number, total, how), total)
+            for number, total in zip(numbers, totals, strict=True)
         )
 
-    def tower(name: str) -> TowerKeep:
-        embed, heads, ffn = (keeps(name, site) for site in ("embed", "heads", "ffn"))
-        pool = [
-            keeps(name, site)[0] if site_name(name, site) in goal.gated else None
-            for site in POOL
-        ]
-        return TowerKeep(embed[0], heads, ffn, layers[name], *pool)
+    def pool(site: str) -> Keep | None:
+        return keeps(site)[0] if site_name(name, site) in goal.gated else None
 
-    return ClipKeep(image=tower("image"), text=tower("text"))
+    return TowerKeep(
+        embed=keeps("embed")[0],
+        heads=keeps("heads"),
+        ffn=keeps("ffn"),
+        layers=layers,
+        pool_heads=pool("pool_heads"),
+        pool_ffn=pool("pool_ffn"),
+    )
 
 
 def _shallow(shape: ClipShape, layers: Mapping[str, Keep]) -> ClipShape:

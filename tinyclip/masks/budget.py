@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from .. import cost
 from ..errors import UserError
 from ..shapes import TOWERS, ImageShape, TextShape
-from .goal import LEAST_EMBED, TOLERANCE, Array, Counts
-from .goal import Goal as Goal
+from .goal import TOLERANCE, Array, Counts, Goal
 from .sites import SITES, site_name
 from .stock import counts_of, is_gated, stocks
 
@@ -54,7 +54,7 @@ def check_reachable(goal: Goal) -> None:
             "target",
             f"{wanted} is out of reach: {_gated(goal)}, the smallest size is "
             f"{_sized(smallest, goal)}; {why}",
-            f"Ask for {_percent(smallest, goal)} or more{todo}",
+            f"Ask for a target of {smallest / goal.whole:.4g} or more{todo}",
         )
     if largest < goal.size * (1 - TOLERANCE):
         whole = largest == goal.count(goal.full())
@@ -138,48 +138,62 @@ def _whole(goal: Goal, site: str) -> bool:
     return not all(is_gated(goal, tower, site) for tower in goal.towers)
 
 
-def _holds(goal: Goal, counts: Counts, name: str, least: int) -> float:
-    """What the units of a site over the least hold, the other sites being as given."""
-    return float(goal.count(counts) - goal.count({**counts, name: least}))
+def _holds(goal: Goal, counts: Counts, name: str) -> float:
+    """What the units of a site hold, the other sites being as given."""
+    return float(goal.count(counts) - goal.count({**counts, name: 0}))
 
 
 def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
     """Which site keeps the smallest model from being smaller, and what to do."""
     smallest = float(goal.count(lowest))
     own = [name for name in goal.full() if name.split("_")[0] in goal.towers]
-    held = {}
-    for name in own:
-        least = LEAST_EMBED if name.endswith("embed") else 0
-        if name not in goal.gated:
-            held[name] = _holds(goal, lowest, name, min(least, lowest[name]))
+    held = {n: _holds(goal, lowest, n) for n in own if n not in goal.gated}
     pool = _pool_holds(goal, lowest)
     if pool > max([LITTLE * smallest, *held.values()]):
         why = f"the attention pool holds {_amount(pool, goal)}, and stays whole"
         return why, ", or use --layout uniform, which cuts it"
     if held and max(held.values()) > LITTLE * smallest:
-        name = max(held, key=lambda name: held[name])
-        return _open_limit(goal, name, held[name])
+        return _open_limit(goal, held)
     # all that counts is gated: the floors limit
     embeds = [name for name in own if name.endswith("embed")]
-    name = max(embeds, key=lambda name: _holds(goal, lowest, name, 0))
+    name = max(embeds, key=lambda name: _holds(goal, lowest, name))
     return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _coarse(goal)
 
 
-def _open_limit(goal: Goal, name: str, holds: float) -> tuple[str, str]:
-    """A site that is not gated limits."""
-    tower, site = name.split("_", 1)
+def _open_limit(goal: Goal, held: Mapping[str, float]) -> tuple[str, str]:
+    """A site that is not gated limits.
+
+    Args:
+        held: what each site that is not gated holds.
+    """
+    ordered = sorted(held, key=lambda name: -held[name])
+    tower, site = ordered[0].split("_", 1)
     token = ""
-    if _vocabulary(goal, name):
+    if _vocabulary(goal, ordered[0]):
         token = f" (the token embedding alone {_amount(_tokens(goal), goal)})"
-    why = f"{tower} {site} is not gated and holds {_amount(holds, goal)}{token}"
+    why = f"{tower} {site} is not gated and holds {_amount(held[ordered[0]], goal)}"
+    ways = ""
     if is_gated(goal, tower, *SITES):
-        todo = f", or gate {site}, too"
+        sites = _enough(goal, [name.split("_", 1)[1] for name in ordered])
+        ways = f", or gate {' and '.join(sites)}, too" if sites else ""
     else:
-        todo = f", or gate the {tower} tower, too"
+        ways = f", or gate the {tower} tower, too"
         for other in goal.towers:
             if other != tower:
-                todo += f", or count the {other} tower alone (towers: [{other}])"
-    return why, todo + _vocabulary(goal, name)
+                ways += f", or count the {other} tower alone (towers: [{other}])"
+    return why + token, ways + _vocabulary(goal, ordered[0])
+
+
+def _enough(goal: Goal, sites: Sequence[str]) -> list[str]:
+    """The first of the sites that, gated too, bring the goal within reach, if any."""
+    unique = list(dict.fromkeys(sites))
+    for count in range(1, len(unique) + 1):
+        more = [site_name(t, s) for t in goal.towers for s in unique[:count]]
+        trial = replace(goal, gated=(*goal.gated, *more))
+        smallest = trial.count({name: trial.floor(name) for name in trial.full()})
+        if smallest <= goal.size * (1 + TOLERANCE):
+            return unique[:count]
+    return []
 
 
 def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:

@@ -47,6 +47,10 @@ def choose(
     Raises:
         UserError: 0.5 % cannot be met; the message says what can.
     """
+    # 1 keeps exactly the units that the gates want. 8 is as fast as a CPU gets: a pair
+    # of Linears 768 -> n -> 768 on 1,600 rows takes per unit, beside n = 1536, 14 %
+    # more at 1531 and 1537, 11 % at 1538, 7 % at 1540 and nothing at 1528 and 1544; on
+    # 50 rows, one picture, no width makes a difference (float32, one AMD EPYC thread)
     rankings = {}
     hard = gates.hardened_values()
     for name, alpha_U in gates.alpha.items():

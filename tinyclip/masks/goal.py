@@ -42,8 +42,7 @@ class Goal:
         gated: names of the sites that may shrink.
         towers: which of them the size counts.
         layout: `ragged`, or `uniform` for a stock configuration.
-        round_to: ffn and embed widths that shrink become multiples of this. 1 frees
-            the budget from any grid, and costs speed: see `ranking.split_keep`.
+        round_to: ffn and embed widths that shrink become multiples of this.
         reference: the size that shares count from; the model's own, unless given.
     """
 
@@ -116,7 +115,8 @@ def make_goal(
         target: share of `reference`; of the named towers' own size, unless given.
 
     Raises:
-        UserError: a value is no share, no layout, no budget, no tower or no multiple.
+        UserError: a value is no share, no layout, no budget, no tower or no multiple,
+            or nothing is gated.
     """
     if not 0 < target <= 1:  # a NaN is in no range
         raise UserError("target", f"{target} is no share", "Give one in (0, 1]")
@@ -129,6 +129,12 @@ def make_goal(
             "round_to", f"{round_to} is no multiple to round to", "Give 1 or more"
         )
     named = units_of(shape, towers=towers, pool=layout == "uniform")
+    if not set(named) & set(gated):
+        raise UserError(
+            "towers",
+            f"no unit of {' and '.join(towers)} may go",
+            "Gate the towers that are to shrink, or name the ones that are gated",
+        )
     whole = cost.size(shape, budget, towers) if reference is None else reference
     return Goal(
         shape=shape,

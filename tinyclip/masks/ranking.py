@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,7 +76,7 @@ def split_keep(
 
 
 def _in_teams(
-    layers: Sequence[Array], orders: Sequence[Array], count: int, step: int
+    layers: Sequence[Array], orders: Sequence[NDArray[Any]], count: int, step: int
 ) -> list[int]:
     """How many units each layer keeps, in multiples of `step`."""
     teams = [len(score_L) // step for score_L in layers]

@@ -75,7 +75,7 @@ def _start(
     """No ffn unit where the widths may move, all of them where not."""
     free = _free(goal, found)
     return {
-        name: (heads[name], np.int64(0 if name in free else found[name].ffn[1]))
+        name: (heads[name], np.array(0 if name in free else found[name].ffn[1]))
         for name in TOWERS
     }
 

@@ -1,0 +1,431 @@
+"""Law 2 for every budget, layout, tower and multiple, on every kind of shape."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tinyclip import cost
+from tinyclip.errors import UserError
+from tinyclip.keep import ClipKeep, TowerKeep
+from tinyclip.masks.choose import check_target, choose, choose_by_scores
+from tinyclip.masks.gates import Gates
+from tinyclip.model.clip import Clip
+from tinyclip.shapes import (
+    BlockShape,
+    ClipShape,
+    ImageShape,
+    TextShape,
+    TowerShape,
+)
+
+Draw = Any
+SITES = ("heads", "ffn", "embed")
+NAMED = st.sampled_from([("image", "text"), ("image",), ("text",)])
+BUDGETS = st.sampled_from(cost.BUDGETS)
+GATED = st.sampled_from([SITES, SITES, SITES, ("heads", "ffn"), ("ffn",), ("embed",)])
+RANGES = st.sampled_from([(-4.6, 4.6), (-4.6, -4.6), (-1.0, 3.0), (-4.6, -4)])
+
+
+@st.composite
+def shapes(
+    draw: Draw, widest: int = 5, ffn: int = 90, depth: int = 3, alike: bool = False
+) -> ClipShape:
+    """Every switch of both towers; ragged and alike layers, dead ones among them."""
+
+    def tower(kind: type, **switches: Any) -> Any:
+        head_width = draw(st.integers(1, widest))
+        block = st.builds(
+            BlockShape, heads=st.integers(0, 4), ffn=st.sampled_from([0, 1, 9, 16, ffn])
+        )
+        blocks = tuple(draw(st.lists(block, min_size=1, max_size=depth)))
+        width = draw(st.integers(4, 4 * widest))
+        if alike or draw(st.booleans()):
+            heads = draw(st.integers(1, 4))
+            layers = draw(st.integers(1, depth))
+            blocks = (BlockShape(heads=heads, ffn=ffn),) * layers
+            width = heads * head_width
+        return kind(
+            width=width,
+            head_width=head_width,
+            blocks=blocks,
+            layer_scale=draw(st.booleans()),
+            **switches,
+        )
+
+    pool = draw(st.sampled_from(["class", "mean", "map"]))
+    projection, switch = draw(st.booleans()), st.booleans()
+    image = tower(
+        ImageShape,
+        image_size=8,
+        patch_size=4,
+        class_token=pool == "class" or draw(switch),
+        patch_bias=draw(switch),
+        norm_pre=draw(switch),
+        pool=pool,
+        projection=projection,
+    )
+    if pool == "map":
+        other = image.blocks[0] if alike else BlockShape(heads=2, ffn=5)
+        like = draw(st.sampled_from([image.blocks[0], other]))
+        image = replace(image, pool_block=like)
+    text = tower(
+        TextShape, context_length=6, vocab_size=30, projection_bias=draw(switch)
+    )
+    return ClipShape(
+        embed_dim=draw(st.integers(2, 9)) if projection else image.width,
+        logit_bias=draw(switch),
+        image=image,
+        text=text,
+    )
+
+
+def random_gates(
+    shape: ClipShape, seed: int, around: tuple[float, float], **options: Any
+) -> Gates:
+    gates, generator = Gates(shape, **options), torch.Generator().manual_seed(seed)
+    low, high = around
+    with torch.no_grad():
+        for alpha in gates.alpha.values():
+            noise = torch.rand(alpha.shape, generator=generator)
+            alpha.copy_(low + noise * (high - low))
+    return gates
+
+
+def stored(shape: ClipShape, budget: str, towers: tuple[str, ...]) -> int:
+    """Parameters that torch stores for the named towers."""
+    with torch.device("meta"):
+        named = dict(Clip(shape).named_parameters())
+    both = len(towers) == 2
+    if budget == "encoder":
+        named = {
+            name: value
+            for name, value in named.items()
+            if ".blocks." in name and ".norm_" not in name and ".scale_" not in name
+        }
+    return sum(
+        value.numel()
+        for name, value in named.items()
+        if name.split(".")[0] in towers or (both and name.startswith("logit_"))
+    )
+
+
+def kept_whole(keep: ClipKeep, shape: ClipShape, tower: str) -> bool:
+    return keep.towers()[tower] == TowerKeep.everything(shape.towers()[tower])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    shape=shapes() | shapes(alike=True),
+    seed=st.integers(0, 2**31),
+    around=RANGES,
+    target=st.floats(0.03, 1.0),
+    budget=BUDGETS,
+    towers=NAMED,
+    layout=st.sampled_from(["ragged", "uniform"]),
+    sites=GATED,
+    round_to=st.sampled_from([1, 1, 2, 3, 8]),
+)
+def test_the_size_is_within_half_a_percent_or_refused_and_never_wrong(
+    shape: ClipShape,
+    seed: int,
+    around: tuple[float, float],
+    target: float,
+    budget: str,
+    towers: tuple[str, ...],
+    layout: Any,
+    sites: tuple[str, ...],
+    round_to: int,
+) -> None:
+    gates = random_gates(shape, seed, around, sites=sites, pool=True)
+    try:
+        keep = choose(gates, target, budget, layout, towers=towers, round_to=round_to)
+    except UserError as error:
+        assert error.where in ("target", "layout", "round_to")
+        assert error.todo
+        return
+    cut = keep.cut(shape)
+    wanted = target * cost.size(shape, budget, towers)
+    assert abs(cost.size(cut, budget, towers) / wanted - 1) <= 0.005
+    if budget in ("encoder", "total"):
+        wanted = target * stored(shape, budget, towers)
+        assert abs(stored(cut, budget, towers) / wanted - 1) <= 0.005
+    for name in {"image", "text"} - set(towers):
+        assert kept_whole(keep, shape, name)
+    if layout == "uniform":
+        assert cut.image.is_uniform and cut.text.is_uniform
+    else:
+        assert cut.image.pool_block == shape.image.pool_block
+    assert all(width % round_to == 0 for width in shrunk(keep, shape, towers, sites))
+
+
+def shrunk(
+    keep: ClipKeep, shape: ClipShape, towers: tuple[str, ...], sites: tuple[str, ...]
+) -> Iterator[int]:
+    """The ffn and embed widths of what may shrink."""
+    for name, tower in keep.cut(shape).towers().items():
+        if name in towers and "embed" in sites:
+            yield tower.width
+        if name in towers and "ffn" in sites:
+            yield from (block.ffn for block in tower.blocks)
+
+
+def ragged_cuts(tower: TowerShape, step: int) -> TowerShape:
+    """Every ragged cut at once, as arrays, all units in the first layer."""
+    most = tower.width - tower.width % step
+    least = min(most, -(-8 // step) * step)
+    choices = product(
+        range(sum(block.heads for block in tower.blocks) + 1),
+        range(0, sum(b.ffn - b.ffn % step for b in tower.blocks) + 1, step),
+        range(max(least, 1), most + 1, step),
+    )
+    heads, ffn, width = np.array(list(choices), dtype=np.int64).reshape(-1, 3).T
+    rest = (BlockShape(heads=0, ffn=0),) * (len(tower.blocks) - 1)
+    blocks = (BlockShape(heads=heads, ffn=ffn), *rest)
+    return replace(tower, width=width, blocks=blocks)
+
+
+def uniform_cuts(tower: TowerShape, step: int) -> Any:
+    """Every uniform cut at once, as arrays."""
+    pool = getattr(tower, "pool_block", None)
+    like = [*tower.blocks, *([pool] if pool else [])]
+    most = min(tower.width // tower.head_width, *(block.heads for block in like))
+    choices = product(
+        range(1, most + 1), range(step, min(block.ffn for block in like) + 1, step)
+    )
+    numbers = np.array(
+        [(h, f) for h, f in choices if h * tower.head_width % step == 0], dtype=np.int64
+    )
+    heads, ffn = numbers.reshape(-1, 2).T
+    block = BlockShape(heads=heads, ffn=ffn)
+    made: Any = replace(
+        tower,
+        width=heads * tower.head_width,
+        blocks=(block,) * len(tower.blocks),
+    )
+    return replace(made, pool_block=block) if pool else made
+
+
+def reachable(
+    shape: ClipShape, budget: str, towers: tuple[str, ...], layout: str, step: int
+) -> Any:
+    """The sizes of all cuts of the named towers."""
+    cut = {}
+    for name, tower in shape.towers().items():
+        if name in towers:
+            cuts = ragged_cuts if layout == "ragged" else uniform_cuts
+            cut[name] = cuts(tower, step)
+        else:
+            cut[name] = tower
+    if len(towers) == 2:  # each with each
+        cut["image"] = columns(cut["image"])
+    sizes = cost.size(shape.with_towers(**cut), budget, towers)
+    return np.asarray(sizes, dtype=float).ravel()
+
+
+def columns(tower: Any) -> Any:
+    """The same cuts, standing: arrays of one column."""
+
+    def stand(block: BlockShape) -> BlockShape:
+        if isinstance(block.heads, int):
+            return block
+        return BlockShape(heads=block.heads[:, None], ffn=block.ffn[:, None])
+
+    pool = tower.pool_block
+    return replace(
+        tower,
+        width=tower.width[:, None],
+        blocks=tuple(map(stand, tower.blocks)),
+        pool_block=None if pool is None else stand(pool),
+    )
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    shape=shapes(widest=3, ffn=11, depth=2),
+    seed=st.integers(0, 2**31),
+    around=RANGES,
+    place=st.floats(0.001, 1, exclude_max=True),
+    exact=st.booleans(),
+    budget=BUDGETS,
+    towers=NAMED,
+    layout=st.sampled_from(["ragged", "uniform"]),
+    round_to=st.sampled_from([1, 2, 3]),
+)
+def test_what_is_refused_cannot_be_reached_and_the_nearest_sizes_are_named(
+    shape: ClipShape,
+    seed: int,
+    around: tuple[float, float],
+    place: float,
+    exact: bool,
+    budget: str,
+    towers: tuple[str, ...],
+    layout: Any,
+    round_to: int,
+) -> None:
+    if layout == "uniform":
+        whole_ones = {"image", "text"} - set(towers)
+        assume(all(shape.towers()[name].is_uniform for name in whole_ones))
+    sizes = reachable(shape, budget, towers, layout, round_to)
+    whole = cost.size(shape, budget, towers)
+    target = place
+    if exact and len(sizes):
+        target = float(np.sort(sizes)[int(place * len(sizes))] / whole)
+    wanted = target * whole
+    possible = len(sizes) and abs(sizes / wanted - 1).min() <= 0.005
+    gates = random_gates(shape, seed, around, pool=True)
+    try:
+        keep = choose(gates, target, budget, layout, towers=towers, round_to=round_to)
+    except UserError as error:
+        assert not possible
+        below, above = sizes[sizes < wanted], sizes[sizes > wanted]
+        near = [side(part) for side, part in ((max, below), (min, above)) if len(part)]
+        shown = re.findall(r"\(([\d.e+-]+) %\)", error.what)[-len(near) :]
+        named = [100 * size / whole for size in near]
+        assert [float(size) for size in shown] == pytest.approx(named, rel=1e-3)
+    else:
+        assert possible
+        counted = cost.size(keep.cut(shape), budget, towers)
+        assert counted in sizes and abs(counted / wanted - 1) <= 0.005
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=shapes(),
+    budget=BUDGETS,
+    towers=NAMED,
+    sites=GATED,
+    round_to=st.sampled_from([1, 4]),
+)
+def test_the_smallest_size_that_a_refusal_names_can_be_asked_for(
+    shape: ClipShape,
+    budget: str,
+    towers: tuple[str, ...],
+    sites: tuple[str, ...],
+    round_to: int,
+) -> None:
+    settings = {"sites": sites, "towers": towers, "round_to": round_to}
+    with pytest.raises(UserError) as refused:
+        check_target(shape, 1e-6, budget, **settings)  # type: ignore[arg-type]
+    if refused.value.where == "target":
+        found = re.search(r"a target of ([\d.e-]+) or more", refused.value.todo)
+        assert found is not None
+        check_target(shape, min(1.0, float(found[1])), budget, **settings)  # type: ignore[arg-type]
+
+
+def clip_like(name: str) -> ClipShape:
+    """Full-size shapes; nothing is built of them."""
+
+    def tower(
+        kind: type, heads: int, layers: int, head_width: int = 64, **more: Any
+    ) -> Any:
+        block = BlockShape(heads=heads, ffn=4 * heads * head_width)
+        return kind(
+            width=heads * head_width,
+            head_width=head_width,
+            blocks=(block,) * layers,
+            **more,
+        )
+
+    words: dict[str, Any] = {"context_length": 77, "vocab_size": 49408}
+    if name == "ViT-B-32":
+        image = tower(ImageShape, 12, 12, image_size=224, patch_size=32)
+        text = tower(TextShape, 8, 12, **words)
+        return ClipShape(embed_dim=512, image=image, text=text)
+    if name == "ViT-L-14":
+        image = tower(ImageShape, 16, 24, image_size=224, patch_size=14)
+        text = tower(TextShape, 12, 12, **words)
+        return ClipShape(embed_dim=768, image=image, text=text)
+    # SigLIP-B-16; the gopt one differs in the heads' width of its towers, as here
+    image = tower(
+        ImageShape,
+        *(12, 12, 64) if name == "SigLIP-B-16" else (16, 40, 96),
+        image_size=224,
+        patch_size=16,
+        class_token=False,
+        patch_bias=True,
+        norm_pre=False,
+        pool="map",
+        projection=False,
+    )
+    image = replace(image, pool_block=image.blocks[0])
+    text = tower(
+        TextShape,
+        *(12, 12, 64) if name == "SigLIP-B-16" else (16, 27, 72),
+        context_length=64,
+        vocab_size=32000,
+        causal=False,
+        pool="last",
+        projection_bias=True,
+    )
+    return ClipShape(embed_dim=image.width, logit_bias=True, image=image, text=text)
+
+
+@pytest.mark.parametrize("layout", ["ragged", "uniform"])
+@pytest.mark.parametrize("budget", cost.BUDGETS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ViT-B-32",
+        "SigLIP-B-16",
+        pytest.param("ViT-L-14", marks=pytest.mark.slow),
+        pytest.param("gopt", marks=pytest.mark.slow),
+    ],
+)
+def test_full_sizes_reach_every_target_in_widths_of_eight(
+    name: str, budget: str, layout: Any
+) -> None:
+    shape = clip_like(name)
+    for target, towers in product((0.1, 0.25, 0.75), (("image", "text"), ("text",))):
+        check_target(shape, target, budget, layout, towers=towers, round_to=8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("round_to", [1, 8])
+@pytest.mark.parametrize("layout", ["ragged", "uniform"])
+@pytest.mark.parametrize("name", ["ViT-B-32", "SigLIP-B-16"])
+def test_full_size_gates_are_cut_to_the_size_asked_for(
+    name: str, layout: Any, round_to: int
+) -> None:
+    shape = clip_like(name)
+    gates = random_gates(shape, 3, (-4.6, 4.6), pool=layout == "uniform")
+    for budget, target in product(cost.BUDGETS, (0.1, 0.25, 0.5, 0.75, 0.9)):
+        cut = choose(gates, target, budget, layout, round_to=round_to).cut(shape)
+        share = cost.size(cut, budget) / cost.size(shape, budget)
+        assert share == pytest.approx(target, rel=0.005)
+
+
+def test_a_tower_that_is_not_named_stays_whole_and_does_not_count(
+    pico_shape: ClipShape,
+) -> None:
+    keep = choose(Gates(pico_shape), 0.5, "total", towers=("image",))
+    assert kept_whole(keep, pico_shape, "text")
+    image = cost.sizes(keep.cut(pico_shape))["image"]
+    assert image == pytest.approx(0.5 * cost.sizes(pico_shape)["image"], rel=0.005)
+
+
+def test_scores_shrink_the_named_tower_alone(pico_shape: ClipShape) -> None:
+    scores = {name: alpha.detach() for name, alpha in Gates(pico_shape).alpha.items()}
+    keep = choose_by_scores(
+        pico_shape, scores, 0.6, "macs", towers=("text",), round_to=2
+    )
+    assert kept_whole(keep, pico_shape, "image")
+    cut = keep.cut(pico_shape)
+    macs = [cost.tower_macs(shape.text, shape.embed_dim) for shape in (cut, pico_shape)]
+    assert macs[0] == pytest.approx(0.6 * macs[1], rel=0.005)
+    assert not any(block.ffn % 2 for block in cut.text.blocks)
+
+
+def test_the_target_is_checked_before_gates_exist(pico_shape: ClipShape) -> None:
+    check_target(pico_shape, 0.5, "macs")
+    with pytest.raises(UserError, match="out of reach"):
+        check_target(pico_shape, 0.2, "total", sites=("heads",))
