@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tinyclip.data.seeds import number, order
+from tinyclip.data.seeds import Blocks, block_order, number, order
 
 
 @settings(deadline=None)  # machines that test are busy
@@ -41,3 +42,29 @@ def test_numbers_do_not_run_parts_together() -> None:
 
 def test_numbers_fit_a_torch_seed() -> None:
     assert all(0 <= number(i) < 2**63 for i in range(200))
+
+
+blocks = st.lists(st.integers(0, 6), min_size=1, max_size=60)
+
+
+@settings(deadline=None)
+@given(blocks, st.integers(1, 3), st.integers(0, 9))
+def test_blocks_are_visited_whole_and_a_few_at_a_time(numbers, together, epoch) -> None:
+    found = block_order(5, epoch, Blocks(np.asarray(numbers), together))
+    assert sorted(found) == list(range(len(numbers)))
+    met: list[int] = []  # blocks in the order of their first row
+    for row in found:
+        if numbers[row] not in met:
+            met.append(numbers[row])
+    groups = [set(met[i : i + together]) for i in range(0, len(met), together)]
+    window = [next(w for w, g in enumerate(groups) if numbers[r] in g) for r in found]
+    assert window == sorted(window)
+
+
+def test_block_orders_differ_by_epoch_and_mix_rows() -> None:
+    of_blocks = Blocks(np.repeat(np.arange(8), 50), 4)
+    one, other = (block_order(0, epoch, of_blocks) for epoch in (0, 1))
+    assert not np.array_equal(one, other)
+    assert np.array_equal(one, block_order(0, 0, of_blocks))
+    # rows of the first four blocks are shuffled over the first half
+    assert len({of_blocks.block_N[row] for row in one[:20]}) == 4

@@ -15,7 +15,7 @@ from ..errors import UserError, nearest
 from .broken import Broken, Dropped
 from .folders import CLASS_TEMPLATES
 from .parquets import IMAGES
-from .pictures import parse_background
+from .pictures import parse_background, read_file
 from .rows import RowPairs, usable
 from .tables import CAPTION_NAMES, find_column
 
@@ -53,12 +53,7 @@ class HubRows:
             return bytes(content)
         if not path:
             raise Broken("no picture", "null")
-        try:
-            return Path(path).read_bytes()
-        except FileNotFoundError:
-            raise Broken("missing", f"there is no file {path}") from None
-        except (OSError, ValueError) as error:
-            raise Broken("unreadable", str(error)[:160]) from None
+        return read_file(Path(path))
 
 
 def open_hub(data: Data, rest: str) -> RowPairs:

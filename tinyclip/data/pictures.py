@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import warnings
 import zlib
@@ -20,6 +21,7 @@ __all__ = [
     "RGB",
     "decode_picture",
     "parse_background",
+    "read_file",
     "read_picture",
     "too_many_broken",
 ]
@@ -49,6 +51,7 @@ STARTS = {  # how files of these formats begin
     b"MM\0*": "TIFF",
     b"BM": "BMP",
 }
+LARGEST = 2**29  # bytes of a file
 # A strip of 1 x 60,000 pixels, scaled so that its short side is 224, has 3 billion.
 NARROWEST = 200  # long side by short side
 PNG_CHUNKS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf"))  # that we use
@@ -76,15 +79,24 @@ def parse_background(colour: str) -> RGB:
 
 def read_picture(path: Path, background: RGB) -> Image.Image:
     """The picture in a file; see `decode_picture`."""
+    return decode_picture(read_file(path), background)
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a file; raises `Broken`."""
     if {"http:", "https:"} & set(path.parts):
         raise Broken("missing", "an address on the web; only local files are read")
     try:
-        content = path.read_bytes()
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):  # reading a device or a pipe may never end
+            raise Broken("unreadable", "not a file")
+        if state.st_size > LARGEST:
+            raise Broken("too large", f"{state.st_size} bytes")
+        return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         raise Broken("missing", "there is no such file") from None
     except (OSError, ValueError) as error:
         raise Broken("unreadable", _reason(error)) from None
-    return decode_picture(content, background)
 
 
 def decode_picture(content: bytes, background: RGB) -> Image.Image:
