@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ..model.clip import Clip
 
-SPLIT = (1, 2)  # batch sizes that are tried before all the rest at once
+CUTS = (1, 3)  # a batch of one, one of two, and all the rest
 
 
 @torch.no_grad()
@@ -27,7 +27,7 @@ def compare_cosines(
 
     Args:
         theirs: anything with `encode_image` and `encode_text`, whatever its batch.
-        pixels, tokens: at least four, as each side makes them.
+        pixels, tokens: as each side makes them.
     """
     cosine: dict[str, float] = {}
     gaps: dict[str, float] = {}
@@ -37,7 +37,7 @@ def compare_cosines(
     }
     for tower, (mine, other, x, x_other) in encode.items():
         mine_BE = mine(x, normalize=True)
-        parts = x_other.split([*SPLIT, len(x) - sum(SPLIT)])
+        parts = [part for part in x_other.tensor_split(CUTS) if len(part)]
         other_BE = torch.cat([other(part, normalize=True) for part in parts])
         near_B = F.cosine_similarity(mine_BE.double(), other_BE.double(), dim=-1)
         cosine[tower] = float(near_B.amin())

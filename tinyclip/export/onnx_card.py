@@ -26,6 +26,7 @@ picture = square""",
 }
 RUN = """\
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -33,7 +34,7 @@ from PIL import Image
 from {library} import {name}
 
 folder = "path/to/it/"
-settings = json.load(open(folder + "config.json"))["preprocess"]
+settings = json.loads(Path(folder + "config.json").read_text())["preprocess"]
 size, mean, std = (settings[key] for key in ("size", "mean", "std"))
 {square}
 pixels = ((np.asarray(picture) / 255 - mean) / std).transpose(2, 0, 1)[None]
