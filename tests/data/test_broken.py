@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from tinyclip.data.broken import (
@@ -19,6 +21,7 @@ from tinyclip.data.broken import (
     too_many_broken,
 )
 from tinyclip.errors import UserError
+from tinyclip.pipeline.scheduler import _report_broken
 
 MET = {"a": ("empty", "x"), "b": ("truncated", ""), "c": ("truncated", "y")}
 
@@ -123,3 +126,35 @@ def test_bytes_that_are_no_utf_8_say_where() -> None:
     assert decode_caption(b"\xef\xbb\xbfa\xc3\xa9") == "a\u00e9"
     with pytest.raises(Broken, match="byte 1 of"):
         decode_caption(b"a\xe9")
+
+
+def test_a_run_s_log_ends_with_the_kinds_and_its_file_keeps_what_it_had(
+    tmp_path, caplog
+) -> None:
+    dropped = Dropped()
+    dropped.add("no caption", "z", "none", count=3)
+    shop = SimpleNamespace(
+        run=SimpleNamespace(path=tmp_path),
+        train=SimpleNamespace(dropped=dropped),
+        broken=lambda: MET,
+    )
+    (tmp_path / "skipped.jsonl").write_bytes(to_lines({"before": ("empty", "old")}))
+    _report_broken(shop)
+    assert "7 broken samples were skipped" in caplog.text
+    assert "        3  no caption  z (none)" in caplog.text
+    assert "        2  empty       before (old)" in caplog.text
+    rows = from_lines((tmp_path / "skipped.jsonl").read_bytes())
+    assert list(rows) == ["z", "before", "a", "b", "c"]
+
+
+def test_a_run_without_broken_samples_writes_no_list(tmp_path, caplog) -> None:
+    dropped = Dropped()
+    dropped.add("excluded", count=3)
+    shop = SimpleNamespace(
+        run=SimpleNamespace(path=tmp_path),
+        train=SimpleNamespace(dropped=dropped),
+        broken=dict,
+    )
+    _report_broken(shop)
+    assert list(tmp_path.iterdir()) == []
+    assert not caplog.text

@@ -1,8 +1,8 @@
 """Which pictures and captions a tar shard holds: read once, kept in a cache.
 
-Measured on one core: 20,000 samples (picture and text each) of one tar in 0.5 s, 3.5 MB
-of index; so 10 million samples take about 4 minutes the first time, and as long as
-opening 1,000 small files (0.5 s) from then on.
+Measured on one core: two tars of 20,000 samples (picture and text) each in 0.74 s, that
+is 18 us and 60 bytes of index a sample; 10 million samples take about 3 minutes the
+first time, and from then on what it takes to map the indices (1 ms for these two).
 """
 
 from __future__ import annotations
