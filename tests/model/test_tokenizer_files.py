@@ -70,3 +70,14 @@ def test_a_broken_sentencepiece_file_is_a_user_error(pieces: Path) -> None:
     pieces.write_bytes(b"junk")
     with pytest.raises(UserError, match="is no tokenizer"):
         open_tokenizer(pieces, 12, siglip=True)
+
+
+def test_a_missing_library_is_named_with_how_to_get_it(
+    pieces: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(path: Path) -> None:
+        raise ImportError("\nSiglipTokenizer requires SentencePiece\nand more")
+
+    monkeypatch.setattr("tinyclip.model.tokenizer_files._read_pieces", missing)
+    with pytest.raises(UserError, match="requires SentencePiece.*pip install"):
+        open_tokenizer(pieces, 12, siglip=True)

@@ -123,7 +123,11 @@ def _check_kind(kind: str, config: Mapping[str, Any], where: str) -> None:
 def _defaults(kind: str, config: Mapping[str, Any], where: str) -> Any:
     """The configuration with transformers' own values for what it leaves out."""
     from transformers import CLIPConfig, SiglipConfig
+    from transformers.utils import logging
 
+    loud = logging.get_verbosity()
+    # every SigLIP leaves out its marks, and is warned that CLIP's are not its own
+    logging.set_verbosity_error()
     try:
         made = SiglipConfig if kind == "siglip" else CLIPConfig
         return made.from_dict(dict(config))
@@ -132,6 +136,8 @@ def _defaults(kind: str, config: Mapping[str, Any], where: str) -> Any:
         raise UserError(
             where, f"config.json is not of a {CLASSES[kind]} ({first})"
         ) from None
+    finally:
+        logging.set_verbosity(loud)
 
 
 def _check_tower(tower: Any, where: str) -> None:

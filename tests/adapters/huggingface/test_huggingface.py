@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
-from transformers import CLIPConfig, CLIPModel
+from transformers import CLIPConfig, CLIPModel, SiglipConfig
 
 import tinyclip
 from tinyclip.adapters.hf_keymap import from_huggingface
@@ -108,6 +109,24 @@ def test_a_model_directory_of_it_needs_no_network(
     before, after = features(loaded, pictures), features(again, pictures)
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
     assert again.preprocess == loaded.preprocess
+
+
+@pytest.mark.parametrize(
+    ("kind", "config"), [("clip", CLIPConfig), ("siglip", SiglipConfig)]
+)
+def test_settings_that_are_left_out_are_the_stock_ones_without_a_word(
+    kind: str, config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    towers: dict[str, Any] = {"text_config": {}, "vision_config": {}}
+    full = {**config(**towers).to_dict(), "architectures": None}
+    said: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", said.append)
+    logger = logging.getLogger("transformers")
+    monkeypatch.setattr(logger, "handlers", [handler])
+    bare = shape_of({"model_type": kind, **towers}, "test")
+    assert bare == shape_of(full, "test")
+    assert not said
 
 
 def test_shards_are_put_together(hf_clip: Maker, tmp_path: Path) -> None:
