@@ -2,6 +2,7 @@
 
     TinyclipError
     ├── UserError      the input is wrong (exit 2): where, what, what to do
+    │   └── StorageError   a file cannot be written
     └── Interrupted    the run was asked to stop and saved its state (exit 3)
 
 Everything else that escapes is a bug of ours (exit 1).
@@ -33,6 +34,22 @@ class UserError(TinyclipError):
     def __init__(self, where: str, what: str, todo: str = "") -> None:
         self.where, self.what, self.todo = where, what, todo
         super().__init__(f"{where}: {what}" + (f". {todo}" if todo else ""))
+
+
+class StorageError(UserError):
+    """A file cannot be written: the disk is full, or may not be written to.
+
+    Args:
+        path: the file.
+        why: the system's own words.
+    """
+
+    def __init__(self, path: object, why: str | None) -> None:
+        super().__init__(
+            str(path),
+            f"cannot be written ({why})",
+            "Make room there; what was written before is whole",
+        )
 
 
 class Interrupted(TinyclipError):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import resource
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -151,3 +155,50 @@ def test_a_patch_of_a_library_changes_nothing() -> None:
     assert minor("2.15.0+cu132") == "2.15"
     assert not list(differences(world("2.15.0+cu132"), world("2.15.1+cpu")))
     assert list(differences(world("2.15.0"), world("2.16.0")))
+
+
+def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
+    one_stage: MakeRecipe, tmp_path: Path
+) -> None:
+    whole = execute(Request(tmp_path / "whole", one_stage()))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    asked = iter(range(100))
+
+    def fill_the_disk() -> bool:
+        if next(asked) == 2:  # no file may grow over this from here on
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+        return False
+
+    out = tmp_path / "run"
+    try:
+        with pytest.raises(UserError, match="cannot be written .* Make room") as full:
+            execute(Request(out, one_stage()), stop=fill_the_disk)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert f"tinyclip compress --resume --out {out}" in str(full.value)
+    assert not list(out.rglob("*.part"))
+    run = execute(Request(out, resume=True))
+    weights = [(r.model / "model.safetensors").read_bytes() for r in (whole, run)]
+    assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "sets", [(), ("data.workers=2", "cache_teacher=always")], ids=["plain", "workers"]
+)
+def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(
+    sets: tuple[str, ...],
+) -> None:
+    root = Path(__file__).resolve().parents[2]
+    words = [word for one in sets for word in ("--set", one)]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/kill.py", "--random=5", "--points=4", *words],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["identical"] and found["random_kills"] == 5
+    assert found["flushes_identical"] == found["flushes_died_at"] >= 4

@@ -7,17 +7,26 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import StorageError, UserError
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` in place of `path` in one step."""
+    """Put `content` in place of `path` in one step.
+
+    Raises:
+        StorageError: it cannot be written, for want of room or otherwise; what `path`
+            held is still there.
+    """
     draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StorageError(path, error.strerror) from None
     sync_folder(path.parent)
 
 

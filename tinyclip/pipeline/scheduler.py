@@ -11,7 +11,7 @@ from typing import Any
 
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
-from ..errors import Interrupted, UserError
+from ..errors import Interrupted, StorageError, UserError
 from ..model.files import write_bytes
 from ..model.store import load_model
 from ..training.engine import Engine
@@ -119,6 +119,9 @@ def execute(
             _stages(shop, plan, request.accept_changes)
         except Interrupted as stopped:
             raise Interrupted(stopped.what, resume_command(run.path)) from None
+        except StorageError as full:
+            again = f"Make room, then go on with: {resume_command(run.path)}"
+            raise UserError(full.where, full.what, again) from None
     return run
 
 

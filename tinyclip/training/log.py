@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..errors import StorageError
 from ..model.files import write_bytes
 
 # keys that hold a clock; everything else is the same in a resumed run
@@ -34,9 +35,16 @@ class MetricsLog:
             os.truncate(self.path, offset)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Append one record.
+
+        Raises:
+            StorageError: there is no room for it.
+        """
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise StorageError(self.path, error.strerror) from None
 
     def replace(self, records: list[dict[str, Any]]) -> None:
         """Put other records in place of all there are."""

@@ -1,0 +1,216 @@
+"""Kill a pico run over and over, resume it, and compare it with one that lived.
+
+    python benchmarks/kill.py --random 100 --points all --json
+
+Two ways to die, both by SIGKILL: at random moments, and at every single flush of a file
+to disk (its content torn in the middle, or whole and not yet in its place, or just put
+there). After each death the run is resumed until it is done; its weights must be byte
+for byte, and its metrics but for their clocks, those of a run that nobody killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tinyclip.config.load import load_recipe
+from tinyclip.config.schema import Recipe
+from tinyclip.errors import UserError
+from tinyclip.pipeline.request import Request
+from tinyclip.pipeline.run_dir import RunDir
+from tinyclip.pipeline.scheduler import execute
+
+PICO = (
+    "stages[*].learn.steps=4",
+    "stages[*].distil.steps=4",
+    "stages[*].batch=8",
+    "checkpoint_every=2",
+    "log_every=1",
+    "evaluate=false",
+    "cache_teacher=never",
+)
+DONE = 0
+
+
+def recipe_of(extra: list[str]) -> Recipe:
+    return load_recipe("smoke", (*PICO, *extra))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Start `work` in a process of its own; returns its number."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        logging.disable(logging.WARNING)
+        import torch
+
+        torch.set_num_threads(1)
+        work()
+    except BaseException as error:
+        print(f"child: {type(error).__name__}: {error}", file=sys.stderr)
+        os._exit(1)
+    os._exit(DONE)
+
+
+def attempt(out: Path, recipe: Recipe) -> None:
+    """Begin the run or go on with it."""
+    begun = RunDir(out).is_run()
+    execute(Request(out, None if begun else recipe, resume=begun))
+
+
+def killed_at_random(
+    out: Path, recipe: Recipe, longest: float, draw: random.Random, left: int
+) -> int:
+    """Run to the end, killing at random moments; returns how often."""
+    kills = 0
+    while True:
+        child = in_child(lambda: attempt(out, recipe))
+        if kills < left:
+            time.sleep(draw.uniform(0.0, longest))
+            os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        if os.WIFSIGNALED(status):
+            kills += 1
+        elif os.WEXITSTATUS(status) == DONE:
+            return kills
+        else:
+            raise SystemExit("a resumed run failed")
+
+
+def dying_at(flush: int, torn: bool) -> None:
+    """Make this process die at its so-many-th flush to disk."""
+    seen, fsync = 0, os.fsync
+
+    def fatal(handle: int) -> None:
+        nonlocal seen
+        if seen == flush:
+            if torn and stat.S_ISREG(os.fstat(handle).st_mode):
+                os.ftruncate(handle, os.fstat(handle).st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+        seen += 1
+        fsync(handle)
+
+    os.fsync = fatal
+
+
+def killed_at_flush(out: Path, recipe: Recipe, flush: int, torn: bool) -> bool:
+    """Die at one flush, twice in a row, then finish; False if there is none so late."""
+
+    def doomed() -> None:
+        dying_at(flush, torn)
+        attempt(out, recipe)
+
+    for _ in range(2):
+        status = os.waitpid(in_child(doomed), 0)[1]
+        if not os.WIFSIGNALED(status):
+            return False if os.WEXITSTATUS(status) == DONE else _failed()
+        flush = min(flush, 3)  # soon after the resume
+    status = os.waitpid(in_child(lambda: attempt(out, recipe)), 0)[1]
+    return True if os.waitstatus_to_exitcode(status) == DONE else _failed()
+
+
+def _failed() -> bool:
+    raise SystemExit("a resumed run failed")
+
+
+def what_is_left(out: Path) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """Weights and timeless metrics of a finished run."""
+    run = RunDir(out)
+    folders = [*(f.model for f in run.stages(run.recipe())), run.model]
+    lines = [
+        {key: value for key, value in record.items() if key != "seconds"}
+        for record in run.metrics.records()
+    ]
+    return [(f / "model.safetensors").read_bytes() for f in folders], lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--random", type=int, default=100, help="kills at random")
+    parser.add_argument("--points", default="all", help="flushes to die at: all, or N")
+    parser.add_argument("--set", action="append", default=[], metavar="A.B=V")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    recipe, draw = recipe_of(args.set), random.Random(args.seed)
+    found: dict[str, Any] = {"settings": [*PICO, *args.set], "seed": args.seed}
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "whole"
+        began = time.monotonic()
+        if os.waitpid(in_child(lambda: attempt(whole, recipe)), 0)[1]:
+            _failed()
+        lasts = time.monotonic() - began
+        expected = what_is_left(whole)
+        found |= _at_random(args.random, Path(folder), recipe, lasts, draw, expected)
+        found |= _at_points(args.points, Path(folder), recipe, expected)
+    print(json.dumps(found, indent=2))
+    if not found["identical"]:
+        raise SystemExit(1)
+
+
+def _at_random(
+    wanted: int,
+    folder: Path,
+    recipe: Recipe,
+    lasts: float,
+    draw: random.Random,
+    expected: Any,
+) -> dict[str, Any]:
+    kills = runs = same = 0
+    while kills < wanted:
+        out = folder / "run"
+        kills += killed_at_random(out, recipe, 0.8 * lasts, draw, wanted - kills)
+        runs += 1
+        same += what_is_left(out) == expected
+        shutil.rmtree(out)
+        print(f"{kills} kills, {same} of {runs} runs identical", file=sys.stderr)
+    return {
+        "random_kills": kills,
+        "random_runs": runs,
+        "random_identical": same,
+        "identical": same == runs,
+    }
+
+
+def _at_points(
+    points: str, folder: Path, recipe: Recipe, expected: Any
+) -> dict[str, Any]:
+    step = 1
+    if points != "all":
+        step = max(1, 80 // max(1, int(points)))
+    tried = same = 0
+    flush = 0
+    while points != "0":
+        out = folder / "run"
+        torn = tried % 2 == 0
+        if not killed_at_flush(out, recipe, flush, torn):
+            shutil.rmtree(out)
+            break
+        tried += 1
+        same += what_is_left(out) == expected
+        shutil.rmtree(out)
+        flush += step
+        print(f"flush {flush}: {same} of {tried} identical", file=sys.stderr)
+    return {
+        "flushes_died_at": tried,
+        "flushes_identical": same,
+    } | ({} if same == tried else {"identical": False})
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except UserError as error:
+        raise SystemExit(str(error)) from None
