@@ -99,6 +99,17 @@ def test_the_end_of_text_is_named(clip_shape: ClipShape) -> None:
     assert config.text_config.eos_token_id == 7
 
 
+def test_each_tower_has_its_own_activation_and_eps(clip_shape: ClipShape) -> None:
+    image = replace(clip_shape.image, activation="gelu_tanh", eps=1e-3)
+    text = replace(clip_shape.text, activation="quick_gelu", eps=1e-4)
+    shape = clip_shape.with_towers(image=image, text=text)
+    config = CLIPConfig(**stock_config(shape, "clip", IDS))
+    assert config.vision_config.hidden_act == "gelu_pytorch_tanh"
+    assert config.text_config.hidden_act == "quick_gelu"
+    assert config.vision_config.layer_norm_eps == 1e-3
+    assert config.text_config.layer_norm_eps == 1e-4
+
+
 def test_siglip_leads_to_the_image_towers_width(siglip_shape: ClipShape) -> None:
     config = SiglipConfig(**stock_config(siglip_shape, "siglip", IDS))
     assert config.text_config.projection_size == siglip_shape.image.width

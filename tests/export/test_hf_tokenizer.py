@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ CAPTIONS = [
     "A Cat, a photo_of it!",
     "  the\tcat\n and  the (dog) ",
     "don't: o'clock?",
+    "a ☃ cat",
     "a cat and a cat and a cat and a cat and a cat",
 ]
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -40,10 +42,11 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 def unigram() -> Any:
     """A sentencepiece-like vocabulary, case kept, as of SigLIP: pad, eos, unk."""
-    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
+    pieces = [("<pad>", 0.0), ("</s>", 0.0), ("▁zoo", -2.0), ("<unk>", 0.0)]
+    pieces += [("▁", -3.0)]
     pieces += [(c, -5.0) for c in LETTERS + LETTERS.upper() + "!?,:()'_"]
     pieces += [("▁zebra", -2.0), ("▁cat", -2.0), ("▁the", -2.0), ("▁a", -2.5)]
-    backend = tokenizers.Tokenizer(models.Unigram(pieces, unk_id=2))
+    backend = tokenizers.Tokenizer(models.Unigram(pieces, unk_id=3))
     backend.normalizer = normalizers.Replace(tokenizers.Regex(" {2,}"), " ")
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
@@ -166,6 +169,10 @@ def test_a_trimmed_vocabulary_makes_the_same_ids_of_what_was_kept(
     if source is not None:
         ids_BT = ids_BT.masked_fill(ids_BT == theirs.pad_token_id, source)
     assert all(same_ids(ours(CAPTIONS), ids_BT, text))
+    spec = json.loads((tmp_path / "tokenizer.json").read_text())
+    backend = theirs.backend_tokenizer
+    for added in spec["added_tokens"]:
+        assert backend.token_to_id(added["content"]) == added["id"]
     assert ids_of(theirs)["largest"] < ours.vocab_size + (source is not None)
 
 
@@ -183,6 +190,16 @@ def test_ids_are_compared_as_far_as_they_matter(
     siglip_text: TextShape, pool: Any, causal: bool, same: list[bool]
 ) -> None:
     text = replace(siglip_text, pool=pool, causal=causal, eos_id=9)
+    # end-of-text is 9; an argmax looks no further than the first of the largest ids
     mine = torch.tensor([[7, 1, 9, 0], [7, 1, 2, 9]])
     theirs = torch.tensor([[7, 1, 9, 9], [7, 1, 3, 9]])
     assert same_ids(mine, theirs, text) == same
+
+
+def test_an_end_of_text_that_is_not_the_largest_id_is_found(
+    pico_shape: ClipShape,
+) -> None:
+    text = replace(pico_shape.text, pool="eos", eos_id=4)
+    mine, theirs = torch.tensor([[7, 1, 4, 0]]), torch.tensor([[7, 1, 4, 4]])
+    assert same_ids(mine, theirs, text) == [True]
+    assert same_ids(mine, torch.tensor([[7, 2, 4, 4]]), text) == [False]

@@ -22,7 +22,7 @@ from ..model.card import model_card
 from ..model.files import write_bytes, write_json
 from ..model.store import Loaded, describe
 from ..shapes import ClipShape
-from .folder import check_free, whole_folder
+from .folder import whole_folder
 from .hf_config import CODE, custom_config, family_of, stock_config
 from .hf_load import quiet, read_model
 from .hf_processor import read_processor, refuse_padding, write_processor
@@ -95,7 +95,6 @@ def export_huggingface(
             or cannot be written.
         TinyclipError: transformers does not make the same features of it.
     """
-    check_free(out)
     refuse_padding(loaded.preprocess)
     with whole_folder(out) as draft, quiet():
         hf = write_tokenizer(loaded.tokenizer, draft, loaded.model.shape.text)
