@@ -276,6 +276,6 @@ def test_the_embedded_teacher_loads_without_a_network() -> None:
 def test_a_missing_embedded_teacher_is_a_user_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinyclip.adapters.source.BUILTIN", tmp_path)
+    monkeypatch.setattr("tinyclip.adapters.embedded.BUILTIN", tmp_path)
     with pytest.raises(UserError, match="not installed.*again"):
         load_source("builtin:pictoclip")

@@ -13,9 +13,8 @@ from tinyclip import cost
 from tinyclip.adapters.source import load_source
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import UserError
-from tinyclip.model.clip import Clip
 from tinyclip.model.files import read_json
-from tinyclip.model.store import load_model, save_model
+from tinyclip.model.store import load_model
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import execute
@@ -24,44 +23,21 @@ from tinyclip.shapes import ClipShape
 MakeRecipe = Callable[..., Recipe]
 
 
-@pytest.fixture(scope="module")
-def siglip_teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random pico SigLIP with the pico teacher's tokenizer."""
-    import sys
-
-    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    from conftest import make_siglip_shape
-
-    base = load_source("builtin:pico")
-    shape: ClipShape = make_siglip_shape()
-    text = replace(shape.text, vocab_size=8192, context_length=16)
-    folder = tmp_path_factory.mktemp("siglip") / "teacher"
-    save_model(
-        folder,
-        Clip(shape.with_towers(text=text)).init_weights(3),
-        base.preprocess,
-        base.tokenizer,
-        provenance={"source": "test"},
-        teacher_sizes=None,
-    )
-    return folder
-
-
 def shapes(run: RunDir) -> list[ClipShape]:
     return [load_model(f.model).model.shape for f in run.stages(run.recipe())]
 
 
 def test_a_siglip_teacher_goes_through_the_main_job(
-    siglip_teacher: Path, pico_recipe: MakeRecipe, tmp_path: Path
+    pico_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     losses = "{mimic: 1.0, feature: 1.0}"
     recipe = pico_recipe(
-        f"teacher={siglip_teacher}",
+        "teacher=builtin:pico-siglip",
         f"stages[*].learn.losses={losses}",
         f"stages[*].distil.losses={losses}",
     )
     run = execute(Request(tmp_path / "run", recipe))
-    teacher = load_model(siglip_teacher).model
+    teacher = load_source("builtin:pico-siglip").model
     whole = cost.size(teacher.shape, "encoder")
     for shape, target in zip(shapes(run), (0.75, 0.5, 0.25), strict=True):
         assert cost.size(shape, "encoder") == pytest.approx(target * whole, rel=0.005)

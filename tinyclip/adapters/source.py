@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, nearest
-from ..model.clip import Clip
 from ..model.files import read_json
-from ..model.preprocess import Preprocess
-from ..model.store import WEIGHTS, Loaded, load_model, read_weights
-from ..model.tokenizer import Tokenizer
-from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
+from ..model.store import Loaded, load_model
 from .checkpoint import load_openclip
+from .embedded import load_builtin
 from .huggingface import load_huggingface
-from .openclip import from_openclip, preprocess_of
 
-BUILTIN = Path(__file__).parent / "builtin" / "pictoclip"
-MERGES = "bpe_8192.txt.gz"
 SCHEMES = ("builtin", "hf", "openclip", "run")
 OPTIONS = ("tokenizer",)
 OPTION = re.compile(r",\s*(\w+)=([^,]*)$")
-PICO_SEED = 0
 
 
 def load(source: str | Path) -> Loaded:
@@ -63,7 +55,7 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
             "tokenizer=PATH is for openclip: and hf: sources",
         )
     elif colon and scheme == "builtin":
-        return _builtin(rest, where)
+        return load_builtin(rest, where)
     else:
         return load_model(folder_of(source, where))
     made = {**loaded.config["provenance"], **options}
@@ -130,71 +122,3 @@ def _model_of_run(path: Path, where: str) -> Path:
         return path / "model"
     what = "is an unfinished run" if (path / "recipe.yaml").exists() else "has no model"
     raise UserError(where, f"{path} {what}", "Name a stage's model directory instead")
-
-
-def _builtin(name: str, where: str) -> Loaded:
-    if name == "pictoclip":
-        return _pictoclip(where)
-    if name == "pico":
-        return _pico(where)
-    raise UserError(
-        where, f"unknown builtin {name!r}", nearest(name, ("pictoclip", "pico"))
-    )
-
-
-def _part(name: str, where: str) -> bytes:
-    """A file of the embedded teacher.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        return (BUILTIN / name).read_bytes()
-    except OSError:
-        raise UserError(
-            where,
-            f"the embedded teacher is not installed ({BUILTIN / name} is missing)",
-            "Install tinyclip again",
-        ) from None
-
-
-def _pictoclip(where: str) -> Loaded:
-    """The embedded teacher: a small CLIP of drawings."""
-    cfg = json.loads(_part("open_clip_config.json", where))
-    merges = _part(MERGES, where)
-    _part(WEIGHTS, where)
-    weights = read_weights(BUILTIN / WEIGHTS)
-    model = from_openclip(cfg["model_cfg"], weights, "builtin:pictoclip")
-    shape = model.shape
-    return Loaded(
-        model,
-        preprocess_of(cfg["preprocess_cfg"], shape.image.image_size),
-        Tokenizer(merges, shape.text.context_length),
-        {"provenance": {"source": "builtin:pictoclip"}},
-    )
-
-
-def _pico(where: str) -> Loaded:
-    """A tiny CLIP that never learned anything: for tests and for trying things."""
-    image = ImageShape(
-        width=32,
-        head_width=8,
-        blocks=(BlockShape(heads=4, ffn=128),) * 2,
-        image_size=16,
-        patch_size=8,
-    )
-    text = TextShape(
-        width=32,
-        head_width=8,
-        blocks=(BlockShape(heads=4, ffn=128),) * 2,
-        context_length=16,
-        vocab_size=8192,
-    )
-    model = Clip(ClipShape(embed_dim=16, image=image, text=text))
-    tokenizer = Tokenizer(_part(MERGES, where), text.context_length)
-    return Loaded(
-        model.init_weights(PICO_SEED).eval(),
-        Preprocess(image.image_size, resize_mode="squash"),
-        tokenizer,
-        {"provenance": {"source": "builtin:pico"}},
-    )
