@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tinyclip.cli.export import default_out
+from tinyclip.cli.export import apart, default_out, measure_on
 from tinyclip.cli.main import main
-from tinyclip.model.store import Loaded, save_model
+from tinyclip.model.store import Loaded, load_model, save_model
 
 
 @pytest.fixture
@@ -40,6 +42,131 @@ def test_a_ragged_model_to_open_clip_is_exit_2_with_the_way_out(
     assert main([*argv, "--data", "random"]) == 2
     assert "--layout uniform" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_half_types_are_compared_by_cosine(
+    dtype: str, saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    argv = ["export", str(saved), "--to", "safetensors", "--out", str(out)]
+    assert main([*argv, "--data", "random", "--dtype", dtype, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["parity"]
+    assert 0.999 <= min(found["cosine"].values()) < 1
+    whole, half = ((f / "model.safetensors").stat().st_size for f in (saved, out))
+    assert half < 0.7 * whole
+    assert (
+        load_model(out).config["dtype"]
+        == {"fp16": "float16", "bf16": "bfloat16"}[dtype]
+    )
+
+
+def test_hugging_face_is_a_format(
+    saved: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    argv = ["export", str(saved), "--to", "huggingface", "--out", str(out)]
+    assert main([*argv, "--data", "random"]) == 0
+    assert "AutoModel.from_pretrained" in capsys.readouterr().out
+    assert json.loads((out / "config.json").read_text())["model_type"] == "tinyclip"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_onnx_says_cosines_and_tasks(
+    precision: str,
+    saved: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from tinyclip.cli import export
+
+    asked: list[object] = []
+
+    def measure_on(source: str, loaded: Loaded) -> object:
+        asked.append(source)
+        return lambda model: ({"retrieval r1": 0.25}, 400)
+
+    monkeypatch.setattr(export, "measure_on", measure_on)
+    out = tmp_path / "out"
+    argv = ["export", str(saved), "--to", "onnx", "--out", str(out)]
+    assert main([*argv, "--data", "random", "--precision", precision]) == 0
+    shown = capsys.readouterr().out
+    assert "cosine of at least" in shown
+    assert "retrieval r1: 25.0, exported 25.0" in shown
+    assert asked == ["random"]
+    assert json.loads((out / "parity.json").read_text())["precision"] == precision
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (
+            ["--to", "safetensors", "--precision", "fp16"],
+            "--precision: is for --to onnx",
+        ),
+        (["--to", "onnx", "--dtype", "bf16"], "--dtype: is for --to safetensors"),
+        (["--to", "huggingface", "--dtype", "fp16"], "--dtype: is for"),
+        (["--to", "onnx", "--precision", "fp8"], "--precision: invalid choice"),
+    ],
+)
+def test_an_option_of_another_format_is_exit_2(
+    argv: list[str],
+    words: str,
+    saved: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert main(["export", str(saved), *argv, "--out", str(out)]) == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_onnx_without_onnxruntime_is_exit_2_and_names_the_extra(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda n: None if n == "onnxruntime" else find(n)
+    )
+    # before anything is loaded: the model need not even be there
+    argv = ["export", "no/such/model", "--to", "onnx", "--precision", "int8"]
+    assert main([*argv, "--out", str(tmp_path / "out")]) == 2
+    assert "pip install 'tinyclip[onnx]'" in capsys.readouterr().err
+
+
+def test_int8_is_compared_on_other_pairs_than_it_was_calibrated_on() -> None:
+    probe, calibration = apart("random")
+    assert calibration is not None
+    assert (len(probe), len(calibration)) == (32, 128)
+    assert not {*probe.captions} & {*calibration.captions}
+
+
+def test_the_builtin_data_is_measured_by_retrieval(
+    pico_loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tinyclip.evaluation import suite
+
+    def evaluate(loaded: Loaded, tasks: list[Any]) -> dict[str, Any]:
+        return {
+            task.name: {
+                "metric": "image_to_text_r1",
+                "value": 0.5,
+                "n": len(task.pairs),
+                "also": {"text_to_image_r1": 0.25},
+            }
+            for task in tasks
+        }
+
+    monkeypatch.setattr(suite, "evaluate", evaluate)
+    measure = measure_on("builtin:pictograms", pico_loaded)
+    assert measure is not None
+    values, n = measure(pico_loaded)
+    assert values == {"clipart image_to_text_r1": 0.5, "clipart text_to_image_r1": 0.25}
+    assert n > 500
+    assert measure_on("random", pico_loaded) is None
 
 
 def test_a_taken_folder_is_exit_2(

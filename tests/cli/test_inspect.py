@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from tinyclip.cli.main import main
+from tinyclip.export.huggingface import export_huggingface
+from tinyclip.export.openclip import export_openclip
+from tinyclip.export.parity import random_probe
 from tinyclip.model.store import Loaded, save_model
 
 TEACHER = {"encoder": 40_000, "total": 80_000}
@@ -41,7 +46,7 @@ def test_the_contracts_keys_are_there(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = inspect(str(saved), capsys)
-    assert set(found["params"]) == {
+    assert set(found["params"]) >= {
         "total",
         "encoder",
         "image",
@@ -100,3 +105,169 @@ def test_the_table_shows_widths_and_source(
 def test_an_unknown_model_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "no/such/model"]) == 2
     assert "no/such/model" in capsys.readouterr().err
+
+
+def test_the_file_s_own_type_and_bytes_are_told(
+    pico_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, preprocess, tokenizer = pico_loaded
+    folder = tmp_path / "half"
+    save_model(
+        folder,
+        model,
+        preprocess,
+        tokenizer,
+        provenance={},
+        teacher_sizes=None,
+        dtype="bfloat16",
+    )
+    found = inspect(str(folder), capsys)
+    assert found["dtype"] == "bfloat16"
+    assert found["bytes"] == (folder / "model.safetensors").stat().st_size
+    assert found["bytes"] < 3 * found["params"]["total"]
+
+
+def test_an_open_clip_folder_is_read(
+    uniform_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_openclip(uniform_loaded, tmp_path / "out", random_probe(4))
+    found = inspect(str(tmp_path / "out"), capsys)
+    assert found["format"] == "openclip"
+    assert found["params"]["total"] == sum(
+        p.numel() for p in uniform_loaded.model.parameters()
+    )
+    assert found["layers"]["image"] == [{"heads": 4, "ffn": 31}] * 2
+    assert found["parity"]["max_abs_diff"] <= 1e-5
+    assert found["share"] == {"encoder": None, "total": None}
+
+
+@pytest.mark.parametrize("fixture", ["uniform_loaded", "pico_loaded"])
+@pytest.mark.parametrize("prefix", ["", "hf:"])
+def test_a_hugging_face_folder_is_read(
+    fixture: str,
+    prefix: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
+) -> None:
+    loaded = request.getfixturevalue(fixture)
+    export_huggingface(loaded, tmp_path / "out", random_probe(4))
+    capsys.readouterr()
+    found = inspect(f"{prefix}{tmp_path / 'out'}", capsys)
+    assert found["format"] == "huggingface"
+    assert found["dtype"] == "float32"
+    assert found["params"]["total"] == sum(p.numel() for p in loaded.model.parameters())
+    shape = loaded.model.shape.image
+    assert found["layers"]["image"] == [
+        {"heads": block.heads, "ffn": block.ffn} for block in shape.blocks
+    ]
+
+
+def test_an_export_whose_weights_do_not_fit_is_exit_2(
+    uniform_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export_openclip(uniform_loaded, tmp_path / "out", random_probe(4))
+    path = tmp_path / "out" / "open_clip_model.safetensors"
+    tensors = load_file(path)
+    save_file(dict(list(tensors.items())[:-1]), path)
+    assert main(["inspect", str(tmp_path / "out")]) == 2
+    assert "parameters, and its configuration describes" in capsys.readouterr().err
+    path.write_bytes(path.read_bytes()[:100])
+    assert main(["inspect", str(tmp_path / "out")]) == 2
+    assert "not a whole safetensors file" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def onnx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the pico source in ONNX."""
+    out = tmp_path_factory.mktemp("onnx") / "out"
+    argv = ["export", "builtin:pico", "--to", "onnx", "--precision", "fp16"]
+    assert main([*argv, "--data", "random", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.slow
+def test_an_onnx_folder_says_precision_opset_and_ends(
+    onnx_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = inspect(str(onnx_folder), capsys)
+    assert (found["format"], found["precision"], found["opset"]) == ("onnx", "fp16", 20)
+    image = found["encoders"]["image"]
+    assert image["input"] == {
+        "name": "pixel_values",
+        "shape": ["batch", 3, 16, 16],
+        "dtype": "float32",
+    }
+    assert image["output"]["shape"] == ["batch", 16]
+    # nearly all is float16
+    assert image["stored"]["float16"] > 0.9 * found["params"]["image"]
+    assert found["bytes"] == sum(f.stat().st_size for f in onnx_folder.glob("*.onnx"))
+    assert found["parity"]["cosine"]["text"] >= 0.999
+    assert main(["inspect", str(onnx_folder)]) == 0
+    assert "opset 20" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_onnx_folder_is_read_without_onnx(
+    onnx_folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    found = inspect(str(onnx_folder), capsys)
+    assert found["opset"] == 20
+    assert found["encoders"]["text"]["input"]["name"] == "input_ids"
+
+
+@pytest.mark.slow
+def test_a_damaged_onnx_file_is_exit_2(
+    onnx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(shutil.copytree(onnx_folder, tmp_path / "broken"))
+    (folder / "text.onnx").write_bytes(b"not a graph")
+    assert main(["inspect", str(folder)]) == 2
+    assert "text.onnx: is no ONNX file" in capsys.readouterr().err
+    (folder / "text.onnx").unlink()
+    assert main(["inspect", str(folder)]) == 2
+    assert "text.onnx: does not exist" in capsys.readouterr().err
+
+
+@pytest.fixture
+def unfinished(saved: Path, tmp_path: Path) -> Path:
+    """A run of three stages of which the first is whole."""
+    from tinyclip.config.load import load_recipe, rebuild_ladder
+    from tinyclip.pipeline.run_dir import RunDir
+
+    recipe = rebuild_ladder(load_recipe("smoke"), 0.25, 3)
+    run = RunDir(tmp_path / "half")
+    run.path.mkdir()
+    run.begin(recipe)
+    run.write("plan.json", {"sizes": TEACHER})
+    stage = run.stages(recipe)[0]
+    stage.write("done.json", {"sizes": {}})
+    shutil.copytree(saved, stage.model)
+    return run.path
+
+
+def test_an_unfinished_run_shows_its_finished_stages(
+    unfinished: Path, saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = inspect(str(unfinished), capsys)
+    assert (found["finished"], found["planned"]) == (False, 3)
+    assert [row["stage"] for row in found["stages"]] == [1]
+    assert found["params"] == inspect(str(saved), capsys)["params"]
+    assert main(["inspect", f"run:{unfinished}"]) == 0
+    shown = capsys.readouterr().out
+    assert "1 of 3 stages are whole" in shown
+    assert "--resume" in shown
+
+
+def test_a_run_with_no_stage_yet_says_so(
+    unfinished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(unfinished / "stages")
+    assert inspect(str(unfinished), capsys)["stages"] == []
+    (unfinished / "plan.json").unlink()
+    assert inspect(str(unfinished), capsys)["stages"] == []
+    assert main(["inspect", str(unfinished)]) == 0
+    assert "0 of 3 stages are whole" in capsys.readouterr().out
