@@ -1,0 +1,74 @@
+"""The speed benchmark cuts what it says, and its table says what was measured."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tinyclip import cost
+from tinyclip.adapters.source import load_source
+
+SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_speed.py"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bench_speed", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_students_have_their_size_and_their_layout(script: ModuleType) -> None:
+    teacher = load_source("builtin:pictoclip").model
+    made = script.students(teacher, [0.5], spread=0.05, round_to=1)
+    assert list(made) == ["uniform 50 %", "ragged 50 %"]
+    whole = cost.size(teacher.shape, "encoder")
+    for name, student in made.items():
+        share = cost.size(student.shape, "encoder") / whole
+        assert abs(share - 0.5) <= 0.005, name
+    uniform, ragged = (
+        all(tower.is_uniform for tower in student.shape.towers().values())
+        for student in made.values()
+    )
+    assert (uniform, ragged) == (True, False)
+
+
+def test_both_files_are_written(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    argv = ["x", "--teacher", "builtin:pictoclip", "--targets", "0.5", "--batch", "1"]
+    argv += ["--rounds", "1", "--date", "2026-11-21", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", argv)
+    script.main()
+    found = json.loads((tmp_path / "2026-11-21-speed.json").read_text())
+    names = [model["name"] for model in found["models"]]
+    assert names == ["teacher", "uniform 50 %", "ragged 50 %"]
+    for model in found["models"]:
+        assert sum(model["profile"].values()) == pytest.approx(1, abs=0.01)
+    text = (tmp_path / "2026-11-21-speed.md").read_text()
+    row = found["models"][1]["timings"][0]
+    assert f"| {row['speedup']:.2f} | {row['of_mac_ratio']:.2f} |" in text
+
+
+def test_a_goal_that_was_missed_is_said(script: ModuleType) -> None:
+    def timings(of_ratio: float) -> list[dict[str, object]]:
+        return [{"tower": "image", "batch": 32, "of_mac_ratio": of_ratio}]
+
+    found = {
+        "models": [
+            {"name": "teacher", "timings": timings(1.0)},
+            {"name": "uniform 50 %", "timings": timings(0.85)},
+            {"name": "ragged 50 %", "timings": timings(0.85)},
+        ]
+    }
+    first, second = script.verdicts(found, 32)
+    assert first.endswith("0.85 of the MAC ratio, goal 0.9: MISSED")
+    assert second.endswith("0.85 of the MAC ratio, goal 0.8: reached")
