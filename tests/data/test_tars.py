@@ -247,6 +247,16 @@ def test_the_fingerprint_is_of_content(shards, make_tar, tmp_path, picture) -> N
     assert len(prints) == 4
 
 
+def test_the_fingerprint_notices_other_pictures_of_the_same_size(
+    make_tar, tmp_path: Path
+) -> None:
+    prints = set()
+    for content in (b"one", b"two"):
+        members = [("a.png", content), ("a.txt", b"a")]
+        prints.add(opened(one(make_tar, tmp_path, members)).fingerprint())
+    assert len(prints) == 2
+
+
 def test_validation_shards_are_never_trained_on(shards: str, tmp_path: Path) -> None:
     held_out = f"tars:{tmp_path}/01.tar"
     train, val = open_split(Data(source=shards, val=held_out))
