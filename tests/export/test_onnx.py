@@ -238,7 +238,7 @@ def test_without_onnxruntime_the_extra_is_named(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda n: None if n == "onnxruntime" else find(n)
     )
-    with pytest.raises(UserError, match=r"onnxruntime.*tinyclip\[onnx\]"):
+    with pytest.raises(UserError, match=r"--to onnx: needs onnxruntime.*tinyclip\[onnx\]"):
         export_onnx(pico_loaded, tmp_path / "out", probe, precision="int8")
     assert list(tmp_path.iterdir()) == []
 
