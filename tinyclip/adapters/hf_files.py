@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def model_folder(spec: str, where: str) -> Path:
     Raises:
         UserError: it is neither, or cannot be fetched.
     """
-    path = Path(spec).expanduser()
+    path = Path(os.path.expanduser(spec))  # noqa: PTH111 (Path's raises)
     if spec and path.is_dir():
         return path
     if path.is_file():

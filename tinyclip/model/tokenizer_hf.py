@@ -5,6 +5,7 @@ Legend: B batch, T tokens.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -227,7 +228,7 @@ def open_tokenizer(
         UserError: it is missing or damaged, cannot pad, or has more ids than the
             text tower.
     """
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises)
     for value, known in ((clean, CLEANS), (mode or "", MODES)):
         if value not in known:
             what = f"unknown tokenizer setting {value!r}"

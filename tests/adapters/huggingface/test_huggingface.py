@@ -124,6 +124,7 @@ def test_settings_that_are_left_out_are_the_stock_ones_without_a_word(
     monkeypatch.setattr(handler, "emit", said.append)
     logger = logging.getLogger("transformers")
     monkeypatch.setattr(logger, "handlers", [handler])
+    logging.Logger.warning_once.cache_clear()  # type: ignore[attr-defined]
     bare = shape_of({"model_type": kind, **towers}, "test")
     assert bare == shape_of(full, "test")
     assert not said
