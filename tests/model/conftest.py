@@ -53,6 +53,22 @@ def without_added_bytes(backend: Backend, **model: Any) -> Backend:
     return Backend.from_str(json.dumps(spec))
 
 
+def turned(backend: Backend, by: int = 60) -> Backend:
+    """The same vocabulary with other ids, so that the specials are not the first."""
+    spec = json.loads(backend.to_str())
+    model = spec["model"]
+    vocab = model["vocab"]
+    count = len(vocab)
+    if isinstance(vocab, list):
+        model["vocab"] = vocab[-by:] + vocab[:-by]
+        model["unk_id"] = (model["unk_id"] + by) % count
+    else:
+        model["vocab"] = {token: (old + by) % count for token, old in vocab.items()}
+    for entry in spec["added_tokens"]:
+        entry["id"] = (entry["id"] + by) % count
+    return Backend.from_str(json.dumps(spec))
+
+
 @cache
 def trained_unigram(fallback: bool) -> Backend:
     backend = Backend(models.Unigram())
@@ -68,11 +84,12 @@ def trained_unigram(fallback: bool) -> Backend:
         ),
     )
     backend = without_added_bytes(backend, byte_fallback=fallback)
+    backend = backend if fallback else turned(backend)
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
     backend.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
+        single="$A </s>", special_tokens=[("</s>", backend.token_to_id("</s>"))]
     )
     return backend
 
@@ -119,8 +136,10 @@ def trained_wordpiece() -> Backend:
         show_progress=False,
     )
     backend.train_from_iterator(sentences(), trainer)
+    backend = turned(backend)
     backend.decoder = decoders.WordPiece(cleanup=False)
-    backend.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    ends = [(token, backend.token_to_id(token)) for token in ("[SEP]", "[CLS]")]
+    backend.post_processor = processors.BertProcessing(*ends)
     return backend
 
 
@@ -153,8 +172,9 @@ def decode(tokenizer: Any, ids: list[int]) -> str:
     if isinstance(tokenizer, Tokenizer):
         vocab = {number: token for token, number in tokenizer.encoder.items()}
         marks = {"<start_of_text>", "<end_of_text>"}
-        stripped = "".join(vocab[i] for i in ids if vocab[i] not in marks).rstrip("!")
-        text = stripped.replace("</w>", "Ġ")  # the letter of a space
+        ids = ids[: len(ids) - ids[::-1].index(tokenizer.vocab_size - 1)]  # no padding
+        text = "".join(vocab[i] for i in ids if vocab[i] not in marks)
+        text = text.replace("</w>", "Ġ")  # the letter of a space
         raw = bytes(LETTERS[letter] for letter in text)
         return raw.decode(errors="replace")
     return str(tokenizer.hf.decode(ids, skip_special_tokens=True))
@@ -172,7 +192,6 @@ class Small:
     gemma: Any = staticmethod(trained_gemma)
     unigram: Any = staticmethod(trained_unigram)
     wordpiece: Any = staticmethod(trained_wordpiece)
-    words: tuple[str, ...] = tuple(WORDS)
     merges: Path = MERGES
 
 

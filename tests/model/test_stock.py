@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from transformers import (
     CLIPTokenizer,
@@ -22,7 +22,10 @@ from tinyclip.model.tokenizer import Tokenizer, TokenizerLike
 from tinyclip.model.tokenizer_hf import HfTokenizer
 from tinyclip.model.vocabulary import TrimmedTokenizer
 
-WORDS = "a photo photos of the cat cats running bicycles naïve café banana 2".split()
+# what is kept: half the words that the vocabularies were trained on
+WORDS = (
+    "a photo cat dog houses blue runner mountain over naïve bicycles quickly under"
+).split()
 CAPTIONS = st.one_of(
     st.text(max_size=40),
     st.lists(
@@ -33,7 +36,11 @@ CAPTIONS = st.one_of(
         max_size=12,
     ).map(" ".join),
 )
-few = settings(max_examples=60, deadline=None)
+few = settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.filter_too_much],  # captions of kept ids
+)
 
 
 @few
@@ -51,7 +58,7 @@ def test_the_stock_tokenizer_makes_the_same_ids_of_captions_made_of_kept_ids(
 @cache
 def _trimmed_to_words(small: Any, kind: str) -> tuple[TrimmedTokenizer, TokenizerLike]:
     whole = small.full(kind)
-    used = whole([*small.words[::2], *"abcdenrst üé中🙂!<"]).unique().tolist()
+    used = whole([*WORDS, *"abcdenrst üé中🙂!<"]).unique().tolist()
     tokenizer = TrimmedTokenizer(whole, used)
     assert tokenizer.vocab_size < whole.vocab_size
     return tokenizer, stock(tokenizer)
@@ -79,7 +86,6 @@ def test_transformers_clip_tokenizer_over_the_kept_merges_makes_the_same_ids(
     tokenizer, theirs = _transformers_clip(small)
     text = " ".join(caption)
     ids = tokenizer(text)[0].tolist()
-    assume(set(small.full("clip")(text).flatten().tolist()) <= set(tokenizer.kept))
     end = ids.index(tokenizer.vocab_size - 1)
     assert theirs(text).input_ids == ids[: end + 1]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from open_clip.tokenizer import SimpleTokenizer
-from tokenizers import models
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, processors
 
 from tinyclip.model.pieces import Pieces
 from tinyclip.model.trees import pieces_of
@@ -65,14 +66,16 @@ def test_a_unigram_token_is_split_as_the_stock_model_over_the_kept_pieces_does(
     tokenizer = small.trimmed(kind)
     reduced = models.Unigram(
         [tuple(model["vocab"][number]) for number in tokenizer.kept],
-        tokenizer.kept.index(2),
+        tokenizer.kept.index(small.full(kind).hf.unk_token_id),
         kind == "unigram",
     )
     split = 0
-    for number in range(3, len(model["vocab"])):
+    for number, (piece, _) in enumerate(model["vocab"]):
+        if piece in ("<pad>", "</s>", "<unk>"):
+            continue
         spelt = tokenizer.pieces.split(number, set(tokenizer.kept))
-        expected = [token.id for token in reduced.tokenize(model["vocab"][number][0])]
-        assert [tokenizer.kept.index(piece) for piece in spelt] == expected
+        expected = [token.id for token in reduced.tokenize(piece)]
+        assert [tokenizer.kept.index(one) for one in spelt] == expected
         split += len(spelt) > 1
     assert split > 10
 
@@ -85,11 +88,11 @@ def test_a_wordpiece_is_split_longest_piece_first_as_the_stock_model_does(
     names = {number: token for token, number in vocab.items()}
     places = {names[number]: place for place, number in enumerate(tokenizer.kept)}
     reduced = models.WordPiece(places, unk_token="[UNK]")
-    for number in range(4, len(vocab)):
-        if names[number].startswith("##"):
+    for number, name in names.items():
+        if name.startswith(("##", "[")):
             continue
         spelt = tokenizer.pieces.split(number, set(tokenizer.kept))
-        expected = [token.value for token in reduced.tokenize(names[number])]
+        expected = [token.value for token in reduced.tokenize(name)]
         assert [names[piece] for piece in spelt] == expected
 
 
@@ -102,3 +105,14 @@ def test_what_nothing_smaller_spells_is_always_kept(small: Any, kind: str) -> No
     one = min(pieces.always)
     with pytest.raises(ValueError, match="must be kept"):
         pieces.split(one, [])
+
+
+def test_what_a_template_puts_around_a_caption_is_always_kept(small: Any) -> None:
+    backend = Backend.from_str(small.unigram(True).to_str())
+    always = pieces_of(small.full("unigram")).always
+    number = min(set(range(backend.get_vocab_size())) - always)
+    backend.post_processor = processors.TemplateProcessing(
+        single="around $A", special_tokens=[("around", number)]
+    )
+    tokenizer = small.hf(backend, 8, unk_token="<unk>", pad_token="<pad>")
+    assert number in pieces_of(tokenizer).always

@@ -35,15 +35,16 @@ few = settings(max_examples=60, deadline=None)
 # what is lost: nothing
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3])
 @few
 @given(caption=CAPTIONS)
 @example("")
 @example("🙂 strawberries 中文 ﬁ\x00 quickly!! " * 3)
 @example("<eos> </s> <end_of_text> <0x41> ▁ ## [SEP] cats")
 def test_mapped_ids_spell_the_text_of_the_full_ids(
-    small: Any, kind: str, caption: str
+    small: Any, kind: str, share: float, caption: str
 ) -> None:
-    tokenizer = small.trimmed(kind)
+    tokenizer = small.trimmed(kind, share)
     ids = tokenizer.full_ids(tokenizer(caption))[0].tolist()
     expected = small.full(kind)(caption)[0].tolist()
     assert small.decode(small.full(kind), ids) == small.decode(

@@ -130,10 +130,10 @@ class MergePieces:
         )
 
     def merges_among(self, kept: Iterable[int]) -> list[Pair]:
-        """The merges whose parts and result are all kept, in their order."""
+        """The merges that make these tokens, in their order.
+
+        Args:
+            kept: closed ids, so that the parts are among them.
+        """
         tokens = {self._tokens[number] for number in kept if number in self._tokens}
-        return [
-            pair
-            for pair in self.ranks
-            if pair[0] in tokens and pair[1] in tokens and pair[0] + pair[1] in tokens
-        ]
+        return [pair for pair in self.ranks if "".join(pair) in tokens]
