@@ -136,7 +136,7 @@ def trim_text(model: Clip, kept: Sequence[int]) -> Clip:
     end = None if text.eos_id is None else list(kept).index(text.eos_id)
     small = replace(text, vocab_size=len(kept), eos_id=end)
     made = Clip(model.shape.with_towers(text=small)).to(model.logit_scale)
-    state = {name: value.clone() for name, value in model.state_dict().items()}
+    state = dict(model.state_dict())
     name = "text.token_embedding"
     state[name] = state[name][torch.tensor(kept, device=state[name].device)]
     made.load_state_dict(state)
