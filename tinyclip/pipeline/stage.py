@@ -109,7 +109,8 @@ class StageRunner:
             self._teacher(),
             shop.engine,
             settings,
-            self._real_budget(now.model),
+            # stage 2 starts at its real 0.75, not at the round figure
+            replace(self.budget, start=self._share(now.model)),
             shop.noise_seed(self.folder.number),
             self._pupil(now),
         )
@@ -239,12 +240,10 @@ class StageRunner:
                 shop.recipe.divergence_steps,
             ),
         )
-        run_phase(phase, shop.loader(batch), shop.engine, setting)
+        recipe, engine = shop.recipe, shop.engine
+        with engine.tuned(phase.model, recipe.recompute, recipe.compile):
+            run_phase(phase, shop.loader(batch), engine, setting)
         now.samples += phase.steps * batch
-
-    def _real_budget(self, model: Clip) -> Budget:
-        """Stage 2 starts at its real 0.75, not at the round figure."""
-        return replace(self.budget, start=self._share(model))
 
     def _share(self, model: Clip) -> float:
         budget = self.budget

@@ -17,7 +17,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import Tensor, distributed, nn
 
 from ..errors import UserError
-from ..model.clip import Features
+from ..model.clip import Clip, Features
 from .launch import refuse_lost_processes
 from .optim import NamedAdamW
 
@@ -135,6 +135,22 @@ class Engine:
     def place(self, module: nn.Module) -> Any:
         """The module on this engine's device."""
         return module.to(self.device)
+
+    @contextmanager
+    def tuned(self, model: Clip, recompute: bool, compiled: bool) -> Iterator[None]:
+        """A model as it is trained: activations made twice instead of kept, towers
+        compiled. Afterwards it is as it was."""
+        towers = (model.image, model.text)
+        for tower in towers:
+            tower.blocks.recompute = recompute
+            if compiled:
+                tower.compile()
+        try:
+            yield
+        finally:
+            for tower in towers:
+                tower.blocks.recompute = False
+                tower._compiled_call_impl = None  # torch has no word for it
 
     def autocast(self) -> AbstractContextManager[None]:
         """The context of every forward pass."""
