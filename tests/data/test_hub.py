@@ -86,6 +86,12 @@ def test_a_split_can_be_named(datasets, saved, tmp_path: Path) -> None:
     assert (len(train), len(val)) == (4, 2)
 
 
+def test_a_split_that_is_the_only_one_needs_no_name(datasets, saved, tmp_path) -> None:
+    whole = datasets.load_from_disk(str(saved()))
+    datasets.DatasetDict(test=whole).save_to_disk(tmp_path / "parts")
+    assert len(opened(tmp_path / "parts")) == 6
+
+
 def test_rows_that_are_validated_on_are_not_trained_on(saved) -> None:
     folder = saved()
     with pytest.raises(UserError, match="every picture of"):

@@ -204,6 +204,13 @@ def test_a_part_of_a_large_file_is_read_by_row_group_too(
     assert max(asked.count(group) for group in range(10)) <= 4
 
 
+def test_rows_left_out_shift_no_row_into_another_group(large) -> None:
+    pairs, _ = large
+    some = opened(pairs.name.removeprefix("parquet:"), exclude=("*#[0-5]",))
+    groups = [int(some.key(i).split("#")[1]) // 4 for i in range(34)]
+    assert some.blocks.block_N.tolist() == groups
+
+
 def test_a_row_group_that_fits_nowhere_is_refused(written, monkeypatch) -> None:
     monkeypatch.setattr(parquets, "LARGEST", 100)
     assert "row_group_size=1000" in refusal(written())

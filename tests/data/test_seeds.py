@@ -66,5 +66,6 @@ def test_block_orders_differ_by_epoch_and_mix_rows() -> None:
     one, other = (block_order(0, epoch, of_blocks) for epoch in (0, 1))
     assert not np.array_equal(one, other)
     assert np.array_equal(one, block_order(0, 0, of_blocks))
+    assert sorted({int(of_blocks.block_N[row]) for row in one[:200]}) != [0, 1, 2, 3]
     # rows of the first four blocks are shuffled over the first half
     assert len({of_blocks.block_N[row] for row in one[:20]}) == 4

@@ -266,6 +266,17 @@ def test_validation_shards_are_never_trained_on(shards: str, tmp_path: Path) -> 
     }
 
 
+def test_validation_shards_are_found_among_rows_that_are_left(shards, tmp_path) -> None:
+    data = Data(
+        source=shards, val=f"tars:{tmp_path}/01.tar", exclude=("00/*", "01/004")
+    )
+    train, val = open_split(data)
+    assert {train.captions(i)[0] for i in range(len(train))} == {
+        f"colour {i}" for i in range(8, 12)
+    }
+    assert len(val) == 3
+
+
 def test_shards_offer_retrieval(shards: str) -> None:
     (task,) = tasks_of(Data(source=shards))
     assert isinstance(task, RetrievalTask)
