@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from tinyclip.errors import TinyclipError, UserError
-from tinyclip.export import onnx
+from tinyclip.export import onnx, onnx_graph
 from tinyclip.export.onnx import COSINE, export_onnx
 from tinyclip.export.onnx_graph import trace
 from tinyclip.export.onnx_session import load_onnx
@@ -141,6 +141,21 @@ def test_a_smaller_precision_is_smaller_and_near(
     assert {end.type for end in ends} == {"tensor(float)"}
 
 
+@pytest.mark.slow
+def test_weights_over_the_limit_of_one_file_lie_beside_it(
+    pico_loaded: Loaded, probe: Probe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_graph, "ONE_FILE", 1000)
+    check_float32(pico_loaded, probe, tmp_path / "out")
+    beside = tmp_path / "out" / "image.onnx.data"
+    graph = (tmp_path / "out" / "image.onnx").stat().st_size
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert beside.stat().st_size > 40_000
+    assert config["encoders"]["image"]["bytes"] == beside.stat().st_size + graph
+    with pytest.raises(UserError, match=r"--precision fp16: the image tower is over"):
+        export_onnx(pico_loaded, tmp_path / "half", probe, precision="fp16")
+
+
 @pytest.mark.usefixtures("quick")
 def test_the_folder_says_all_and_names_no_place(
     pico_loaded: Loaded, probe: Probe, tmp_path: Path
@@ -238,7 +253,9 @@ def test_without_onnxruntime_the_extra_is_named(
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda n: None if n == "onnxruntime" else find(n)
     )
-    with pytest.raises(UserError, match=r"--to onnx: needs onnxruntime.*tinyclip\[onnx\]"):
+    with pytest.raises(
+        UserError, match=r"--to onnx: needs onnxruntime.*tinyclip\[onnx\]"
+    ):
         export_onnx(pico_loaded, tmp_path / "out", probe, precision="int8")
     assert list(tmp_path.iterdir()) == []
 
