@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import UserError
 from ..model.clip import Clip
 from ..model.store import Loaded, check_tokenizer, fill
+from ..model.tokenizer_files import quiet_configs
 from ..model.tokenizer_hf import HfTokenizer, open_tokenizer
 from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
 from .hf_files import model_folder, read_config, read_state
@@ -123,21 +124,16 @@ def _check_kind(kind: str, config: Mapping[str, Any], where: str) -> None:
 def _defaults(kind: str, config: Mapping[str, Any], where: str) -> Any:
     """The configuration with transformers' own values for what it leaves out."""
     from transformers import CLIPConfig, SiglipConfig
-    from transformers.utils import logging
 
-    loud = logging.get_verbosity()
-    # every SigLIP leaves out its marks, and is warned that CLIP's are not its own
-    logging.set_verbosity_error()
     try:
         made = SiglipConfig if kind == "siglip" else CLIPConfig
-        return made.from_dict(dict(config))
+        with quiet_configs():
+            return made.from_dict(dict(config))
     except Exception as error:  # transformers checks types with errors of its own
         first = str(error).strip().splitlines()[0][:200]
         raise UserError(
             where, f"config.json is not of a {CLASSES[kind]} ({first})"
         ) from None
-    finally:
-        logging.set_verbosity(loud)
 
 
 def _check_tower(tower: Any, where: str) -> None:

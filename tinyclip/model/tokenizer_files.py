@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,19 @@ PLACES = (
     "tokenizer.json that has a padding token"
 )
 SENTENCEPIECE = "Install it: pip install sentencepiece protobuf"
+
+
+@contextmanager
+def quiet_configs() -> Iterator[None]:
+    """Without transformers' warning that CLIP's marks, which its configurations take
+    where none are named, are no ids of a SigLIP: it is given for every one of them."""
+    logger = logging.getLogger("transformers.configuration_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def plain_ids(hf: Any) -> int:
@@ -92,11 +108,12 @@ def read_hf(source: Path | str, local_files_only: bool = True) -> Any:
     if path.is_file() and not (path.parent / "tokenizer_config.json").exists():
         hf: Any = PreTrainedTokenizerFast(tokenizer_file=str(path))
     else:
-        hf = AutoTokenizer.from_pretrained(
-            str(path.parent if path.is_file() else path),
-            local_files_only=local_files_only,
-            trust_remote_code=False,
-        )
+        with quiet_configs():
+            hf = AutoTokenizer.from_pretrained(
+                str(path.parent if path.is_file() else path),
+                local_files_only=local_files_only,
+                trust_remote_code=False,
+            )
     if not plain_ids(hf):
         # where only a config.json is found, transformers makes one of bare marks
         raise ValueError("it has no vocabulary")
