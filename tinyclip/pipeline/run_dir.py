@@ -13,9 +13,8 @@ from ..errors import UserError
 from ..keep import ClipKeep, keep_from_dict
 from ..model.files import read_json, write_bytes, write_json
 from ..training.log import MetricsLog
+from .estimate import START
 from .lock import LOCK
-
-START = 1.0  # the share of itself that the run's teacher is
 
 
 def percent(share: float) -> int:
