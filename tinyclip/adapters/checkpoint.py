@@ -79,16 +79,7 @@ def load_openclip(
     """
     import open_clip
 
-    name, at, file = spec.partition("@")
-    name, _, tag = name.partition("/")
-    if name not in open_clip.list_models():
-        raise UserError(where, f"open_clip has no model {name!r}", _near(name))
-    if at and (tag or not file):
-        raise UserError(
-            where,
-            f"openclip:{spec} names {'a tag and a file' if tag else 'no file'}",
-            f"Write openclip:{name}/TAG or openclip:{name}@FILE",
-        )
+    name, tag, file = _parts(spec, where)
     cfg = open_clip.get_model_config(name)
     shape = shape_of(cfg, f"openclip:{name}")  # refused before anything is read
     words = tokenizer
@@ -96,7 +87,7 @@ def load_openclip(
         words = tokenizer_of(name, cfg["text_cfg"], shape, words, where)
     check_tokenizer(words, shape, f"openclip:{name}")
     settings: Mapping[str, Any] = {}
-    if at:
+    if file:
         model = from_openclip(cfg, read_checkpoint(Path(file)), file)
         settings = published_settings(name, Path(file))
     elif tag:
@@ -113,6 +104,27 @@ def load_openclip(
         words,
         {"provenance": {"source": f"openclip:{spec}"}},
     )
+
+
+def _parts(spec: str, where: str) -> tuple[str, str, str]:
+    """Name, tag and file of a spec, the latter two empty where it has none.
+
+    Raises:
+        UserError: open_clip has no such name, or there is a tag beside a file.
+    """
+    import open_clip
+
+    name, at, file = spec.partition("@")
+    name, _, tag = name.partition("/")
+    if name not in open_clip.list_models():
+        raise UserError(where, f"open_clip has no model {name!r}", _near(name))
+    if at and (tag or not file):
+        raise UserError(
+            where,
+            f"openclip:{spec} names {'a tag and a file' if tag else 'no file'}",
+            f"Write openclip:{name}/TAG or openclip:{name}@FILE",
+        )
+    return name, tag, file
 
 
 def _near(name: str) -> str:
