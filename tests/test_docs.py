@@ -13,7 +13,16 @@ from PIL import Image
 from tinyclip.cost import size
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/decisions.md", "docs/log.md")
+DOCUMENTS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/decisions.md",
+    "docs/log.md",
+    "docs/data.md",
+    "docs/export.md",
+    "docs/models.md",
+    "docs/scale.md",
+)
 VERBS = re.compile(r"(?:^|\s)tinyclip ([a-z]+)", re.MULTILINE)
 TARGETS = re.compile(r"^\s*make ([a-z]+)", re.MULTILINE)
 LINKS = re.compile(r"\]\(([^)#\s]+)")

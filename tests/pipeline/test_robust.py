@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted, TinyclipError, UserError
@@ -180,6 +181,25 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
     run = execute(Request(out, resume=True))
     weights = [(r.model / "model.safetensors").read_bytes() for r in (whole, run)]
     assert weights[0] == weights[1]
+
+
+def test_a_tensorboard_gets_the_figures_of_metrics_jsonl(
+    one_stage: MakeRecipe, tmp_path: Path
+) -> None:
+    run = execute(Request(tmp_path / "run", one_stage(), log_with="tensorboard"))
+    events = EventAccumulator(str(run.path / "tracking" / "run")).Reload()
+    seen = [(e.step, e.value) for e in events.Scalars("distil/loss")]
+    lines = [r for r in run.metrics.records() if r["phase"] == "distil"]
+    assert [step for step, _ in seen] == [line["samples"] for line in lines]
+    assert [value for _, value in seen] == pytest.approx([r["loss"] for r in lines])
+    assert "learn/p" in events.Tags()["scalars"]
+
+
+def test_an_unknown_tracker_is_refused_with_a_near_name(
+    one_stage: MakeRecipe, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
+        execute(Request(tmp_path / "run", one_stage(), log_with="tensorbord"))
 
 
 @pytest.mark.slow

@@ -56,6 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="resume though recipe, teacher, data or libraries have changed",
     )
+    add(
+        "--log-with",
+        metavar="TRACKER",
+        help="also log to tensorboard (RUN/tracking), or another tracker that "
+        "accelerate knows",
+    )
     add("--dry-run", action="store_true", help="print the plan; write nothing")
     add(
         "--set",
@@ -155,7 +161,14 @@ def run(args: argparse.Namespace) -> int:
     from .progress import watcher
     from .show import print_json
 
-    request = Request(out, recipe, args.resume, args.from_stage, args.accept_changes)
+    request = Request(
+        out,
+        recipe,
+        args.resume,
+        args.from_stage,
+        args.accept_changes,
+        args.log_with,
+    )
     if args.dry_run:
         # nothing is written, so a folder in use is no obstacle to a new plan
         if args.resume or args.from_stage is not None:

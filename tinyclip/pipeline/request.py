@@ -22,6 +22,7 @@ class Request:
         resume: go on with what is there.
         from_stage: redo this stage and those after it.
         accept_changes: go on though recipe, teacher, data or libraries are others.
+        log_with: a tracker of accelerate's that takes the figures too.
     """
 
     out: Path
@@ -29,6 +30,7 @@ class Request:
     resume: bool = False
     from_stage: int | None = None
     accept_changes: bool = False
+    log_with: str | None = None
 
 
 def resume_command(out: Path) -> str:

@@ -23,6 +23,7 @@ from .plan import Plan, chain, check, make_plan
 from .request import Request, resume_command, settle
 from .run_dir import START, RunDir
 from .stage import StageRunner
+from .tracking import Tracked
 from .workshop import Workshop
 
 log = logging.getLogger("tinyclip")
@@ -30,6 +31,9 @@ log = logging.getLogger("tinyclip")
 
 class Silent:
     """A watcher that says nothing."""
+
+    def plan(self, plan: dict[str, Any]) -> None:
+        """Nothing."""
 
     def phase(self, stage: int, name: str, done: int, total: int) -> None:
         """Nothing."""
@@ -114,9 +118,10 @@ def execute(
     shown = watcher if watcher is not None and engine.is_main else Silent()
     shop = Workshop.open(recipe, run, engine, shown, stop)
     plan = _plan(shop)
+    shown.plan(plan.to_dict())
     with _alone(request, shop, plan):
         try:
-            _stages(shop, plan, request.accept_changes)
+            _run(shop, plan, request)
         except Interrupted as stopped:
             raise Interrupted(stopped.what, resume_command(run.path)) from None
         except StorageError as full:
@@ -168,6 +173,21 @@ def _refuse_unfinished(run: RunDir, recipe: Recipe, first: int) -> None:
             )
 
 
+def _run(shop: Workshop, plan: Plan, request: Request) -> None:
+    """All stages; however it ends, what was broken is told."""
+    tracked = None
+    if request.log_with is not None and shop.engine.is_main:
+        tracked = Tracked(shop.watcher, request.log_with, shop.engine, shop.run)
+        shop.watcher = tracked
+    try:
+        _stages(shop, plan, request.accept_changes)
+    finally:
+        if tracked is not None:
+            tracked.finish()
+        if shop.engine.is_main:
+            _report_broken(shop)
+
+
 def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
     """Every stage that is not whole yet, then the final model in its place.
 
@@ -211,7 +231,6 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
         if shop.engine.any(shop.stop()) and folder.number < len(folders):
             raise Interrupted(f"Stopped after stage {folder.number}")
     if shop.engine.is_main:
-        _report_broken(shop)
         run.publish(folders[-1].model)
         run.drop_replaced()
     shop.engine.wait()

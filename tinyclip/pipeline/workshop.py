@@ -101,6 +101,7 @@ class Workshop:
         """
         teacher = load_source(recipe.teacher, "teacher")
         train, val = open_split(recipe.data)
+        teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
         base = trimmed(teacher, train, recipe.vocab)
         return cls(recipe, run, engine, teacher, base, train, val, watcher, stop)
 

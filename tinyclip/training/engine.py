@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 from torch import Tensor, distributed, nn
 
-from ..errors import UserError
+from ..errors import UserError, nearest
 from ..model.clip import Clip, Features
 from .launch import refuse_lost_processes
 from .optim import NamedAdamW
@@ -197,6 +199,29 @@ class Engine:
         parts = flat.split([gradient.numel() for gradient in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
+
+    def tracker(self, name: str, folder: Path, run: str) -> Any:
+        """A started tracker of accelerate's.
+
+        Args:
+            folder: where one that writes files may write them.
+
+        Raises:
+            UserError: accelerate has none of that name, or it is not installed.
+        """
+        classes = {str(kind): found for kind, found in LOGGER_TYPE_TO_CLASS.items()}
+        if name not in classes:
+            near = nearest(name, classes)
+            raise UserError("--log-with", f"unknown tracker {name!r}", near)
+        kind = classes[name]
+        try:
+            place = (str(folder),) if kind.requires_logging_directory else ()
+            made = kind(run, *place)
+            made.start()
+        except ImportError as error:
+            todo = f"Install it: pip install {name}"
+            raise UserError("--log-with", f"{name}: {error}", todo) from None
+        return made
 
     def scaler_state(self) -> dict[str, float]:
         """The fp16 loss scaler's state; empty in other precisions."""
