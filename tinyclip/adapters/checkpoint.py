@@ -132,7 +132,6 @@ def _near(name: str) -> str:
     import open_clip
 
     known = {one.lower(): one for one in open_clip.list_models()}
-    # the plain name first, of those that are equally near
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
     if not close:
         return nearest(name, known.values())
