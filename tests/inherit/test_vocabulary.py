@@ -87,9 +87,20 @@ def test_a_file_of_captions_keeps_what_the_captions_keep(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     path = tmp_path / "words.txt"
-    path.write_bytes("\ufeffa photo of a cat\r\n\n  red houses!\ndöner".encode())
-    expected = kept_ids(tokenizer, ["a photo of a cat", "red houses!", "döner"])
+    path.write_text("a photo of a cat\nred houses!\n", encoding="utf-8")
+    expected = kept_ids(tokenizer, ["a photo of a cat", "red houses!"])
     assert kept_from_file(path, tokenizer) == expected
+
+
+def test_each_line_of_a_file_is_a_caption_without_its_ends(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "tinyclip.inherit.vocabulary.kept_ids", lambda _, lines: tuple(lines)
+    )
+    path = tmp_path / "words.txt"
+    path.write_bytes("\ufeffa cat\r\n\n  red houses!\ndöner".encode())
+    assert kept_from_file(path, tokenizer) == ("a cat", "red houses!", "döner")
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def without_added_bytes(backend: Backend, **model: Any) -> Backend:
     return Backend.from_str(json.dumps(spec))
 
 
-def turned(backend: Backend, by: int = 60) -> Backend:
+def turned(backend: Backend, by: int = 20) -> Backend:
     """The same vocabulary with other ids, so that the specials are not the first."""
     spec = json.loads(backend.to_str())
     model = spec["model"]

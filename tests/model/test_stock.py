@@ -17,7 +17,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from tinyclip.model.stock import stock
+from tinyclip.model.stock import renumber, stock
 from tinyclip.model.tokenizer import Tokenizer, TokenizerLike
 from tinyclip.model.tokenizer_hf import HfTokenizer
 from tinyclip.model.vocabulary import TrimmedTokenizer
@@ -75,6 +75,30 @@ def test_the_stock_tokenizer_spells_the_same_text_of_any_caption(
     assert small.decode(small.full(kind), ids) == small.decode(
         small.full(kind), expected
     )
+
+
+@pytest.mark.parametrize("make", ["gemma", "wordpiece", "unigram without bytes"])
+def test_every_id_in_a_tokenizer_json_is_that_of_the_token_that_had_it(
+    small: Any, make: str
+) -> None:
+    before = json.loads(small.full(make).hf.backend_tokenizer.to_str())
+    size = small.full(make).vocab_size
+    special = set(small.full(make).hf.all_special_ids)
+    kept = [number for number in range(size) if number % 3 or number in special]
+    after = renumber(before, {number: place for place, number in enumerate(kept)})
+    names = {number: token for token, number in _ids(before).items()}
+    assert _ids(after) == {names[number]: i for i, number in enumerate(kept)}
+    for one in after["added_tokens"]:
+        assert one["id"] == _ids(after)[one["content"]]
+    if "unk_id" in after["model"]:
+        assert after["model"]["vocab"][after["model"]["unk_id"]][0] == "<unk>"
+
+
+def _ids(spec: dict[str, Any]) -> dict[str, int]:
+    vocab = spec["model"]["vocab"]
+    if isinstance(vocab, list):
+        return {piece: number for number, (piece, _) in enumerate(vocab)}
+    return dict(vocab)
 
 
 @few

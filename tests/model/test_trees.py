@@ -71,7 +71,7 @@ def test_a_unigram_token_is_split_as_the_stock_model_over_the_kept_pieces_does(
     )
     split = 0
     for number, (piece, _) in enumerate(model["vocab"]):
-        if piece in ("<pad>", "</s>", "<unk>"):
+        if number in tokenizer.kept:
             continue
         spelt = tokenizer.pieces.split(number, set(tokenizer.kept))
         expected = [token.id for token in reduced.tokenize(piece)]
@@ -116,3 +116,14 @@ def test_what_a_template_puts_around_a_caption_is_always_kept(small: Any) -> Non
     )
     tokenizer = small.hf(backend, 8, unk_token="<unk>", pad_token="<pad>")
     assert number in pieces_of(tokenizer).always
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordpiece"])
+def test_the_models_unknown_token_is_always_kept(small: Any, kind: str) -> None:
+    backend = small.unigram(True) if kind == "unigram" else small.wordpiece()
+    spec = json.loads(backend.to_str())
+    spec["added_tokens"] = []  # nothing else says that it is special
+    unknown = backend.token_to_id("<unk>" if kind == "unigram" else "[UNK]")
+    names = {"pad_token": "<pad>" if kind == "unigram" else "[PAD]"}
+    tokenizer = small.hf(Backend.from_str(json.dumps(spec)), 8, **names)
+    assert unknown in pieces_of(tokenizer).always
