@@ -69,6 +69,8 @@ def test_the_smallest_size_is_that_of_the_cut_without_heads_and_units(
     share = smallest / cost.size(vit_b_32, "total")
     assert f"{smallest / 1e6:.2f} M parameters ({100 * share:.4g} %)" in error.what
     assert f"a target of {share:.4g} or more" in error.todo
+    near = refusal(vit_b_32, 0.99 * share, budget="total", sites=("heads", "ffn"))
+    assert "is out of reach" in near.what
 
 
 def test_shares_count_from_the_reference(vit_b_32: ClipShape) -> None:

@@ -429,3 +429,19 @@ def test_the_target_is_checked_before_gates_exist(pico_shape: ClipShape) -> None
     check_target(pico_shape, 0.5, "macs")
     with pytest.raises(UserError, match="out of reach"):
         check_target(pico_shape, 0.2, "total", sites=("heads",))
+
+
+def test_coarse_sites_are_searched_far_from_what_the_gates_expect() -> None:
+    block = BlockShape(heads=10, ffn=10)
+    image = ImageShape(
+        width=40, head_width=4, blocks=(block,) * 2, image_size=32, patch_size=16
+    )
+    small = BlockShape(heads=6, ffn=10)
+    text = TextShape(
+        width=24, head_width=4, blocks=(small,) * 3, context_length=8, vocab_size=99
+    )
+    shape = ClipShape(embed_dim=32, image=image, text=text)
+    # 14 channels from an even split: the only ones on the goal
+    keep = choose(Gates(shape, sites=("embed",)), 0.58)
+    share = cost.size(keep.cut(shape), "encoder") / cost.size(shape, "encoder")
+    assert share == pytest.approx(0.58, rel=0.005)

@@ -118,6 +118,63 @@ def test_a_narrow_pool_narrows_the_layers_with_it(siglip_shape: ClipShape) -> No
         choose(learned(shape), 1.0, layout="uniform")
 
 
+def test_a_narrow_pool_fits_into_the_largest_student(siglip_shape: ClipShape) -> None:
+    shape = roomy(siglip_shape)
+    narrow = BlockShape(heads=3, ffn=300)
+    image = replace(shape.image, pool_block=narrow)
+    shape = shape.with_towers(image=image)
+    largest = shape.with_towers(image=replace(image, width=24, blocks=(narrow,) * 3))
+    target = cost.size(largest, "encoder") / cost.size(shape, "encoder")
+    cut = choose(learned(shape), target, layout="uniform").cut(shape)
+    assert (cut.image.width, cut.image.pool_block) == (24, cut.image.blocks[0])
+    assert cut.image.blocks[0].heads == 3
+
+
+def test_a_pool_unlike_its_layers_cannot_stay_whole(siglip_shape: ClipShape) -> None:
+    shape = roomy(siglip_shape)
+    for pool in (BlockShape(heads=7, ffn=300), BlockShape(heads=6, ffn=301)):
+        odd = shape.with_towers(image=replace(shape.image, pool_block=pool))
+        with pytest.raises(UserError, match="image tower cannot be uniform"):
+            choose(Gates(odd, towers=("text",)), 0.5, layout="uniform")
+
+
+def test_layers_of_different_ffn_cannot_stay_so(pico_shape: ClipShape) -> None:
+    shape = roomy(pico_shape)
+    blocks = (BlockShape(heads=5, ffn=200), BlockShape(heads=5, ffn=199))
+    shape = shape.with_towers(text=replace(shape.text, blocks=blocks))
+    gates = Gates(shape, sites=("heads", "embed"))
+    with pytest.raises(UserError, match="layers differ in ffn, which is not gated"):
+        choose(gates, 0.8, layout="uniform")
+
+
+def test_a_layer_far_narrower_than_the_others_leaves_the_rest_to_the_image(
+    pico_shape: ClipShape,
+) -> None:
+    wide, narrow = BlockShape(heads=2, ffn=400), BlockShape(heads=2, ffn=16)
+    shape = pico_shape.with_towers(
+        image=replace(pico_shape.image, width=16, head_width=8, blocks=(wide,) * 2),
+        text=replace(
+            pico_shape.text, width=16, head_width=8, blocks=(wide, wide, narrow)
+        ),
+    )
+    cut = choose(Gates(shape), 0.3, layout="uniform").cut(shape)
+    assert cut.image.is_uniform and cut.text.blocks[0].ffn <= 16
+    share = cost.size(cut, "encoder") / cost.size(shape, "encoder")
+    assert share == pytest.approx(0.3, rel=0.005)
+
+
+def test_widths_that_are_no_multiple_shrink_to_one(pico_shape: ClipShape) -> None:
+    block = BlockShape(heads=4, ffn=303)
+    shape = pico_shape.with_towers(
+        image=replace(pico_shape.image, width=32, head_width=8, blocks=(block,) * 2),
+        text=replace(pico_shape.text, width=32, head_width=8, blocks=(block,) * 2),
+    )
+    cut = choose(Gates(shape), 0.98, layout="uniform", round_to=8).cut(shape)
+    assert cut.image.blocks[0].ffn % 8 == cut.text.blocks[0].ffn % 8 == 0
+    with pytest.raises(UserError, match="more than its widths allow"):
+        choose(Gates(shape), 1.0, layout="uniform", round_to=8)
+
+
 def test_towers_without_ffn_gates_keep_their_width(siglip_shape: ClipShape) -> None:
     shape = roomy(siglip_shape)
     gates = Gates(shape, sites=("heads", "embed"), pool=True)

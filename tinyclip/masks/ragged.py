@@ -115,6 +115,7 @@ def _search(goal: Goal, base: Counts) -> dict[str, int]:
     price = _prices(goal, base)
     # the finest site is solved for, the others are tried
     *tried, solved = sorted(goal.gated, key=lambda name: -price[name] * goal.step(name))
+    widest = max(goal.most(name) - goal.floor(name) for name in goal.gated)
     reach, grid = 1, _solve(goal, base, solved)
     while True:
         axes = [_around(goal, name, base[name], reach) for name in tried]
@@ -126,10 +127,7 @@ def _search(goal: Goal, base: Counts) -> dict[str, int]:
         found = pick(goal, grid, _deviation(goal, grid, base), AIM)
         if found is not None:
             return found
-        if all(
-            (axis[0], axis[-1]) == (goal.floor(name), goal.most(name))
-            for name, axis in zip(tried, axes, strict=True)
-        ):
+        if reach >= widest:
             break
         reach *= 2
     raise unreachable(goal, np.asarray(goal.count(grid), dtype=np.float64))
