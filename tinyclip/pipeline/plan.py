@@ -98,6 +98,8 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
                 recipe.round_to,
             )
         except UserError as error:
+            if error.where != "target":
+                raise
             where = f"stages[{number}].target"
             raise UserError(where, error.what, error.todo) from None
 

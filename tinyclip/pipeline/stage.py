@@ -129,11 +129,7 @@ class StageRunner:
     def manual(self, now: Progress) -> None:
         """Evenly spaced layers, leading or evenly spaced units; no importance."""
         now.keep = manual_keep(
-            now.model.shape,
-            target=self.budget.target,
-            reference=self.budget.reference,
-            budget=self.budget.kind,
-            manual=self.stage.manual,
+            now.model.shape, manual=self.stage.manual, **self._wanted()
         )
 
     def inherit(self, now: Progress) -> None:
