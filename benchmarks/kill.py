@@ -1,11 +1,13 @@
 """Kill a pico run over and over, resume it, and compare it with one that lived.
 
-    python benchmarks/kill.py --random 100 --points all --json
+    python benchmarks/kill.py --random 100 --points all
+    python benchmarks/kill.py --random 0 --points 0 --launched 5
 
 Two ways to die, both by SIGKILL: at random moments, and at every single flush of a file
 to disk (its content torn in the middle, or whole and not yet in its place, or just put
 there). After each death the run is resumed until it is done; its weights must be byte
 for byte, and its metrics but for their clocks, those of a run that nobody killed.
+`--launched` kills runs of two processes (torchrun, gloo), whole launches at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import random
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import tempfile
 import time
@@ -126,6 +129,56 @@ def _failed() -> bool:
     raise SystemExit("a resumed run failed")
 
 
+def launch(out: Path, sets: list[str]) -> subprocess.Popen[bytes]:
+    """Begin a run of two processes, or go on with it."""
+    words = ["smoke", *(word for one in (*PICO, *sets) for word in ("--set", one))]
+    if RunDir(out).is_run():
+        words = ["--resume"]
+    torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
+    return subprocess.Popen(
+        [sys.executable, "-m", *torchrun, "tinyclip", "compress", *words]
+        + ["--out", str(out)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def kill_launch(out: Path) -> None:
+    """Kill every process that works on a run, the launcher too, at once."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (folder / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if str(out).encode() in line.split(b"\0"):
+            os.kill(int(folder.name), signal.SIGKILL)
+
+
+def _launched(
+    wanted: int, folder: Path, sets: list[str], draw: random.Random
+) -> dict[str, Any]:
+    """Kill launches of two processes at random moments."""
+    whole, out, kills = folder / "whole-2", folder / "run-2", 0
+    began = time.monotonic()
+    if launch(whole, sets).wait():
+        _failed()
+    lasts = time.monotonic() - began
+    while kills < wanted:
+        child = launch(out, sets)
+        try:
+            child.wait(draw.uniform(0.3, 1.0) * lasts)
+        except subprocess.TimeoutExpired:
+            kill_launch(out)
+            child.wait()
+            kills += 1
+            continue
+        break  # it was through before its time came
+    if not RunDir(out).is_done(recipe_of(sets)) and launch(out, sets).wait():
+        _failed()
+    same = what_is_left(out) == what_is_left(whole)
+    return {"launched_kills": kills, "launched_identical": same}
+
+
 def what_is_left(out: Path) -> tuple[list[bytes], list[dict[str, Any]]]:
     """Weights and timeless metrics of a finished run."""
     run = RunDir(out)
@@ -142,6 +195,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=100, help="kills at random")
     parser.add_argument("--points", default="all", help="flushes to die at: all, or N")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=V")
+    parser.add_argument("--launched", type=int, default=0, help="two processes")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     recipe, draw = recipe_of(args.set), random.Random(args.seed)
@@ -155,6 +209,9 @@ def main() -> None:
         expected = what_is_left(whole)
         found |= _at_random(args.random, Path(folder), recipe, lasts, draw, expected)
         found |= _at_points(args.points, Path(folder), recipe, expected)
+        if args.launched:
+            found |= _launched(args.launched, Path(folder), args.set, draw)
+            found["identical"] &= found["launched_identical"]
     print(json.dumps(found, indent=2))
     if not found["identical"]:
         raise SystemExit(1)

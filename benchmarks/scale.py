@@ -3,8 +3,8 @@
     python benchmarks/scale.py            the tables of docs/scale.md
     python benchmarks/scale.py --json
 
-Nothing is run: operations, bytes and messages follow from the recipe; the speed of a GPU
-and of the network are assumptions, named in the output.
+Nothing is run: operations, bytes and messages follow from the recipe; the speed of a
+GPU and of the network are assumptions, named in the output.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tinyclip.pipeline import estimate
 
 RECIPE, TEACHER, PAIRS = "vit-b-32-paper", "ViT-B-32", 400_000_000
 WORLDS = (1, 8, 64)
-# An A100's dense bf16 peak, and the share of it that CLIP training reaches: a guess that
-# a first `--dry-run` and a hundred steps on the machine at hand should replace
+# An A100's dense bf16 peak, and the share of it that CLIP training reaches: a guess
+# that a first `--dry-run` and a hundred steps on the machine at hand should replace
 PEAK, REACHED = 312e12, 0.35
 NETWORK = 10e9  # bytes a second between two nodes; inside one it is ten times as much
 DECODE = 400.0  # JPEGs of 256 px and more, decoded and resized, a second and CPU core

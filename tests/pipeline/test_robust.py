@@ -222,3 +222,18 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(
     found = json.loads(done.stdout)
     assert found["identical"] and found["random_kills"] == 5
     assert found["flushes_identical"] == found["flushes_died_at"] >= 4
+
+
+@pytest.mark.slow
+def test_a_killed_launch_of_two_processes_gives_the_same_bytes() -> None:
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/kill.py", "--random=0", "--points=0"]
+        + ["--launched=2", "--seed=1"],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["launched_identical"]
