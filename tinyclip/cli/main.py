@@ -19,6 +19,7 @@ from .show import complain
 # verb -> what it does; its module, of the same name, is imported only when asked for
 VERBS = {
     "bench": "latency, throughput and MACs of several models, side by side",
+    "cache": "a teacher's features of a data set, computed once and stored",
     "compress": "make a family of smaller models: the main job",
     "evaluate": "zero-shot, retrieval, and retention against the teacher",
     "export": "write a model in another format, re-loaded and compared",

@@ -149,6 +149,7 @@ class Recipe:
     divergence: float = above(10.0, 1.0)  # times its running median a loss runs away
     divergence_steps: int = number(50, 1)  # in a row
     cache_teacher: Literal["auto", "always", "never"] = "auto"
+    cache: str | None = None  # a folder of `tinyclip cache`, used instead
     evaluate: bool = True  # measure every student when its stage ends
     tasks: tuple[str, ...] = ()  # on these tasks; none named: all of the data's
     stages: tuple[Stage, ...] = (Stage(),)

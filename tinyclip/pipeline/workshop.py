@@ -21,9 +21,12 @@ from ..evaluation.latency import latency
 from ..evaluation.suite import evaluate, values_of
 from ..model.clip import Clip
 from ..model.store import Loaded
+from ..training.cache import cache_teacher
+from ..training.cache_use import open_stored
 from ..training.engine import Engine
 from ..training.loop import Watcher
-from ..training.teacher import CachedTeacher, LiveTeacher, Teacher, cache_teacher
+from ..training.teacher import Cached, LiveTeacher, Teacher
+from .caches import cache_of
 from .run_dir import RunDir
 
 CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
@@ -82,7 +85,7 @@ class Workshop:
     stop: Callable[[], bool]
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
-    _cached: CachedTeacher | None = None
+    _cached: Cached | None = None
     _prints: dict[str, str] | None = None
 
     @classmethod
@@ -118,6 +121,9 @@ class Workshop:
         }
         if self.base is not self.teacher:
             prints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
+        if self.recipe.cache is not None:
+            found = cache_of(self.recipe, self.teacher, prints["teacher"])
+            prints["cache"] = found[1].content
         return prints
 
     def loader(self, batch: int) -> Loader:
@@ -169,6 +175,8 @@ class Workshop:
     def caching(self) -> bool:
         """Whether the teacher is run once a picture: when that is less work."""
         choice = self.recipe.cache_teacher
+        if self.recipe.cache is not None:
+            return True
         if choice != "auto":
             return choice == "always"
         augmented = len(self.train) * self.recipe.data.augmentations
@@ -188,27 +196,34 @@ class Workshop:
         if not self.caching():
             return live
         if self._cached is None:
-            loader = next(iter(self._loaders.values()))
-            data = self.recipe.data
-            made_of = fingerprint(
-                {
-                    **self.fingerprints(),
-                    "preprocess": self.teacher.preprocess.to_dict(),
-                    "augmentations": [data.augmentations, data.crop, self.recipe.seed],
-                    "precision": self.recipe.precision,
-                }
-            )
-            total = len(self.train) * data.augmentations
-            self.watcher.phase(0, "teacher features", 0, total)
-            with self.engine.main_first():  # the others read what it wrote
-                self._cached = cache_teacher(
-                    live,
-                    loader,
-                    self.run.teacher_cache,
-                    made_of,
-                    lambda done, _total: self.watcher.step({"step": done}),
-                )
+            self._cached = self._features_of(live)
         return self._cached.under(live)
+
+    def _features_of(self, live: LiveTeacher) -> Cached:
+        """All of the teacher's features: made beforehand, or before the first step."""
+        loader = next(iter(self._loaders.values()))
+        recipe, data, prints = self.recipe, self.recipe.data, self.fingerprints()
+        if recipe.cache is not None:
+            found = cache_of(recipe, self.teacher, prints["teacher"])
+            return open_stored(*found, live, loader)
+        made_of = fingerprint(
+            {
+                **prints,
+                "preprocess": self.teacher.preprocess.to_dict(),
+                "augmentations": [data.augmentations, data.crop, recipe.seed],
+                "precision": recipe.precision,
+            }
+        )
+        total = len(self.train) * data.augmentations
+        self.watcher.phase(0, "teacher features", 0, total)
+        with self.engine.main_first():  # the others read what it wrote
+            return cache_teacher(
+                live,
+                loader,
+                self.run.teacher_cache,
+                made_of,
+                lambda done, _total: self.watcher.step({"step": done}),
+            )
 
     def teacher_values(self) -> dict[str, float]:
         """The teacher's own figures, measured once a run."""

@@ -1,0 +1,59 @@
+"""Which stored teacher features belong to a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import string
+from pathlib import Path
+from typing import Any
+
+from ..config.schema import Recipe
+from ..errors import UserError
+from ..model.store import Loaded
+from ..training.cache_index import Index, find_index
+
+# texts whose ids tell tokenizers apart, whatever files and libraries they come from
+PROBE = (
+    "a photo of two Cats, sitting on the 3rd step.",
+    string.printable,
+    "Übergröße, café, naïve, кошка, 猫, ねこ, 고양이, قطة, 🐈",
+)
+
+
+def fitting(recipe: Recipe, teacher: Loaded, printed: str) -> dict[str, Any]:
+    """What a recipe and the cache that it uses must have in common.
+
+    Args:
+        teacher: the recipe's, whole.
+        printed: the fingerprint of its weights.
+    """
+    ids = teacher.tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
+    data = recipe.data
+    return {
+        "teacher": printed,
+        "tokenizer": hashlib.sha256(ids).hexdigest()[:16],
+        "transform": {
+            **teacher.preprocess.to_dict(),
+            "background": data.background,
+        },
+        "augmentations": data.augmentations,
+        "crop": data.crop,
+        "seed": recipe.seed,
+    }
+
+
+def cache_of(recipe: Recipe, teacher: Loaded, printed: str) -> tuple[Path, Index]:
+    """The cache that a recipe names.
+
+    Raises:
+        UserError: it is none, does not fit, or is not finished.
+    """
+    assert recipe.cache is not None
+    if recipe.cache_teacher == "never":
+        raise UserError(
+            "cache",
+            f"{recipe.cache} is named, and cache_teacher is 'never'",
+            "Leave one of them out",
+        )
+    folder = Path(recipe.cache).expanduser()
+    return find_index(folder, fitting(recipe, teacher, printed))
