@@ -75,7 +75,9 @@ def test_every_library_that_is_imported_is_required_and_the_other_way_round() ->
                 used.add(node.module.split(".")[0])
     used -= set(sys.stdlib_module_names) | {"tinyclip"}
     # what an extra brings is imported only where that extra was asked for
-    assert used - requirements("options.extras_require", "onnx") == known
+    used -= requirements("options.extras_require", "onnx")
+    # transformers imports these two when it meets a sentencepiece tokenizer
+    assert used == known - {"sentencepiece", "protobuf"}
 
 
 def test_every_direct_dependency_has_a_tested_version() -> None:
