@@ -11,7 +11,7 @@ Legend: N names that are stored, M names that are looked up.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -199,22 +199,26 @@ class Places:
 def write_keys(
     folder: Path,
     index: Index,
-    keys: Sequence[str],
+    keys: Callable[[], Iterable[str]],
     captions: Sequence[str],
     whole: NDArray[np.bool_],
 ) -> Index:
     """Write where every name lies; returns the index that knows of it.
 
     Args:
+        keys: gives those of all samples, as often as it is asked.
         whole: of each key whether its sample could be read.
+
+    Raises:
+        StorageError: the file cannot be written.
     """
     salt = 0
     while True:
-        sorts = [hashes_of(names, salt) for names in (keys, captions)]
+        sorts = [hashes_of(names, salt) for names in (keys(), captions)]
         if all(len(np.unique(one)) == len(one) for one in sorts):
             break
         salt += 1  # two names share a hash: 1 in 100 where there are 400 million
-    places = [np.where(whole, np.arange(len(keys)), BROKEN), np.arange(len(captions))]
+    places = [np.where(whole, np.arange(len(whole)), BROKEN), np.arange(len(captions))]
     tensors = {}
     for kind, hashes, place in zip(("image", "text"), sorts, places, strict=True):
         order = np.argsort(hashes)

@@ -86,11 +86,14 @@ def make(
         UserError: too many pictures are broken.
         StorageError: a file cannot be written; the shards before it stay.
     """
-    keys = [loader.pairs.key(int(row)) for row in loader.indices]
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        maker = _Maker(folder, index, teacher, loader, captions, keys, progress, pool)
+        maker = _Maker(folder, index, teacher, loader, captions, progress, pool)
         maker.fill(index.texts, maker.text)
         whole_R = maker.fill(index.images, maker.image)
+
+    def keys() -> Iterator[str]:
+        return (loader.pairs.key(int(row)) for row in loader.indices)
+
     index = write_keys(folder, index, keys, captions, whole_R)
     index = replace(index, whole=True, content=maker.content())
     index.write(folder)
@@ -106,7 +109,6 @@ class _Maker:
     teacher: LiveTeacher
     loader: Loader
     captions: Sequence[str]
-    keys: Sequence[str]
     progress: Progress
     pool: ThreadPoolExecutor
     kept: int = 0
@@ -148,11 +150,14 @@ class _Maker:
         rows = layout.span(number)
         if layout is self.index.images:
             for row in np.flatnonzero(~shard.whole_r):  # they count as broken
-                key = self.keys[rows.start + int(row)]
+                key = self._key(rows.start + int(row))
                 self.loader.broken.setdefault(key, ("broken", "when it was cached"))
         self.kept += 1
         self._tell(len(rows) * layout.augmentations)
         return shard
+
+    def _key(self, place: int) -> str:
+        return self.loader.pairs.key(int(self.loader.indices[place]))
 
     def _tell(self, more: int) -> None:
         self.done += more
@@ -186,5 +191,5 @@ class _Maker:
                 self._tell(len(wanted[piece]))
 
         made = encode(self.teacher.model.encode_image, self.teacher.engine, pixels())
-        whole = [self.keys[place] not in loader.broken for place in rows]
+        whole = [self._key(place) not in loader.broken for place in rows]
         return made.unflatten(0, (-1, loader.augmentations)), whole
