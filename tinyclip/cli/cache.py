@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..model.store import Loaded
     from ..training.cache_index import Index
 
+HELP = "a teacher's features of a data set, stored once"
 log = logging.getLogger("tinyclip")
 BASE = "standard"  # the recipe that a teacher and data of one's own run under
 
