@@ -140,7 +140,9 @@ def step_cost(flops: dict[str, float], speed: float) -> str:
     if not flops:
         return "–"
     most = max(flops.values())
-    return f"{human(most)}FLOP, {most / speed:.2g} s"
+    seconds = most / speed
+    shown = f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
+    return f"{human(most)}FLOP, {shown}"
 
 
 def duration(seconds: float) -> str:
