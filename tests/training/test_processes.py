@@ -17,7 +17,11 @@ from processes import SHAPE, make_phase, train  # type: ignore[import-not-found]
 
 from tinyclip.errors import UserError
 from tinyclip.training.engine import Engine
-from tinyclip.training.launch import asked_of_accelerate, refuse_lost_processes
+from tinyclip.training.launch import (
+    asked_of_accelerate,
+    refuse_lost_processes,
+    refuse_sharding,
+)
 
 KINDS = ["learn", "distil"]
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,6 +72,12 @@ def test_an_accelerate_launch_that_came_up_alone_is_refused() -> None:
     with pytest.raises(UserError, match="asked for 2 processes and started 1"):
         refuse_lost_processes(1, {}, [*words, "-m", "tinyclip"])
     refuse_lost_processes(2, {"WORLD_SIZE": "2"}, words)
+
+
+@pytest.mark.parametrize("name", ["FSDP", "DEEPSPEED"])
+def test_a_model_split_among_processes_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} is not supported yet"):
+        refuse_sharding({f"ACCELERATE_USE_{name}": "true"})
 
 
 @pytest.mark.parametrize(

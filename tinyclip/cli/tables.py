@@ -28,14 +28,21 @@ def make_table(title: str, *columns: str) -> Table:
     return table
 
 
-def _row(name: str, entry: dict[str, Any], first: str, second: str) -> list[str]:
-    """One model of the final table."""
+def _row(
+    name: str, entry: dict[str, Any], first: str, second: str, tower: str | None
+) -> list[str]:
+    """One model of the final table.
+
+    Args:
+        tower: the only one that was compressed; its counts stand for the model's.
+    """
+    encoder, total = (f"encoder_{tower}", tower) if tower else ("encoder", "total")
     tasks = (entry["metrics"] or {}).get("tasks", {})
     zero, found = tasks.get(first), tasks.get(second)
     cells = [
         name,
-        f"{human(entry['sizes']['encoder'])} ({percent(entry['share']['encoder'])})",
-        f"{human(entry['sizes']['total'])} ({percent(entry['share']['total'])})",
+        f"{human(entry['sizes'][encoder])} ({percent(entry['share']['encoder'])})",
+        f"{human(entry['sizes'][total])} ({percent(entry['share']['total'])})",
         human(entry["bytes"]) + "B" if entry.get("bytes") else "–",
     ]
     if zero:
@@ -70,11 +77,13 @@ def show_summary(found: dict[str, Any]) -> None:
     """Print the family: teacher and students, and where they are."""
     tasks = (found["teacher"]["metrics"] or {}).get("tasks", {})
     first, second = _pick(tasks, "top1"), _pick(tasks, "r1")
+    towers = found["towers"]
+    tower = towers[0] if len(towers) == 1 else None
     table = make_table(
         f"{found['run']}: {found['teacher']['source']} and its students",
         "model",
-        "encoder",
-        "total",
+        f"{tower} encoder" if tower else "encoder",
+        f"{tower} total" if tower else "total",
         "bytes",
         f"zero-shot {first} top-1 [95 %]" if first else "zero-shot",
         "retention",
@@ -83,9 +92,10 @@ def show_summary(found: dict[str, Any]) -> None:
         "certificate",
     )
     whole = {"encoder": 1.0, "total": 1.0}
-    table.add_row(*_row("teacher", {**found["teacher"], "share": whole}, first, second))
+    teacher = {**found["teacher"], "share": whole}
+    table.add_row(*_row("teacher", teacher, first, second, tower))
     for entry in found["students"]:
-        table.add_row(*_row(f"stage {entry['stage']}", entry, first, second))
+        table.add_row(*_row(f"stage {entry['stage']}", entry, first, second, tower))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
     for entry in found["students"]:

@@ -37,6 +37,7 @@ def summary(run: RunDir) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "model": str(run.model),
+        "towers": list(recipe.towers),
         "finished": run.is_done(recipe),
         "teacher": {
             "source": recipe.teacher,

@@ -20,7 +20,7 @@ from torch import Tensor, distributed, nn
 
 from ..errors import UserError, nearest
 from ..model.clip import Clip, Features
-from .launch import refuse_lost_processes
+from .launch import refuse_lost_processes, refuse_sharding
 from .optim import NamedAdamW
 
 PATIENCE = timedelta(hours=12)
@@ -63,6 +63,7 @@ class Engine:
     """
 
     def __init__(self, precision: str = "fp32", threads: int | None = None) -> None:
+        refuse_sharding(os.environ)
         gpu = torch.cuda.is_available()
         if precision == "fp16" and not gpu:
             raise UserError(

@@ -12,7 +12,26 @@ from pathlib import Path
 
 from ..errors import UserError
 
+SHARDING = ("FSDP", "DEEPSPEED", "MEGATRON_LM")  # as accelerate's launcher says it
 ADVICE = "Launch with: torchrun --nproc_per_node {0} -m tinyclip compress ..."
+
+
+def refuse_sharding(environment: Mapping[str, str]) -> None:
+    """Refuse launches that split the model among processes.
+
+    Args:
+        environment: the process's variables.
+
+    Raises:
+        UserError: accelerate's launcher was asked for that.
+    """
+    for name in SHARDING:
+        if environment.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise UserError(
+                "launch",
+                f"{name} is not supported yet: each process holds the whole model",
+                "Launch without it; --set recompute=true and accumulate save memory",
+            )
 
 
 def refuse_lost_processes(
