@@ -16,7 +16,8 @@ from ..errors import UserError
 from .teacher import LiveTeacher, Teacher
 
 SAMPLES = 64
-# a cache of mirrored pictures gives 0.87, one in half precision 0.999999
+# measured on the embedded teacher: mirrored pictures give 0.972 to 0.9997, features
+# stored in 16 bits 0.99999997
 LEAST = 0.9999
 
 
