@@ -16,8 +16,9 @@ from tinyclip.config.schema import Data
 from tinyclip.data.loader import Loader
 from tinyclip.data.pairs import Subset, open_pairs
 from tinyclip.model.store import Loaded
-from tinyclip.training.cache_index import Index
+from tinyclip.training.cache_index import Index, find_index
 from tinyclip.training.cache_make import begin, make
+from tinyclip.training.cache_use import StoredTeacher, open_stored
 from tinyclip.training.engine import Engine
 from tinyclip.training.teacher import LiveTeacher
 
@@ -116,3 +117,20 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fitting() -> Callable[..., dict[str, Any]]:
     return made_of_pico
+
+
+@pytest.fixture
+def cache(studio, tmp_path) -> Path:
+    studio.make(tmp_path / "cache")
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def use(studio, fitting) -> Callable[..., StoredTeacher]:
+    """Open a cache for a loader, as a run does."""
+
+    def opened(folder: Path, loader: Any = None) -> StoredTeacher:
+        found = find_index(folder, fitting())
+        return open_stored(*found, studio.live(), loader or studio.loader())
+
+    return opened
