@@ -68,19 +68,28 @@ def in_child(work: Callable[[], None]) -> int:
     os._exit(DONE)
 
 
-def attempt(out: Path, recipe: Recipe) -> None:
-    """Begin the run or go on with it."""
-    begun = RunDir(out).is_run()
+def attempt(out: Path, recipe: Recipe, redo: int | None = None) -> None:
+    """Begin the run or go on with it; one that is done is redone from stage `redo`."""
+    run = RunDir(out)
+    if redo is not None and run.is_done(recipe):
+        execute(Request(out, from_stage=redo))
+        return
+    begun = run.is_run()
     execute(Request(out, None if begun else recipe, resume=begun))
 
 
 def killed_at_random(
-    out: Path, recipe: Recipe, longest: float, draw: random.Random, left: int
+    out: Path,
+    recipe: Recipe,
+    longest: float,
+    draw: random.Random,
+    left: int,
+    redo: int | None = None,
 ) -> int:
     """Run to the end, killing at random moments; returns how often."""
     kills = 0
     while True:
-        child = in_child(lambda: attempt(out, recipe))
+        child = in_child(lambda: attempt(out, recipe, redo))
         if kills < left:
             time.sleep(draw.uniform(0.0, longest))
             os.kill(child, signal.SIGKILL)
@@ -91,6 +100,25 @@ def killed_at_random(
             return kills
         else:
             raise SystemExit("a resumed run failed")
+
+
+def counted(out: Path, recipe: Recipe) -> int:
+    """Run to the end without harm; returns how many flushes there were."""
+    seen, fsync, note = 0, os.fsync, out.with_suffix(".flushes")
+
+    def count(handle: int) -> None:
+        nonlocal seen
+        seen += 1
+        fsync(handle)
+
+    def work() -> None:
+        os.fsync = count
+        attempt(out, recipe)
+        note.write_text(str(seen))
+
+    if os.waitpid(in_child(work), 0)[1]:
+        _failed()
+    return int(note.read_text())
 
 
 def dying_at(flush: int, torn: bool) -> None:
@@ -195,6 +223,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=100, help="kills at random")
     parser.add_argument("--points", default="all", help="flushes to die at: all, or N")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=V")
+    parser.add_argument("--redo", type=int, default=0, help="kills a redone stage")
     parser.add_argument("--launched", type=int, default=0, help="two processes")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -203,12 +232,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole"
         began = time.monotonic()
-        if os.waitpid(in_child(lambda: attempt(whole, recipe)), 0)[1]:
-            _failed()
+        flushes = counted(whole, recipe)
         lasts = time.monotonic() - began
         expected = what_is_left(whole)
         found |= _at_random(args.random, Path(folder), recipe, lasts, draw, expected)
-        found |= _at_points(args.points, Path(folder), recipe, expected)
+        found |= _at_points(args.points, flushes, Path(folder), recipe, expected)
+        for stage in range(1, len(recipe.stages) + 1) if args.redo else ():
+            out = Path(folder) / "redone"
+            shutil.copytree(whole, out)
+            killed_at_random(out, recipe, 0.8 * lasts, draw, args.redo, stage)
+            found[f"redone_from_{stage}_identical"] = what_is_left(out) == expected
+            found["identical"] &= found[f"redone_from_{stage}_identical"]
+            shutil.rmtree(out)
         if args.launched:
             found |= _launched(args.launched, Path(folder), args.set, draw)
             found["identical"] &= found["launched_identical"]
@@ -242,28 +277,20 @@ def _at_random(
 
 
 def _at_points(
-    points: str, folder: Path, recipe: Recipe, expected: Any
+    points: str, flushes: int, folder: Path, recipe: Recipe, expected: Any
 ) -> dict[str, Any]:
-    step = 1
-    if points != "all":
-        step = max(1, 80 // max(1, int(points)))
-    tried = same = 0
-    flush = 0
-    while points != "0":
+    wanted = flushes if points == "all" else min(int(points), flushes)
+    same = 0
+    for tried in range(wanted):
         out = folder / "run"
-        torn = tried % 2 == 0
-        if not killed_at_flush(out, recipe, flush, torn):
-            shutil.rmtree(out)
-            break
-        tried += 1
+        flush = tried * flushes // wanted
+        if not killed_at_flush(out, recipe, flush, torn=tried % 2 == 0):
+            raise SystemExit(f"flush {flush} of {flushes} did not come")
         same += what_is_left(out) == expected
         shutil.rmtree(out)
-        flush += step
-        print(f"flush {flush}: {same} of {tried} identical", file=sys.stderr)
-    return {
-        "flushes_died_at": tried,
-        "flushes_identical": same,
-    } | ({} if same == tried else {"identical": False})
+        print(f"flush {flush}: {same} of {tried + 1} identical", file=sys.stderr)
+    result = {"flushes": flushes, "died_at": wanted, "died_identical": same}
+    return result if same == wanted else {**result, "identical": False}
 
 
 if __name__ == "__main__":
