@@ -161,7 +161,7 @@ class Workshop:
         """Real pairs for the certificate: of the validation set if it has enough."""
         if self._certify is None:
             pairs = self.val if len(self.val) >= CERTIFY else self.train
-            self._certify = self._loader(pairs, min(len(pairs), 2 * CERTIFY)).batch(0)
+            self._certify = self._loader(pairs, min(len(pairs), CERTIFY)).batch(0)
         return self._certify
 
     def broken(self) -> dict[str, Any]:
