@@ -122,9 +122,5 @@ def test_a_subset_has_a_fingerprint_of_its_rows(make_pairs) -> None:
     assert len(prints) == 3
 
 
-def test_a_pipe_is_refused_with_the_way_out() -> None:
-    assert "write tars:" in refusal("pipe:curl https://example.org/{000..099}.tar")
-
-
 def test_every_scheme_is_offered_when_none_is_near() -> None:
-    assert "builtin, csv, folder, hf, parquet, tars, tsv" in refusal("qqq:x")
+    assert "builtin, csv, folder, hf, parquet, pipe, tars, tsv" in refusal("qqq:x")

@@ -18,6 +18,7 @@ from .folders import open_folder
 from .hub import open_hub
 from .parquets import open_parquet
 from .pictograms import builtin_path, is_pictograms, open_pictograms
+from .pipes import open_pipe
 from .seeds import number
 from .tables import open_table
 from .tars import open_tars
@@ -145,13 +146,6 @@ def parse_source(source: str) -> tuple[str, str]:
             f"{source!r} does not say what kind of source it is",
             f"Write for example {kind}:{source.rstrip(':') or 'pairs.csv'}",
         )
-    if scheme == "pipe":
-        raise UserError(
-            "--data",
-            "a pipe can be read from its start only, and would run whatever program a "
-            "recipe names",
-            "Copy the shards to this machine and write tars:DIR/{000..099}.tar",
-        )
     if scheme not in SCHEMES:
         raise UserError(
             "--data",
@@ -170,6 +164,7 @@ OPENERS: dict[str, Callable[[Data, str], Pairs]] = {
     "folder": open_folder,
     "hf": open_hub,
     "parquet": open_parquet,
+    "pipe": open_pipe,
     "tars": open_tars,
     "tsv": lambda data, file: open_table(data, file, "\t"),
 }

@@ -118,8 +118,12 @@ def open_tars(data: Data, patterns: str) -> TarPairs | Subset:
     Raises:
         UserError: shards are missing, compressed, or hold no or too few usable pairs.
     """
+    return tars_of(data, find_shards(data.source, patterns, ".tar"))
+
+
+def tars_of(data: Data, shards: Sequence[Path]) -> TarPairs | Subset:
+    """The pairs of these files, as `open_tars`."""
     where = data.source
-    shards = find_shards(where, patterns, ".tar")
     indices = index_shards(shards, data.caption_column)
     torn = {
         str(path): ("torn tar", index.torn)

@@ -1,0 +1,87 @@
+"""Shards that come through a program's standard output."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tarfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tinyclip.config.schema import Data
+from tinyclip.data.pairs import open_pairs
+from tinyclip.errors import UserError
+
+
+@pytest.fixture
+def shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two shards of three samples, and a cache folder of their own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "far"
+    folder.mkdir()
+    for number in range(2):
+        with tarfile.open(folder / f"{number}.tar", "w") as shard:
+            for sample in range(3):
+                image = io.BytesIO()
+                shade = 40 * (3 * number + sample)
+                Image.new("RGB", (9, 7), (shade, 0, 0)).save(image, "PNG")
+                for name, content in (
+                    (f"s{sample}.png", image.getvalue()),
+                    (f"s{sample}.txt", f"shade {shade}".encode()),
+                ):
+                    entry = tarfile.TarInfo(name)
+                    entry.size = len(content)
+                    shard.addfile(entry, io.BytesIO(content))
+    return folder
+
+
+def count(log: Path) -> int:
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def source(shards: Path) -> Data:
+    return Data(source=f"pipe:echo run >> {shards}/log && cat {shards}/{{0..1}}.tar")
+
+
+def test_a_pipe_gives_the_samples_of_its_shards(shards: Path) -> None:
+    piped = open_pairs(source(shards))
+    plain = open_pairs(Data(source=f"tars:{shards}/{{0..1}}.tar"))
+    assert [piped.captions(i) for i in range(6)] == [
+        plain.captions(i) for i in range(6)
+    ]
+    assert all(piped.image(i).tobytes() == plain.image(i).tobytes() for i in range(6))
+    assert len({piped.key(i) for i in range(6)}) == 6
+
+
+def test_a_shard_is_read_once(shards: Path) -> None:
+    first = open_pairs(source(shards))
+    assert count(shards / "log") == 2
+    again = open_pairs(source(shards))
+    assert count(shards / "log") == 2
+    assert again.fingerprint() == first.fingerprint()
+
+
+def test_only_the_open_shard_is_read_again_after_a_kill(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_pairs(source(shards))
+    kept = sorted((tmp_path / "cache" / "tinyclip" / "pipes").glob("*.tar"))
+    kept[1].rename(kept[1].with_suffix(".99.part"))  # as a kill leaves it
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert len(open_pairs(source(shards))) == 6
+    assert count(shards / "log") == 3
+    assert "1 of 2 shards are in" in caplog.text
+
+
+def test_a_command_that_fails_is_named_with_its_words(shards: Path) -> None:
+    with pytest.raises(UserError, match="failed with 3: .*\ngone fishing"):
+        open_pairs(Data(source="pipe:echo gone fishing >&2; exit 3"))
+
+
+def test_what_is_no_tar_is_refused_and_not_kept(shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is no tar"):
+        open_pairs(Data(source="pipe:echo 404 not found"))
+    assert not list((tmp_path / "cache" / "tinyclip" / "pipes").iterdir())

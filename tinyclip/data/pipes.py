@@ -1,0 +1,93 @@
+"""`pipe:COMMAND {000..099}`: shards that a program writes to its standard output.
+
+What comes through a pipe has no places to read from, so each shard is kept in the
+user's cache folder, whole or absent, and read like any other tar from there. A run that
+is killed while a shard comes in reads that one again, and no other.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from ..config.schema import Data
+from ..errors import StorageError, UserError
+from .shards import expand
+from .tar_index import cache_folder
+from .tars import TarPairs, tars_of
+from .views import Subset
+
+log = logging.getLogger("tinyclip")
+SAID = 500  # characters of a program's complaint
+
+
+def open_pipe(data: Data, command: str) -> TarPairs | Subset:
+    """The pairs of shards that a command writes, one run of it for each brace.
+
+    Raises:
+        UserError: the command fails, or what it writes is no tar.
+        StorageError: there is no room to keep a shard.
+    """
+    commands = list(expand(data.source, command))
+    folder = cache_folder().with_name("pipes")
+    folder.mkdir(parents=True, exist_ok=True)
+    return tars_of(data, fetch(data.source, commands, folder))
+
+
+def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
+    """The file of each command's shard, those that are missing read now."""
+    paths = [folder / f"{_digest(command)}.tar" for command in commands]
+    missing = [place for place, path in enumerate(paths) if not path.exists()]
+    if missing:
+        log.warning(
+            "%s: %d of %d shards are in %s; running the command for the rest (a shard "
+            "that was open when a run was killed is read again)",
+            where,
+            len(paths) - len(missing),
+            len(paths),
+            folder,
+        )
+    for place in missing:
+        _read(where, commands[place], paths[place])
+    return paths
+
+
+def _digest(command: str) -> str:
+    return blake2b(command.encode(), digest_size=12).hexdigest()
+
+
+def _read(where: str, command: str, path: Path) -> None:
+    """Run one command, its output to `path`, whole or not at all."""
+    draft = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with draft.open("wb") as file:
+            done = subprocess.run(
+                ["/bin/sh", "-c", command],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.PIPE,
+            )
+            os.fsync(file.fileno())
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip()[-SAID:]
+            raise UserError(
+                where,
+                f"the command failed with {done.returncode}: {command}\n{said}",
+                "Try it in a shell",
+            )
+        if not tarfile.is_tarfile(draft):
+            raise UserError(
+                where,
+                f"what this command writes is no tar: {command}",
+                "Compressed shards need a program that unpacks them: ... | gunzip",
+            )
+        draft.replace(path)
+    except OSError as error:
+        raise StorageError(path, error.strerror) from None
+    finally:
+        draft.unlink(missing_ok=True)
