@@ -192,7 +192,7 @@ def test_a_crop_that_open_clip_places_elsewhere_is_told(
     mixed = Probe("random", (*even, *odd), probe.captions)
     loaded = replace(uniform_loaded, preprocess=crop)
     found = export_openclip(loaded, tmp_path / "out", mixed)
-    assert "other pixels of 8 pictures" in caplog.text
+    assert "other pixels of 8 of 16 pictures" in caplog.text
     assert found["images_with_equal_pixels"] == 8
 
 

@@ -15,7 +15,7 @@ from ..shapes import (
     TextPool,
     TextShape,
 )
-from .timm_trunk import TODO, entry_of, trunk_shape
+from .timm_trunk import LISTED, entry_of, trunk_shape
 
 EPS = 1e-5  # of torch's LayerNorm, where a configuration names none
 # keys that a shape reads; those that only training, the tokenizer or random weights see
@@ -67,7 +67,7 @@ def refuse_unknown(
             continue
         shown = f"{key}={value!r}" if not isinstance(value, Mapping) else key
         why = f"{WHY[key]} ({shown}), which" if key in WHY else shown
-        raise UserError(where, f"{why} is not supported", TODO)
+        raise UserError(where, f"{why} is not supported", LISTED)
 
 
 def refuse_foreign(cfg: Mapping[str, Any], where: str) -> None:
@@ -85,7 +85,7 @@ def refuse_foreign(cfg: Mapping[str, Any], where: str) -> None:
     elif isinstance(vision.get("layers"), list | tuple):
         what = "its image tower is a ResNet, which has no heads to cut"
     if what is not None:
-        raise UserError(where, f"is not supported: {what}", TODO)
+        raise UserError(where, f"is not supported: {what}", LISTED)
 
 
 def shape_of(cfg: Mapping[str, Any], where: str) -> ClipShape:
@@ -131,7 +131,7 @@ def _trunk(given: Mapping[str, Any], embed_dim: int, where: str) -> ImageShape:
             f"is not supported: its image tower is timm's {name} with timm_pool="
             f"{pool!r} and timm_proj={proj!r}; of timm's, only those with an attention "
             "pool and no projection are ('map' and 'none', as SigLIP's)",
-            TODO,
+            LISTED,
         )
     image = trunk_shape(name, where)
     if image.width != embed_dim:
@@ -213,7 +213,7 @@ def _common(
     norm = dict(cfg["norm_kwargs"] or {})
     eps = norm.pop("eps", EPS)
     if norm:
-        raise UserError(where, f"norm_kwargs={norm!r} is not supported", TODO)
+        raise UserError(where, f"norm_kwargs={norm!r} is not supported", LISTED)
     ffn = int(width * cfg["mlp_ratio"])  # open_clip truncates
     return {
         "width": width,
@@ -244,7 +244,7 @@ def _activation(
     if quick or kind is None:
         beside = " beside quick_gelu" if quick else ""
         raise UserError(
-            where, f"act_kwargs={settings!r}{beside} is not supported", TODO
+            where, f"act_kwargs={settings!r}{beside} is not supported", LISTED
         )
     return kind
 

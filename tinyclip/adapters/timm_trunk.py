@@ -17,7 +17,7 @@ from ..errors import UserError, nearest
 from ..shapes import Activation, BlockShape, ClipShape, ImageShape, TextShape
 from . import keymap
 
-TODO = "docs/models.md lists what is supported"
+LISTED = "docs/models.md lists what is supported"
 # of timm's own modules: what they define, as a user may know it
 FAMILIES = {
     "convnext": "a ConvNeXt: convolutions, no attention heads",
@@ -86,7 +86,7 @@ def trunk_shape(name: str, where: str) -> ImageShape:
 
 
 def _unsupported(where: str, what: str) -> UserError:
-    return UserError(where, f"is not supported: its image tower is {what}", TODO)
+    return UserError(where, f"is not supported: its image tower is {what}", LISTED)
 
 
 def stock_trunk(image: ImageShape) -> str | None:

@@ -18,7 +18,7 @@ WEIGHTS = {
     "openclip": ("open_clip_model.safetensors", "model.safetensors"),
     "huggingface": ("model.safetensors",),
 }
-TODO = "Export the model again"
+AGAIN = "Export the model again"
 
 
 def describe_folder(folder: Path) -> dict[str, Any] | None:
@@ -63,7 +63,7 @@ def _object(path: Path) -> dict[str, Any]:
 
     found = read_json(path)
     if not isinstance(found, dict):
-        raise UserError(str(path), "is no JSON object", TODO)
+        raise UserError(str(path), "is no JSON object", AGAIN)
     return found
 
 
@@ -78,7 +78,7 @@ def _huggingface_shape(config: Mapping[str, Any], folder: Path) -> ClipShape:
         return shape_from_dict(config)
     except (KeyError, TypeError) as error:
         raise UserError(
-            str(folder / "config.json"), f"does not describe a model ({error!r})", TODO
+            str(folder / "config.json"), f"does not describe a model ({error!r})", AGAIN
         ) from None
 
 
@@ -87,7 +87,7 @@ def _stored(folder: Path, kind: str, shape: ClipShape) -> dict[str, Any]:
     names = WEIGHTS[kind]
     path = next((folder / n for n in names if (folder / n).is_file()), None)
     if path is None:
-        raise UserError(str(folder), f"has no {names[0]}", TODO)
+        raise UserError(str(folder), f"has no {names[0]}", AGAIN)
     held = read_header(path)
     found = counts(shape, {}, held["bytes"])
     # these formats do not say whose student it is
@@ -97,7 +97,7 @@ def _stored(folder: Path, kind: str, shape: ClipShape) -> dict[str, Any]:
             str(path),
             f"stores {held['params']:,} parameters, and its configuration describes "
             f"{found['params']['total']:,}",
-            TODO,
+            AGAIN,
         )
     return {"format": kind, **found, "dtype": held["dtype"]}
 
@@ -183,7 +183,7 @@ def _onnx(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         precision, opset = config["precision"], config["opset"]
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            str(folder / "config.json"), f"does not describe a model ({error!r})", TODO
+            str(folder / "config.json"), f"does not describe a model ({error!r})", AGAIN
         ) from None
     for part in parts.values():
         part.update(read_graph(folder / part["file"]))
@@ -209,7 +209,7 @@ def read_graph(path: Path) -> dict[str, Any]:
     import importlib.util
 
     if not path.is_file():
-        raise UserError(str(path), "does not exist", TODO)
+        raise UserError(str(path), "does not exist", AGAIN)
     size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
     if importlib.util.find_spec("onnx") is None:
         return {"bytes": size, "opset": None}
@@ -218,7 +218,7 @@ def read_graph(path: Path) -> dict[str, Any]:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's own, of a library that is not ours to name
-        raise UserError(str(path), f"is no ONNX file ({error})", TODO) from None
+        raise UserError(str(path), f"is no ONNX file ({error})", AGAIN) from None
     stored: Counter[str] = Counter()
     for tensor in model.graph.initializer:
         name = onnx.TensorProto.DataType.Name(tensor.data_type).lower()

@@ -5,7 +5,6 @@ Legend: B batch, T tokens, S image size, E joint embedding.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..adapters.hf_keymap import to_huggingface
-from ..errors import TinyclipError
 from ..model.card import model_card
 from ..model.files import write_bytes, write_json
 from ..model.store import Loaded, describe
@@ -36,9 +34,8 @@ from .hf_tokenizer import (
     same_ids,
     write_tokenizer,
 )
-from .parity import BOUND, Probe, compare
+from .parity import Probe, compare_agreeing
 
-log = logging.getLogger("tinyclip")
 LOAD = """
 In transformers, {how}:
 
@@ -66,6 +63,10 @@ a little. The tokenizer does not mend broken text (HTML entities, wrongly decode
 curly quotes) as open_clip's does: mend captions before, if yours need it.
 """
 WEIGHTS = "model.safetensors"
+WHY_PIXELS = (
+    " (its image processor cuts the middle out one pixel beside open_clip's where the "
+    "margin is odd)"
+)
 PADDED = """
 The padding token is new here: one row more in the token embedding, a copy of that of
 the id with which captions were padded in training.
@@ -158,47 +159,18 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
         as_ours_BT = theirs_BT
     else:
         as_ours_BT = theirs_BT.masked_fill(theirs_BT == hf.pad_token_id, source)
-    captions = torch.tensor(same_ids(ids_BT, as_ours_BT, text))
+    same_B = torch.tensor(same_ids(ids_BT, as_ours_BT, text))
     pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
     processor = read_processor(folder)
     made = [processor(images=i, return_tensors="pt") for i in probe.images]
     theirs = torch.cat([one["pixel_values"] for one in made])
-    images = (pixels - theirs).abs().flatten(1).amax(dim=1) <= BOUND
-    _tell(captions, images, probe)
-    gaps = compare(
+    return compare_agreeing(
         loaded.model,
         read_model(folder),
-        (pixels, torch.where(images[:, None, None, None], theirs, pixels)),
-        (ids_BT, torch.where(captions[:, None], theirs_BT, ids_BT)),
+        probe,
+        (pixels, theirs),
+        (ids_BT, theirs_BT),
+        same_B,
+        "transformers",
+        WHY_PIXELS,
     )
-    return {
-        **gaps,
-        "n": len(probe),
-        "inputs": probe.source,
-        "dtype": "float32",
-        "captions_with_equal_ids": int(captions.sum()),
-        "images_with_equal_pixels": int(images.sum()),
-    }
-
-
-def _tell(captions_B: Tensor, images_B: Tensor, probe: Probe) -> None:
-    """Say which inputs transformers sees otherwise.
-
-    Raises:
-        TinyclipError: all of a kind.
-    """
-    if not captions_B.any():
-        raise TinyclipError("the exported tokenizer makes other ids of every caption")
-    if not images_B.any():
-        raise TinyclipError("the exported processor makes other pixels of every image")
-    for caption, equal in zip(probe.captions, captions_B, strict=True):
-        if not equal:
-            log.warning("transformers' tokenizer makes other ids of %r", caption)
-    others = int((~images_B).sum())
-    if others:
-        log.warning(
-            "transformers' image processor makes other pixels of %d of %d pictures (it "
-            "cuts the middle out one pixel beside open_clip's where the margin is odd)",
-            others,
-            len(probe),
-        )

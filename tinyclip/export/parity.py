@@ -121,3 +121,51 @@ def compare(
             "This is a bug, or weights that are not finite"
         )
     return {"max_abs_diff": max(image, text), "image": image, "text": text}
+
+
+def compare_agreeing(
+    ours: Clip,
+    theirs: Any,
+    probe: Probe,
+    pixels: tuple[Tensor, Tensor],
+    tokens: tuple[Tensor, Tensor],
+    same_B: Tensor,
+    whose: str,
+    why: str = "",
+) -> dict[str, Any]:
+    """What `parity.json` says of a library that prepares its inputs itself.
+
+    Inputs that it makes otherwise are told, and compared as ours.
+
+    Args:
+        pixels, tokens: as each side makes them.
+        same_B: whether the captions' ids are the same.
+        whose: the library, for the log; `why` its pixels may differ.
+
+    Raises:
+        TinyclipError: all of a kind are others, or the features differ.
+    """
+    gap_B = (pixels[0] - pixels[1]).abs().flatten(1).amax(dim=1)
+    images_B = gap_B <= BOUND
+    if not same_B.any():
+        raise TinyclipError("the exported tokenizer makes other ids of every caption")
+    if not images_B.any():
+        raise TinyclipError(f"{whose} makes other pixels of every picture")
+    for caption, equal in zip(probe.captions, same_B, strict=True):
+        if not equal:
+            log.warning("%s's tokenizer makes other ids of %r", whose, caption)
+    others = int((~images_B).sum())
+    if others:
+        told = f"{others} of {len(probe)} pictures{why}"
+        log.warning("%s makes other pixels of %s", whose, told)
+    seen = torch.where(images_B[:, None, None, None], pixels[1], pixels[0])
+    read = torch.where(same_B[:, None], tokens[1], tokens[0])
+    gaps = compare(ours, theirs, (pixels[0], seen), (tokens[0], read))
+    return {
+        **gaps,
+        "n": len(probe),
+        "inputs": probe.source,
+        "dtype": "float32",
+        "captions_with_equal_ids": int(same_B.sum()),
+        "images_with_equal_pixels": int(images_B.sum()),
+    }

@@ -63,11 +63,11 @@ def choose(
         gates.shape,
         tuple(rankings),
         target,
-        budget=budget,
-        layout=layout,
-        reference=reference,
-        towers=towers,
-        round_to=round_to,
+        budget,
+        layout,
+        reference,
+        towers,
+        round_to,
     )
     return _choose(goal, rankings)
 
@@ -107,14 +107,7 @@ def choose_by_scores(
         share_U = (len(order) - rank_U - 0.5) / max(1, len(order))
         rankings[name] = Ranking(values_U, np.log(share_U / (1 - share_U)))
     goal = make_goal(
-        shape,
-        tuple(rankings),
-        target,
-        budget=budget,
-        layout=layout,
-        reference=reference,
-        towers=towers,
-        round_to=round_to,
+        shape, tuple(rankings), target, budget, layout, reference, towers, round_to
     )
     return _choose(goal, rankings)
 
@@ -138,14 +131,7 @@ def check_target(
     """
     units = units_of(shape, sites, towers, layout == "uniform")
     goal = make_goal(
-        shape,
-        tuple(units),
-        target,
-        budget=budget,
-        layout=layout,
-        reference=reference,
-        towers=towers,
-        round_to=round_to,
+        shape, tuple(units), target, budget, layout, reference, towers, round_to
     )
     solve_counts(goal, {name: np.zeros(sum(widths)) for name, widths in units.items()})
 
