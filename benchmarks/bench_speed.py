@@ -23,8 +23,8 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from tinyclip import cost
-from tinyclip.adapters.source import load_source
 from tinyclip.evaluation.bench import Contender, bench
+from tinyclip.formats.source import load_source
 from tinyclip.inherit.score import magnitude_scores
 from tinyclip.inherit.slicing import inherit
 from tinyclip.masks.choose import choose_by_scores

@@ -24,8 +24,8 @@ import torch
 
 from tinyclip.config.load import load_recipe, rebuild_ladder
 from tinyclip.config.schema import Recipe, Stage
+from tinyclip.files import read_json
 from tinyclip.model.clip import Clip
-from tinyclip.model.files import read_json
 from tinyclip.model.store import load_model
 from tinyclip.pipeline.plan import chain
 from tinyclip.pipeline.request import Request

@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 import torch
 
 from tinyclip import cost
-from tinyclip.adapters.source import load_source
 from tinyclip.config.schema import Data
 from tinyclip.data.loader import Loader
 from tinyclip.data.pairs import open_split
+from tinyclip.formats.source import load_source
 from tinyclip.inherit.certify import certify
 from tinyclip.inherit.score import magnitude_scores, taylor_scores
 from tinyclip.inherit.slicing import inherit

@@ -15,9 +15,9 @@ from typing import Any
 
 import open_clip
 
-from tinyclip.adapters.openclip import shape_of
 from tinyclip.config.load import load_recipe
 from tinyclip.cost import size
+from tinyclip.formats.openclip.model import shape_of
 from tinyclip.pipeline import estimate
 
 RECIPE, TEACHER, PAIRS = "vit-b-32-paper", "ViT-B-32", 400_000_000

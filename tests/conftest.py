@@ -11,8 +11,8 @@ import torch
 from tinyclip.model.clip import Clip
 from tinyclip.model.preprocess import Preprocess
 from tinyclip.model.store import Loaded
-from tinyclip.model.tokenizer import Tokenizer
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
+from tinyclip.tokenizers.clip import Tokenizer
 
 
 def make_pico_shape() -> ClipShape:

@@ -15,24 +15,24 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"errors"},  # the ground floor, in the order in which it is built
-    {"registry", "shapes"},
+    {"files", "hub", "registry", "shapes"},
     {"keep"},
-    {"config", "cost"},
+    {"config", "cost", "tokenizers"},
     {"model"},
-    {"adapters", "masks", "data"},
-    {"inherit", "losses"},
-    {"training", "evaluation", "export"},
+    {"masks", "data", "losses"},
+    {"formats", "inherit", "evaluation"},
+    {"training"},
     {"pipeline"},
     {"report"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-TORCH_FREE = {"errors", "registry", "shapes", "keep", "config", "cost"}
+TORCH_FREE = {"errors", "files", "hub", "registry", "shapes", "keep", "config", "cost"}
 HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},
     "yaml": {"config"},
-    "open_clip": {"adapters", "export", "model"},
+    "open_clip": {"formats", "model", "tokenizers"},
     "torch_pruning": {"inherit", "masks"},
     "argparse": {"cli"},
     "rich": {"cli"},

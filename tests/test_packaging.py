@@ -177,7 +177,7 @@ def test_the_wheel_holds_every_data_file(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     wanted = {
         str(path.relative_to(ROOT))
-        for room in ("adapters", "data")
+        for room in ("formats", "data")
         for path in (ROOT / "tinyclip" / room / "builtin").rglob("*")
         if path.is_file()
     }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import losses as losses
-    from .adapters.source import load as load
+    from .formats.source import load as load
     from .inherit.slicing import inherit as inherit
     from .masks.choose import choose as choose
     from .masks.gates import Gates as Gates
@@ -22,7 +22,7 @@ _HOMES = {
     "Gates": "masks.gates",
     "choose": "masks.choose",
     "compress": "pipeline.api",
-    "load": "adapters.source",
+    "load": "formats.source",
 }
 
 

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from tinyclip import cost
-from tinyclip.adapters.source import load_source
+from tinyclip.formats.source import load_source
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_speed.py"
 

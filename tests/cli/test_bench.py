@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from tinyclip.cli.main import main
-from tinyclip.export.onnx import export_onnx
-from tinyclip.export.parity import random_probe
+from tinyclip.formats.onnx.export import export_onnx
+from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded, save_model
 
 

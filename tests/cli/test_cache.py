@@ -13,7 +13,7 @@ from PIL import Image
 
 from tinyclip.cli.main import main
 from tinyclip.pipeline.lock import locked
-from tinyclip.training import cache_make
+from tinyclip.training.teacher import make as cache_make
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tinyclip.adapters import source
 from tinyclip.cli import evaluate as verb
 from tinyclip.errors import UserError
+from tinyclip.formats import source
 from tinyclip.model.store import Loaded
 
 

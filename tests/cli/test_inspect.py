@@ -12,9 +12,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from tinyclip.cli.main import main
-from tinyclip.export.huggingface import export_huggingface
-from tinyclip.export.openclip import export_openclip
-from tinyclip.export.parity import random_probe
+from tinyclip.formats.huggingface.export import export_huggingface
+from tinyclip.formats.openclip.export import export_openclip
+from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded, save_model
 
 TEACHER = {"encoder": 40_000, "total": 80_000}

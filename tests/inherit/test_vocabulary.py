@@ -14,10 +14,10 @@ from tinyclip.errors import UserError
 from tinyclip.inherit.vocabulary import kept_from_file, kept_ids, trim, trim_text
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import Loaded, load_model, save_model
-from tinyclip.model.tokenizer import Tokenizer
-from tinyclip.model.vocabulary import TrimmedTokenizer
+from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.trimmed import TrimmedTokenizer
 
-MERGES = Path(tinyclip.__file__).parent / "adapters/builtin/pictoclip/bpe_8192.txt.gz"
+MERGES = Path(tinyclip.__file__).parent / "formats/builtin/pictoclip/bpe_8192.txt.gz"
 CAPTIONS = ("a photo of a cat", "red houses!", "", "two dogs 中", "a dog " * 9)
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from tinyclip.errors import UserError
 from tinyclip.model.store import Loaded, check_tokenizer, load_model, save_model
-from tinyclip.model.tokenizer_hf import HubTokenizer
+from tinyclip.tokenizers.huggingface import HubTokenizer
 
 
 def store(loaded: Loaded, folder: Path, **more: object) -> Path:
@@ -132,7 +132,7 @@ def test_nothing_is_left_when_writing_fails(
 def test_nothing_is_left_when_the_tokenizer_cannot_be_had(
     pico_loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tinyclip.model.hub.hub_problem", lambda: "no network")
+    monkeypatch.setattr("tinyclip.hub.hub_problem", lambda: "no network")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "c"))
     tokenizer = HubTokenizer("nobody/nothing", 8, "lower", False, None, 516)
     loaded = replace(pico_loaded, tokenizer=tokenizer)

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tinyclip.training.teacher.live import LiveTeacher
 
-from tinyclip.adapters.source import load_source
 from tinyclip.cli.main import main
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted, UserError
+from tinyclip.formats.source import load_source
 from tinyclip.model.store import Loaded
 from tinyclip.pipeline.caches import fitting
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import execute
-from tinyclip.training.teacher import LiveTeacher
 
 VIEWS = ("data.augmentations=2", "data.crop=0.8", "seed=3")
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tinyclip import cost
-from tinyclip.adapters.source import load_source
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import UserError
-from tinyclip.model.files import read_json
+from tinyclip.files import read_json
+from tinyclip.formats.source import load_source
 from tinyclip.model.store import load_model
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from tinyclip.training.teacher.index import Index, find_index
+from tinyclip.training.teacher.live import LiveTeacher
+from tinyclip.training.teacher.make import begin, make
+from tinyclip.training.teacher.stored import StoredTeacher, open_stored
 
-from tinyclip.adapters.source import load_source
 from tinyclip.config.schema import Data
 from tinyclip.data.loader import Loader
 from tinyclip.data.pairs import Subset, open_pairs
+from tinyclip.formats.source import load_source
 from tinyclip.model.store import Loaded
-from tinyclip.training.cache_index import Index, find_index
-from tinyclip.training.cache_make import begin, make
-from tinyclip.training.cache_use import StoredTeacher, open_stored
 from tinyclip.training.engine import Engine
-from tinyclip.training.teacher import LiveTeacher
 
 COUNT = 100
 COLOURS = ("red", "green", "blue", "orange", "purple")
@@ -111,7 +111,7 @@ def studio(drawn: Path) -> Studio:
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shards of 2,000 bytes: several of 100 pictures."""
-    monkeypatch.setattr("tinyclip.training.cache_store.SHARD", 2_000)
+    monkeypatch.setattr("tinyclip.training.teacher.shards.SHARD", 2_000)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import sys
 
 import torch
 from safetensors.torch import save_file
+from tinyclip.training.teacher.live import LiveTeacher
 
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch
@@ -26,7 +27,6 @@ from tinyclip.training.phases import (
     TrainingPhase,
 )
 from tinyclip.training.step import backward
-from tinyclip.training.teacher import LiveTeacher
 
 STEPS, SIZE = 20, 8
 SHAPE = ClipShape(

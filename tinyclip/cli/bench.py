@@ -83,9 +83,9 @@ def contender(name: str, where: str = "MODEL") -> Contender:
     import torch
 
     from .. import cost
-    from ..adapters.source import load_source
     from ..evaluation.bench import Contender
-    from ..export.onnx_session import load_onnx, read_onnx_config
+    from ..formats.onnx.session import load_onnx, read_onnx_config
+    from ..formats.source import load_source
 
     if (config := read_onnx_config(Path(name))) is not None:
         exported = load_onnx(Path(name))

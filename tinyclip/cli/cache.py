@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..config.schema import Recipe
     from ..data.loader import Loader
     from ..model.store import Loaded
-    from ..training.cache_index import Index
+    from ..training.teacher.index import Index
 
 HELP = "a teacher's features of a data set, stored once"
 log = logging.getLogger("tinyclip")
@@ -128,13 +128,13 @@ def _make(
     progress: Callable[[int, int], None],
 ) -> dict[str, Any]:
     """Make the cache of a recipe's teacher and data; returns what is told of it."""
-    from ..adapters.source import load_source
+    from ..formats.source import load_source
     from ..pipeline.caches import fitting
     from ..pipeline.lock import locked
     from ..pipeline.workshop import model_fingerprint
-    from ..training.cache_make import begin, make
     from ..training.engine import Engine
-    from ..training.teacher import LiveTeacher
+    from ..training.teacher.live import LiveTeacher
+    from ..training.teacher.make import begin, make
 
     engine = Engine(recipe.precision)
     if engine.world > 1:
@@ -173,7 +173,7 @@ def _make(
 def _refuse_foreign(folder: Path) -> None:
     """A folder that holds something else is left alone."""
     from ..pipeline.lock import LOCK
-    from ..training.cache_index import INDEX
+    from ..training.teacher.index import INDEX
 
     if folder.exists() and not folder.is_dir():
         raise UserError(str(folder), "is a file", "Name another folder with --out")

@@ -37,10 +37,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: model, data, tasks or teacher cannot be had.
     """
-    from ..adapters.source import load_source
     from ..config.schema import Data
     from ..data.tasks import tasks_of
     from ..evaluation.suite import evaluate, values_of
+    from ..formats.source import load_source
     from .show import print_json
 
     loaded = load_source(args.model, where="MODEL")
@@ -78,7 +78,7 @@ def chosen(tasks: list[Task], wanted: str | None) -> list[Task]:
 
 def _teacher(loaded: Loaded, against: str | None) -> tuple[str | None, Loaded | None]:
     """The model to compare with; without one, stderr says why."""
-    from ..adapters.source import load_source
+    from ..formats.source import load_source
 
     if against is not None:
         return against, load_source(against, where="--against")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from ..export.onnx import Measure, Measured
-    from ..export.parity import Probe
+    from ..formats.onnx.export import Measure, Measured
+    from ..formats.parity import Probe
     from ..model.store import Loaded
 
 HELP = "write a model in another format"
@@ -75,15 +75,15 @@ def run(args: argparse.Namespace) -> int:
         TinyclipError: what was written is not the same model.
     """
     check_options(args)
-    from ..export.folder import check_free
+    from ..formats.folder import check_free
 
     out = args.out or default_out(args.model, args.to)
     check_free(out)  # before anything is loaded
     if args.to == "onnx":
-        from ..export.onnx_graph import require_packages
+        from ..formats.onnx.graph import require_packages
 
         require_packages()
-    from ..adapters.source import beside, load_source
+    from ..formats.source import beside, load_source
 
     loaded = load_source(args.model, "MODEL")
     found = _export(
@@ -106,23 +106,23 @@ def _export(
     args: argparse.Namespace, loaded: Loaded, out: Path, **known: Any
 ) -> dict[str, Any]:
     """Call the exporter of the format."""
-    from ..export.parity import probe_of
+    from ..formats.parity import probe_of
 
     if args.to == "safetensors":
-        from ..export.safetensors import export_safetensors
+        from ..formats.safetensors import export_safetensors
 
         dtype = DTYPES.get(args.dtype, "float32")
         probe = probe_of(args.data)
         return export_safetensors(loaded, out, probe, dtype=dtype, **known)
     if args.to == "openclip":
-        from ..export.openclip import export_openclip
+        from ..formats.openclip.export import export_openclip
 
         return export_openclip(loaded, out, probe_of(args.data), **known)
     if args.to == "huggingface":
-        from ..export.huggingface import export_huggingface
+        from ..formats.huggingface.export import export_huggingface
 
         return export_huggingface(loaded, out, probe_of(args.data), **known)
-    from ..export.onnx import export_onnx
+    from ..formats.onnx.export import export_onnx
 
     precision = args.precision or "fp32"
     probe, others = probe_of(args.data), None
@@ -145,7 +145,7 @@ def apart(source: str) -> tuple[Probe, Probe | None]:
     Raises:
         UserError: the source cannot be opened, or has too few whole pairs.
     """
-    from ..export.parity import COUNT, RANDOM, Probe, random_probe, real_probe
+    from ..formats.parity import COUNT, RANDOM, Probe, random_probe, real_probe
 
     count = COUNT + CALIBRATE
     both = random_probe(count) if source == RANDOM else real_probe(source, count)
@@ -175,7 +175,7 @@ def measure_on(source: str, loaded: Loaded) -> Measure | None:
     from ..config.schema import Data
     from ..data.tasks import RetrievalTask, tasks_of
     from ..evaluation.suite import evaluate
-    from ..export.parity import RANDOM
+    from ..formats.parity import RANDOM
 
     if source == RANDOM:
         return None

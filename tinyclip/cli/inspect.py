@@ -28,7 +28,7 @@ def describe(loaded: Loaded, folder: Path | None) -> dict[str, Any]:
         folder: the model directory, where there is one.
     """
     from ..cost import FLOAT_BYTES
-    from ..model.files import read_json
+    from ..files import read_json
     from .inspect_folder import counts, read_header
 
     found = counts(loaded.model.shape, loaded.config, 0)
@@ -79,7 +79,7 @@ def find(model: str) -> dict[str, Any]:
     Raises:
         UserError: it cannot be read.
     """
-    from ..adapters.source import load_source
+    from ..formats.source import load_source
     from .inspect_folder import describe_folder
 
     run = _run_dir(model)

@@ -28,8 +28,8 @@ def describe_folder(folder: Path) -> dict[str, Any] | None:
         UserError: a file is missing or damaged, or the configuration describes another
             number of parameters than are stored.
     """
-    from ..export.onnx_session import read_onnx_config
-    from ..model.files import read_json
+    from ..files import read_json
+    from ..formats.onnx.session import read_onnx_config
 
     parity = folder / "parity.json"
     measured = read_json(parity) if parity.is_file() else None
@@ -37,7 +37,7 @@ def describe_folder(folder: Path) -> dict[str, Any] | None:
     if onnx is not None:
         return {**_onnx(folder, onnx), "parity": measured}
     if (folder / OPENCLIP).is_file():
-        from ..adapters.openclip_config import shape_of
+        from ..formats.openclip.config import shape_of
 
         config = _object(folder / OPENCLIP)
         shape = shape_of(config.get("model_cfg", {}), str(folder / OPENCLIP))
@@ -59,7 +59,7 @@ def _object(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file holds something else.
     """
-    from ..model.files import read_json
+    from ..files import read_json
 
     found = read_json(path)
     if not isinstance(found, dict):
@@ -69,7 +69,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _huggingface_shape(config: Mapping[str, Any], folder: Path) -> ClipShape:
     """The shape of a stock class's configuration, or of our own class's."""
-    from ..adapters.huggingface import shape_of
+    from ..formats.huggingface.load import shape_of
     from ..shapes import shape_from_dict
 
     if config["model_type"] != "tinyclip":

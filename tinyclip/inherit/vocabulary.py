@@ -13,9 +13,9 @@ from .. import cost
 from ..errors import UserError
 from ..model.clip import Clip
 from ..model.store import Loaded, describe
-from ..model.tokenizer import TokenizerLike
-from ..model.trees import pieces_of
-from ..model.vocabulary import TrimmedTokenizer
+from ..tokenizers.protocol import TokenizerLike
+from ..tokenizers.rules import pieces_of
+from ..tokenizers.trimmed import TrimmedTokenizer
 
 CHUNK = 4096  # captions tokenised at a time
 
@@ -26,7 +26,7 @@ def kept_ids(tokenizer: TokenizerLike, captions: Iterable[str]) -> tuple[int, ..
     With them come the ids that can never go (every byte, every special, whatever
     nothing smaller spells), and for a BPE the pieces on the way to a token, so that a
     stock tokenizer over the kept merges makes the same ids of these captions
-    (`model.stock`). Padding counts as used; what a caption has beyond the context
+    (`tokenizers.stock`). Padding counts as used; what a caption has beyond the context
     length does not.
 
     One pass, one chunk of captions in memory at a time, at the pace of the tokenizer:

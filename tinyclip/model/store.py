@@ -16,12 +16,13 @@ from torch import Tensor
 
 from .. import cost
 from ..errors import UserError, nearest
+from ..files import read_json, sync_folder, write_bytes, write_json
 from ..shapes import TOWERS, ClipShape, shape_from_dict, shape_to_dict
+from ..tokenizers.load import load_tokenizer
+from ..tokenizers.protocol import TokenizerLike
 from .card import model_card
 from .clip import Clip
-from .files import read_json, sync_folder, write_bytes, write_json
 from .preprocess import Preprocess
-from .tokenizer import TokenizerLike, load_tokenizer
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

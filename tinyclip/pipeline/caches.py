@@ -10,7 +10,7 @@ from typing import Any
 from ..config.schema import Recipe
 from ..errors import UserError
 from ..model.store import Loaded
-from ..training.cache_index import Index, find_index
+from ..training.teacher.index import Index, find_index
 
 # texts whose ids tell tokenizers apart, whatever files and libraries they come from
 PROBE = (

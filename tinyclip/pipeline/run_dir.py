@@ -10,8 +10,8 @@ from typing import Any
 from ..config.load import load_recipe, to_yaml
 from ..config.schema import Recipe
 from ..errors import UserError
+from ..files import read_json, write_bytes, write_json
 from ..keep import ClipKeep, keep_from_dict
-from ..model.files import read_json, write_bytes, write_json
 from ..training.log import MetricsLog
 from .estimate import START
 from .lock import LOCK

@@ -12,7 +12,7 @@ from typing import Any
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..errors import Interrupted, StorageError, UserError
-from ..model.files import write_bytes
+from ..files import write_bytes
 from ..model.store import load_model
 from ..training.engine import Engine
 from ..training.loop import Watcher

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..model.files import read_json
+from ..files import read_json
 from .run_dir import RunDir
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from ..adapters.source import load_source
 from ..config.load import fingerprint
 from ..config.schema import Recipe
 from ..data.batch import Batch
@@ -19,13 +18,14 @@ from ..data.pairs import Pairs, open_split
 from ..data.tasks import pick, tasks_of
 from ..evaluation.latency import latency
 from ..evaluation.suite import evaluate, values_of
+from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
-from ..training.cache import cache_teacher
-from ..training.cache_use import open_stored
 from ..training.engine import Engine
 from ..training.loop import Watcher
-from ..training.teacher import Cached, LiveTeacher, Teacher
+from ..training.teacher.cached import cache_teacher
+from ..training.teacher.live import Cached, LiveTeacher, Teacher
+from ..training.teacher.stored import open_stored
 from .caches import cache_of
 from .run_dir import RunDir
 

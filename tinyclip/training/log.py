@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError
-from ..model.files import write_bytes
+from ..files import write_bytes
 
 # keys that hold a clock; everything else is the same in a resumed run
 TIMING = ("seconds",)

@@ -23,7 +23,7 @@ from ..shapes import TOWERS
 from .engine import Engine
 from .optim import NamedAdamW
 from .state import pack
-from .teacher import Teacher, placed, wide
+from .teacher.live import Teacher, placed, wide
 
 MAX_LOGIT_SCALE = math.log(100)
 

@@ -22,7 +22,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ..errors import UserError
-from ..model.files import write_bytes, write_json
+from ..files import write_bytes, write_json
 
 log = logging.getLogger("tinyclip")
 VERSION = 1

@@ -1,0 +1,107 @@
+"""Damaged files, and folders that are no cache: one message each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tinyclip.training.teacher.shards import Shards
+
+from tinyclip.errors import UserError
+
+
+def refusal(call: Callable[[], Any]) -> str:
+    with pytest.raises(UserError) as refused:
+        call()
+    assert "Traceback" not in str(refused.value)
+    return str(refused.value)
+
+
+def test_every_flipped_byte_of_a_shard_is_noticed_or_harmless(
+    studio, tmp_path, small_shards
+) -> None:
+    index, _ = studio.make(tmp_path, studio.loader(list(range(20))))
+    path = tmp_path / "image-00001.safetensors"
+    content, number = path.read_bytes(), 1
+
+    def read() -> torch.Tensor:
+        shards = Shards(index.images, tmp_path, index.fingerprint, "again")
+        rows = index.images.span(number)
+        return torch.stack([shards.feature(r, a) for r in rows for a in range(3)])
+
+    wanted, noticed = read(), 0
+    header = 8 + int.from_bytes(content[:8], "little")
+    tried = [*range(header), *range(header, len(content), 7)]
+    for at in tried:
+        path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
+        try:
+            assert torch.equal(read(), wanted), f"byte {at}"
+        except UserError as refused:
+            assert "image-00001.safetensors: is damaged" in str(refused)
+            assert "Only it is made anew by: again" in str(refused)
+            noticed += 1
+    assert noticed > 0.8 * len(tried)
+
+
+@pytest.mark.parametrize("name", ["image-00000", "text-00000", "keys"])
+@pytest.mark.parametrize("damage", ["cut", "missing"])
+def test_a_damaged_file_is_told_at_start_up(cache, use, name, damage) -> None:
+    path = cache / f"{name}.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(content[:-9])
+    said = refusal(lambda: use(cache))
+    assert said.startswith(f"{path}: is damaged")
+    assert "tinyclip cache again" in said
+
+
+def test_a_flipped_byte_of_the_keys_is_told(cache, use) -> None:
+    path = cache / "keys.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "keys.safetensors: is damaged: its checksum" in refusal(lambda: use(cache))
+
+
+def edited(folder: Path, **values: Any) -> None:
+    path = folder / "index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"format_version": 2}, "is a cache of version 2, and this tinyclip reads 1"),
+        ({"format_version": None}, "is no index of a teacher cache"),
+        ({"images": {}}, "is damaged"),
+        ({"made_of": {"seed": 1}}, "is damaged"),
+        ({"images": 3}, "is damaged"),
+        ({"whole": False}, "is not finished. Go on with: tinyclip cache again"),
+    ],
+    ids=["newer", "none", "empty", "lacking", "number", "unfinished"],
+)
+def test_an_index_that_cannot_be_used_is_refused(cache, use, values, said) -> None:
+    edited(cache, **values)
+    assert said in refusal(lambda: use(cache))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '"a"', '{"format_version": 1}'])
+def test_an_index_that_is_none_is_refused(cache, use, text) -> None:
+    (cache / "index.json").write_text(text)
+    refusal(lambda: use(cache))
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "file"])
+def test_a_folder_that_is_no_cache_is_refused(tmp_path, use, kind) -> None:
+    path = tmp_path / "no"
+    if kind == "empty":
+        path.mkdir()
+    if kind == "file":
+        path.write_text("a file")
+    said = refusal(lambda: use(path))
+    assert "is no teacher cache. Make one with: tinyclip cache" in said

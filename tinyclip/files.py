@@ -1,0 +1,61 @@
+"""Files that are whole or absent: written beside, flushed, renamed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from .errors import StorageError, UserError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` in place of `path` in one step.
+
+    Raises:
+        StorageError: it cannot be written, for want of room or otherwise; what `path`
+            held is still there.
+    """
+    draft = path.with_name(path.name + ".part")
+    try:
+        with draft.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise StorageError(path, error.strerror) from None
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`value` as JSON, keys sorted, so that equal values are equal bytes."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False)
+    write_bytes(path, text.encode() + b"\n")
+
+
+def read_json(path: Path) -> Any:
+    """The value that a JSON file holds.
+
+    Raises:
+        UserError: it is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise UserError(
+            str(path), f"is not valid JSON ({error})", "Restore it, or redo the stage"
+        ) from None

@@ -1,0 +1,134 @@
+"""The files of a transformers model: a directory, or the hub's copy of one."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...errors import UserError
+from ...files import read_json
+from ...hub import from_hub
+from ...model.store import read_weights
+from ..openclip.load import read_checkpoint
+
+CONFIG, ONE = "config.json", "model.safetensors"
+INDEX, PICKLE = "model.safetensors.index.json", "pytorch_model.bin"
+# nothing else is fetched: a repository may hold the same weights in many formats
+WANTED = [
+    CONFIG,
+    ONE,
+    INDEX,
+    "model-*-of-*.safetensors",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+]
+# an id on the hub: one or two names, no dots at the front
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def model_folder(spec: str, where: str) -> Path:
+    """The directory of a model that is a path, or an id on the hub.
+
+    Raises:
+        UserError: it is neither, or cannot be fetched.
+    """
+    path = Path(os.path.expanduser(spec))  # noqa: PTH111 (Path's raises)
+    if spec and path.is_dir():
+        return path
+    if path.is_file():
+        raise UserError(where, f"{spec} is a file", "Name the directory it lies in")
+    if not HUB_ID.fullmatch(spec):
+        raise UserError(
+            where,
+            f"hf:{spec} is no directory, and no id of the hub either",
+            "Write hf:DIR or hf:OWNER/NAME",
+        )
+
+    def fetch(cached: bool) -> Path:
+        from huggingface_hub import snapshot_download
+
+        folder = Path(
+            snapshot_download(spec, allow_patterns=WANTED, local_files_only=cached)
+        )
+        if cached and not _is_whole(folder):
+            raise FileNotFoundError(f"{folder} is not whole")
+        return folder
+
+    return from_hub(
+        fetch,
+        where,
+        f"hf:{spec}",
+        "Without a network, copy the model's files to this machine and write hf:DIR",
+    )
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the hub's cache has a model's configuration and all its weights."""
+    if not (folder / CONFIG).exists():
+        return False
+    if not (folder / INDEX).exists():
+        return (folder / ONE).exists()
+    return all((folder / name).exists() for name in _shards(folder))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What config.json says.
+
+    Raises:
+        UserError: it is missing, damaged, or says nothing of a model.
+    """
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise UserError(str(folder / CONFIG), "holds no settings")
+    if "format_version" in config:
+        raise UserError(
+            str(folder), "is a model directory of tinyclip", "Write it without hf:"
+        )
+    return config
+
+
+def read_state(folder: Path) -> dict[str, Tensor]:
+    """Every weight of a model: one safetensors file, shards of it, or plain tensors
+    in a pickle, of which nothing is run (law 4).
+
+    Raises:
+        UserError: there are none, or a file is missing or damaged.
+    """
+    if (folder / ONE).exists():
+        return read_weights(folder / ONE)
+    if (folder / INDEX).exists():
+        state: dict[str, Tensor] = {}
+        for name in _shards(folder):
+            state |= read_weights(folder / name)
+        return state
+    if (folder / PICKLE).exists():
+        return read_checkpoint(folder / PICKLE)
+    raise UserError(
+        str(folder),
+        f"has no weights ({ONE}, {INDEX} or {PICKLE})",
+        "Save the model with save_pretrained",
+    )
+
+
+def _shards(folder: Path) -> list[str]:
+    """The files that an index names.
+
+    Raises:
+        UserError: it names none, or one outside the folder.
+    """
+    index = read_json(folder / INDEX)
+    named = index.get("weight_map") if isinstance(index, dict) else None
+    names = sorted(set(named.values())) if isinstance(named, dict) else []
+    if not names or any(Path(name).name != name for name in names):
+        raise UserError(str(folder / INDEX), "names no files of its folder")
+    return names

@@ -1,0 +1,129 @@
+"""An exported ONNX folder, loaded with ONNX Runtime.
+
+Legend: B batch, T tokens, E joint embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ...errors import UserError
+from ...files import read_json
+from ...model.preprocess import Preprocess
+from ...shapes import ClipShape, shape_from_dict
+from ...tokenizers.load import load_tokenizer
+from ...tokenizers.protocol import TokenizerLike
+from .graph import INPUT, file_of, require_packages
+
+Feed = dict[str, NDArray[Any]]
+
+
+def open_session(path: Path | bytes, threads: int | None = None) -> Any:
+    """A session on the CPU, with torch's number of threads unless told otherwise.
+
+    Args:
+        path: the file, or its bytes.
+
+    Raises:
+        UserError: ONNX Runtime is missing or cannot read the file.
+    """
+    require_packages("ONNX Runtime", ("onnxruntime",))
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads or torch.get_num_threads()
+    options.inter_op_num_threads = 1
+    source = path if isinstance(path, bytes) else str(path)
+    try:
+        return onnxruntime.InferenceSession(
+            source, options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its exceptions have no public base class
+        where = "ONNX Runtime" if isinstance(path, bytes) else str(path)
+        first = str(error).strip().splitlines()[0][:200]
+        raise UserError(
+            where, f"cannot be loaded ({first})", "Export it again"
+        ) from None
+
+
+class OnnxClip(nn.Module):
+    """Both encoders behind the methods of `Clip`; features come out normalised.
+
+    Args:
+        folder: with `image.onnx` and `text.onnx`.
+        shape: of the model that was exported.
+    """
+
+    def __init__(
+        self, folder: Path, shape: ClipShape, threads: int | None = None
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        # says where inputs belong, and in which type
+        self.anchor = nn.Parameter(torch.zeros(0), requires_grad=False)
+        self._sessions = {
+            tower: open_session(folder / file_of(tower), threads) for tower in INPUT
+        }
+
+    def encode_image(self, pixels: Tensor, normalize: bool = True) -> Tensor:
+        """Normalised features (B, E) of pixels (B, 3, S, S)."""
+        return self._run("image", pixels.float())
+
+    def encode_text(self, tokens_BT: Tensor, normalize: bool = True) -> Tensor:
+        """Normalised features (B, E) of ids (B, T)."""
+        return self._run("text", tokens_BT.long())
+
+    def _run(self, tower: str, inputs: Tensor) -> Tensor:
+        feed = {INPUT[tower]: np.ascontiguousarray(inputs.numpy())}
+        return torch.from_numpy(self._sessions[tower].run(None, feed)[0])
+
+
+@dataclass(frozen=True)
+class OnnxLoaded:
+    """An exported folder with its preprocess and tokenizer, as `store.Loaded`."""
+
+    model: OnnxClip
+    preprocess: Preprocess
+    tokenizer: TokenizerLike
+    config: dict[str, Any]
+
+
+def read_onnx_config(folder: Path) -> dict[str, Any] | None:
+    """What `config.json` of an exported folder says; None if it is no such folder."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return None
+    config = read_json(path)
+    if not isinstance(config, dict) or config.get("format") != "onnx":
+        return None
+    return config
+
+
+def load_onnx(folder: Path | str, threads: int | None = None) -> OnnxLoaded:
+    """Load what `export_onnx` wrote.
+
+    Raises:
+        UserError: it is no such folder, or a file is missing or damaged.
+    """
+    folder = Path(folder)
+    config = read_onnx_config(folder)
+    if config is None:
+        raise UserError(str(folder), "is not a folder that --to onnx wrote")
+    try:
+        shape = shape_from_dict(config["shape"])
+        preprocess = Preprocess.from_dict(config["preprocess"])
+        spec = config["tokenizer"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            str(folder / "config.json"), f"does not describe a model ({error!r})"
+        ) from None
+    tokenizer = load_tokenizer(folder, spec)
+    return OnnxLoaded(OnnxClip(folder, shape, threads), preprocess, tokenizer, config)

@@ -1,0 +1,85 @@
+"""A model directory, written anew from the loaded model and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import TinyclipError, UserError
+from ..files import write_json
+from ..model.store import DTYPES, Loaded, load_model, save_model
+from .cosine import compare_cosines, under
+from .folder import whole_folder
+from .parity import Probe, compare
+
+# the lowest cosine of a feature; rounding alone leaves more than 0.99999 and 0.9999
+COSINE = {"float16": 0.9999, "bfloat16": 0.999}
+
+
+def export_safetensors(
+    loaded: Loaded,
+    out: Path,
+    probe: Probe,
+    *,
+    dtype: str = "float32",
+    certificate: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write `out` as a model directory; returns what its `parity.json` says.
+
+    Args:
+        dtype: of the stored weights: `float32`, `float16` or `bfloat16`.
+        certificate, metrics: of the model, if it has them; they go along.
+
+    Raises:
+        UserError: `out` is taken or cannot be written, or the weights do not bear the
+            type.
+        TinyclipError: what was written does not read back as the same model.
+    """
+    with whole_folder(out) as draft:
+        inner = draft / "whole"
+        save_model(
+            inner,
+            loaded.model,
+            loaded.preprocess,
+            loaded.tokenizer,
+            provenance=loaded.config.get("provenance", {}),
+            teacher_sizes=loaded.config.get("teacher_sizes"),
+            certificate=certificate,
+            metrics=metrics,
+            dtype=dtype,
+        )
+        for file in inner.iterdir():
+            file.replace(draft / file.name)
+        inner.rmdir()
+        found = {"format": "safetensors", **_read_back(loaded, draft, probe, dtype)}
+        write_json(draft / "parity.json", found)
+    return found
+
+
+def _read_back(
+    loaded: Loaded, folder: Path, probe: Probe, dtype: str
+) -> dict[str, Any]:
+    again = load_model(folder)
+    mine, theirs = loaded.model.state_dict(), again.model.state_dict()
+    for name, value in mine.items():
+        if not torch.equal(value.to(DTYPES[dtype]).to(value.dtype), theirs[name]):
+            raise TinyclipError(f"{name} did not read back bit for bit")
+    pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
+    pixels_again = torch.stack([again.preprocess(image) for image in probe.images])
+    tokens = loaded.tokenizer(probe.captions), again.tokenizer(probe.captions)
+    known = {"n": len(probe), "inputs": probe.source, "dtype": dtype}
+    if dtype == "float32":
+        return (
+            compare(loaded.model, again.model, (pixels, pixels_again), tokens) | known
+        )
+    model = loaded.model.eval().cpu()
+    found = compare_cosines(model, again.model, (pixels, pixels_again), tokens)
+    if wrong := under(found["cosine"], COSINE[dtype]):
+        raise UserError(
+            "--dtype", f"{wrong}. Nothing was written", "Leave --dtype away"
+        )
+    return found | known

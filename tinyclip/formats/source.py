@@ -1,0 +1,124 @@
+"""The strings that name a model, and the model behind each."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, nearest
+from ..files import read_json
+from ..model.store import Loaded, load_model
+from .embedded import load_builtin
+from .huggingface.load import load_huggingface
+from .openclip.load import load_openclip
+
+SCHEMES = ("builtin", "hf", "openclip", "run")
+OPTIONS = ("tokenizer",)
+OPTION = re.compile(r",\s*(\w+)=([^,]*)$")
+
+
+def load(source: str | Path) -> Loaded:
+    """A model, its preprocess and its tokenizer, from a directory or a source.
+
+    `model, preprocess, tokenizer = tinyclip.load("runs/demo/model")`
+
+    Raises:
+        UserError: the source is unknown, missing, damaged or not supported.
+    """
+    return load_source(str(source), "load")
+
+
+def load_source(spec: str, where: str = "--teacher") -> Loaded:
+    """The model behind a source.
+
+    Args:
+        spec: `builtin:NAME`, `openclip:NAME[/TAG]`, `openclip:NAME@FILE`,
+            `hf:ID_OR_DIR`, `run:DIR`, or a model directory; after `openclip:` and
+            `hf:` may follow `,tokenizer=PATH`.
+        where: the option or key that named it, for the message.
+
+    Raises:
+        UserError: the source is unknown, missing, damaged or not supported.
+    """
+    source, options = split_options(spec, where)
+    scheme, colon, rest = source.partition(":")
+    if colon and scheme == "openclip":
+        loaded = load_openclip(rest, where, **options)
+    elif colon and scheme == "hf":
+        loaded = load_huggingface(rest, where, **options)
+    elif options:
+        raise UserError(
+            where,
+            f"{source} has its own tokenizer",
+            "tokenizer=PATH is for openclip: and hf: sources",
+        )
+    elif colon and scheme == "builtin":
+        return load_builtin(rest, where)
+    else:
+        return load_model(folder_of(source, where))
+    made = {**loaded.config["provenance"], **options}
+    return replace(loaded, config={**loaded.config, "provenance": made})
+
+
+def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:
+    """A source and what follows it: `openclip:NAME,tokenizer=PATH`.
+
+    Raises:
+        UserError: an option is unknown, empty or given twice.
+    """
+    options: dict[str, str] = {}
+    while not Path(spec).exists() and (found := OPTION.search(spec)):
+        name, value = found.groups()
+        if name not in OPTIONS:
+            raise UserError(
+                where, f"unknown option {name!r} of a source", nearest(name, OPTIONS)
+            )
+        if not value or name in options:
+            what = "is given twice" if name in options else "has no value"
+            raise UserError(where, f"{name}= {what} in {spec!r}")
+        options[name], spec = value, spec[: found.start()]
+    return spec, options
+
+
+def beside(spec: str, name: str) -> dict[str, Any] | None:
+    """What a JSON file of a model directory says; None if it has none.
+
+    A source that is no directory has none.
+    """
+    path = Path(spec.removeprefix("run:"))
+    folder = path if (path / "config.json").exists() else path / "model"
+    return read_json(folder / name) if (folder / name).exists() else None
+
+
+def folder_of(spec: str, where: str) -> Path:
+    """The model directory that a source names: it, or that of a run.
+
+    Raises:
+        UserError: there is none.
+    """
+    scheme, colon, rest = spec.partition(":")
+    if colon and scheme == "run":
+        return _model_of_run(Path(rest), where)
+    path = Path(spec)
+    if spec and path.is_dir():
+        return path if (path / "config.json").exists() else _model_of_run(path, where)
+    if colon and "/" not in scheme:
+        raise UserError(
+            where, f"unknown source {scheme!r} in {spec!r}", nearest(scheme, SCHEMES)
+        )
+    raise UserError(
+        where,
+        f"{spec!r} is not a model directory",
+        "Name a directory, or a source such as openclip:ViT-B-32@FILE",
+    )
+
+
+def _model_of_run(path: Path, where: str) -> Path:
+    if not path.is_dir():
+        raise UserError(where, f"{path} does not exist")
+    if (path / "model" / "config.json").exists():
+        return path / "model"
+    what = "is an unfinished run" if (path / "recipe.yaml").exists() else "has no model"
+    raise UserError(where, f"{path} {what}", "Name a stage's model directory instead")

@@ -1,0 +1,102 @@
+"""CLIP's own tokenizer, over its vocabulary or another."""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ..errors import UserError
+from ..files import write_bytes
+
+FILE = "bpe.txt.gz"
+
+
+class Tokenizer:
+    """CLIP's tokenizer over a vocabulary of its own.
+
+    Args:
+        merges: the gzipped merges file, its bytes; None for CLIP's own 49,408 ids.
+        context_length: ids a caption; longer ones are cut, end-of-text kept.
+        clean: how captions are cleaned: `lower`, `whitespace` or `canonicalize`.
+    """
+
+    def __init__(
+        self, merges: bytes | None, context_length: int, clean: str = "lower"
+    ) -> None:
+        from open_clip.tokenizer import SimpleTokenizer, default_bpe
+
+        self.merges = Path(default_bpe()).read_bytes() if merges is None else merges
+        self.context_length, self.clean = context_length, clean
+        with tempfile.NamedTemporaryFile(suffix=".txt.gz") as file:
+            file.write(self.merges)
+            file.flush()
+            self._stock = SimpleTokenizer(
+                bpe_path=file.name, context_length=context_length, clean=clean
+            )
+
+    @property
+    def is_stock(self) -> bool:
+        """Whether it is CLIP's own, which open_clip has without any file."""
+        from open_clip.tokenizer import default_bpe
+
+        own = Path(default_bpe()).read_bytes()
+        return self.clean == "lower" and self.merges == own
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self._stock.vocab_size)
+
+    @property
+    def encoder(self) -> dict[str, int]:
+        """Every token's id."""
+        return dict(self._stock.encoder)
+
+    @property
+    def bpe_ranks(self) -> dict[tuple[str, str], int]:
+        """Every merge's rank."""
+        return dict(self._stock.bpe_ranks)
+
+    def __call__(self, texts: str | Sequence[str]) -> Tensor:
+        """Ids (B, T), int64, padded with 0."""
+        made: Tensor = self._stock([texts] if isinstance(texts, str) else list(texts))
+        return made
+
+    def save(self, folder: Path) -> None:
+        """Write the vocabulary file into a model directory."""
+        write_bytes(folder / FILE, self.merges)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `load` needs to know beside the file."""
+        return {
+            "kind": "bpe",
+            "file": FILE,
+            "context_length": self.context_length,
+            "vocab_size": self.vocab_size,
+            "clean": self.clean,
+        }
+
+    @classmethod
+    def load(cls, folder: Path, spec: Mapping[str, Any]) -> Tokenizer:
+        """The tokenizer that lies in a model directory.
+
+        Raises:
+            UserError: its file is missing or no merges file.
+        """
+        path = folder / FILE
+        try:
+            path = folder / str(spec["file"])
+            merges = path.read_bytes()
+            return cls(merges, int(spec["context_length"]), str(spec["clean"]))
+        except KeyError as error:
+            raise UserError(
+                str(folder / "config.json"), f"the tokenizer lacks {error}"
+            ) from None
+        except (OSError, EOFError, zlib.error, AssertionError, ValueError) as error:
+            raise UserError(
+                str(path), f"is no tokenizer file ({error})", "Restore the directory"
+            ) from None

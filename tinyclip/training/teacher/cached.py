@@ -1,0 +1,154 @@
+"""The teacher's features of one run: made before its first step, and held in memory.
+
+Legend: B batch, E joint embedding, R rows, A augmentations, C distinct captions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as save_tensors
+from torch import Tensor
+
+from ...data.batch import Batch
+from ...data.loader import Loader
+from ...files import write_bytes
+from ...model.clip import Features
+from .live import LiveTeacher, chunks, encode, no_progress
+from .verify import verify
+
+log = logging.getLogger("tinyclip")
+NAMES = ("image", "text")
+
+
+class CachedTeacher:
+    """Features that were computed once, looked up by picture, augmentation, caption.
+
+    Args:
+        image_RAE: by row of the training set and augmentation.
+        text_CE: by distinct caption.
+        rows: place in `image_RAE` of each row number.
+        captions: place in `text_CE` of each caption.
+        scale, bias: the teacher's logit scale, and its logit bias if it has one.
+    """
+
+    def __init__(
+        self,
+        image_RAE: Tensor,
+        text_CE: Tensor,
+        rows: dict[int, int],
+        captions: dict[str, int],
+        scale: Tensor,
+        bias: Tensor | None = None,
+    ) -> None:
+        self.image_RAE, self.text_CE = image_RAE, text_CE
+        self.rows, self.captions = rows, captions
+        self.scale, self.bias = scale, bias
+
+    def under(self, live: LiveTeacher) -> CachedTeacher:
+        """The same features under another logit scale."""
+        return CachedTeacher(
+            self.image_RAE,
+            self.text_CE,
+            self.rows,
+            self.captions,
+            live.scale,
+            live.bias,
+        )
+
+    def features(self, batch: Batch) -> Features:
+        """Features of one batch, as `LiveTeacher` computes them."""
+        device = self.scale.device
+        places = [self.rows[int(row)] for row in batch.index_B]
+        image_BE = self.image_RAE[places, batch.augmentation_B]
+        text_BE = self.text_CE[[self.captions[text] for text in batch.captions]]
+        image_BE, text_BE = image_BE.to(device), text_BE.to(device)
+        return Features(image_BE, text_BE, self.scale, self.bias)
+
+
+def _images(
+    teacher: LiveTeacher, loader: Loader, progress: Callable[[int, int], None]
+) -> Tensor:
+    """Every row under every augmentation, (R, A, E); broken rows are zeros."""
+    wanted = [(row, a) for row in loader.indices for a in range(loader.augmentations)]
+
+    def pixels() -> Iterator[Tensor]:
+        for piece in chunks(wanted):
+            progress(min(piece.stop, len(wanted)), len(wanted))
+            yield torch.stack([loader.pixels_or_blank(*key) for key in wanted[piece]])
+
+    made = encode(teacher.model.encode_image, teacher.engine, pixels())
+    return made.unflatten(0, (-1, loader.augmentations))
+
+
+def cache_teacher(
+    teacher: LiveTeacher,
+    loader: Loader,
+    path: Path,
+    fingerprint: str,
+    progress: Callable[[int, int], None] = no_progress,
+) -> CachedTeacher:
+    """The teacher's features of all that `loader` can give, from `path` or made anew.
+
+    A pure function of teacher, data and transform (`fingerprint` stands for the
+    three): a lost file is made again, bit for bit.
+    """
+    captions = loader.all_captions()
+    known = _read(path, fingerprint)
+    tensors = known or _make(teacher, loader, captions, progress)
+    if known is None:
+        header = {"fingerprint": fingerprint, "sha256": _digest(tensors)}
+        # one entry: the library writes several in no fixed order
+        write_bytes(path, save_tensors(tensors, {"cache": json.dumps(header)}))
+    rows = {int(row): place for place, row in enumerate(loader.indices)}
+    places = {text: place for place, text in enumerate(captions)}
+    scale = teacher.scale, teacher.bias
+    made = CachedTeacher(tensors["image"], tensors["text"], rows, places, *scale)
+    if known is not None:
+        again = "Delete it: it is made anew, bit for bit"
+        verify(made, teacher, loader, teacher.engine.precision, str(path), again)
+    return made
+
+
+def _make(
+    teacher: LiveTeacher,
+    loader: Loader,
+    captions: list[str],
+    progress: Callable[[int, int], None],
+) -> dict[str, Tensor]:
+    tokenize = teacher.tokenizer or loader.tokens
+    tokens = (tokenize(captions[piece]) for piece in chunks(captions))
+    return {
+        "image": _images(teacher, loader, progress),
+        "text": encode(teacher.model.encode_text, teacher.engine, tokens),
+    }
+
+
+def _digest(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in NAMES:
+        digest.update(tensors[name].contiguous().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
+    """What `path` holds, or None when it is absent, torn or of something else."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("cache", "{}"))
+            if header.get("fingerprint") != fingerprint:
+                return None
+            tensors = {name: file.get_tensor(name) for name in NAMES}
+        if _digest(tensors) != header["sha256"]:
+            raise ValueError("its checksum is wrong")
+        return tensors
+    except (OSError, KeyError, ValueError, SafetensorError) as error:
+        if path.exists():
+            log.warning("%s: not readable (%s); made anew", path, error)
+        return None

@@ -1,0 +1,252 @@
+"""The index of a teacher cache: what it was made of, and where each sample lies.
+
+    DIR/index.json              what it was made of; `whole` once all of it is there
+    DIR/image-00000.safetensors ...   features of the pictures (training/cache_store)
+    DIR/text-00000.safetensors ...    features of the captions
+    DIR/keys.safetensors        sorted hashes of keys and captions, and their places
+
+Legend: N names that are stored, M names that are looked up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from ...config.load import fingerprint
+from ...data.seeds import number
+from ...errors import UserError
+from ...files import read_json, write_bytes, write_json
+from .shards import DTYPES, Layout
+
+INDEX, KEYS = "index.json", "keys.safetensors"
+VERSION = 1
+BROKEN, MISSING = -1, -2  # in place of a place
+# what a run and its cache must have in common, in the words of messages
+FITTING = ("teacher", "tokenizer", "transform", "augmentations", "crop", "seed")
+ONLY_AUGMENTED = ("crop", "seed")  # a picture that is not augmented depends on neither
+MAKE = "Make one with: tinyclip cache --teacher SOURCE --data SOURCE --out DIR"
+
+
+@dataclass(frozen=True)
+class Index:
+    """What `index.json` says.
+
+    Args:
+        made_of: fingerprints of teacher, tokenizer, transform and data; augmentations,
+            crop, seed, dtype, precision.
+        images, texts: how the features lie.
+        again: the command that made it, and that goes on or repairs it.
+        whole: whether everything is there.
+        salt: of the hashes, so that no two names share one.
+        keys: SHA-256 of the file of keys.
+        content: fingerprint of every feature.
+    """
+
+    made_of: dict[str, Any]
+    images: Layout
+    texts: Layout
+    again: str
+    whole: bool = False
+    salt: int = 0
+    keys: str = ""
+    content: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of what it was made of."""
+        return fingerprint(self.made_of)
+
+    def write(self, folder: Path) -> None:
+        """Put it in its place; raises `StorageError`."""
+        write_json(folder / INDEX, {"format_version": VERSION, **asdict(self)})
+
+
+def read_index(folder: Path) -> Index:
+    """The index of a cache, whole or not.
+
+    Raises:
+        UserError: the folder holds none, or one of another version.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise UserError(str(folder), "is no teacher cache", MAKE)
+    found = read_json(path)
+    version = found.get("format_version") if isinstance(found, dict) else None
+    if version is None:
+        raise UserError(str(path), "is no index of a teacher cache", MAKE)
+    if version != VERSION:
+        raise UserError(
+            str(path),
+            f"is a cache of version {version}, and this tinyclip reads {VERSION}",
+            "Make it again, or use the tinyclip that made it",
+        )
+    try:
+        values = {name: value for name, value in found.items() if name in _FIELDS}
+        images, texts = Layout(**found["images"]), Layout(**found["texts"])
+        index = Index(**{**values, "images": images, "texts": texts})
+        _ = [DTYPES[layout.dtype] for layout in (images, texts)]
+        _ = [index.made_of[name] for name in (*FITTING, "precision")]
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            str(path), f"is damaged ({error})", "Delete the folder and make it again"
+        ) from None
+    return index
+
+
+_FIELDS = tuple(Index.__dataclass_fields__)
+
+
+def differences(
+    stored: Mapping[str, Any], wanted: Mapping[str, Any], names: Iterable[str] = FITTING
+) -> list[str]:
+    """Why a cache does not fit, as `seed: 0 in the cache, 1 here`; empty if it does."""
+    plain = stored["augmentations"] == wanted["augmentations"] == 1
+    ignored = ONLY_AUGMENTED if plain else ()
+    found: list[str] = []
+    for name in names:
+        there, here = stored.get(name), wanted[name]
+        if isinstance(there, dict) and isinstance(here, dict):
+            inner = differing(there, here)
+            found += [f"{name}.{key}: {said}" for key, said in inner.items()]
+        elif there != here and name not in ignored:
+            found.append(f"{name}: {there} in the cache, {here} here")
+    return found
+
+
+def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
+    """The entries of two tables that are not the same."""
+    return {
+        key: f"{there.get(key)} in the cache, {here.get(key)} here"
+        for key in sorted({*there, *here})
+        if there.get(key) != here.get(key)
+    }
+
+
+def find_index(folder: Path, wanted: Mapping[str, Any]) -> tuple[Path, Index]:
+    """The cache that fits, of one folder or of several side by side in it.
+
+    Args:
+        wanted: the values of `FITTING`.
+
+    Raises:
+        UserError: there is none, none that fits (with the reason for each), more than
+            one, or one that is not finished.
+    """
+    if (folder / INDEX).exists() or not folder.is_dir():
+        found = [folder]
+    else:
+        found = sorted(one.parent for one in folder.glob(f"*/{INDEX}")) or [folder]
+    known = {one: read_index(one) for one in found}
+    reasons = {one: differences(known[one].made_of, wanted) for one in found}
+    fitting = [one for one in found if not reasons[one]]
+    if not fitting:
+        lines = [f"\n  {one}: {'; '.join(why)}" for one, why in reasons.items()]
+        raise UserError(
+            str(folder), f"holds no cache for this run:{''.join(lines)}", MAKE
+        )
+    if len(fitting) > 1:
+        names = ", ".join(map(str, fitting))
+        raise UserError(str(folder), f"several caches fit: {names}", "Name one of them")
+    index = known[fitting[0]]
+    if not index.whole:
+        again = f"Go on with: {index.again}"
+        raise UserError(str(fitting[0]), "is not finished", again)
+    return fitting[0], index
+
+
+def hashes_of(names: Iterable[str], salt: int) -> NDArray[np.int64]:
+    """63 bits for each name, (M)."""
+    return np.fromiter((number("cache", salt, one) for one in names), dtype=np.int64)
+
+
+class Places:
+    """Where names lie, by their hashes.
+
+    Args:
+        hash_N: ascending.
+        place_N: row in the shards, or `BROKEN`.
+        salt: of the hashes.
+    """
+
+    def __init__(
+        self, hash_N: NDArray[np.int64], place_N: NDArray[np.int64], salt: int
+    ) -> None:
+        self.hash_N, self.place_N, self.salt = hash_N, place_N, salt
+
+    def of(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """The place of each name, (M); `MISSING` where it is not stored."""
+        hash_M = hashes_of(names, self.salt)
+        if not len(self.hash_N):
+            return np.full(len(hash_M), MISSING)
+        at_M = np.searchsorted(self.hash_N, hash_M)
+        at_M = np.minimum(at_M, len(self.hash_N) - 1)
+        known_M = self.hash_N[at_M] == hash_M
+        found: NDArray[np.int64] = np.where(known_M, self.place_N[at_M], MISSING)
+        return found
+
+
+def write_keys(
+    folder: Path,
+    index: Index,
+    keys: Callable[[], Iterable[str]],
+    captions: Sequence[str],
+    whole: NDArray[np.bool_],
+) -> Index:
+    """Write where every name lies; returns the index that knows of it.
+
+    Args:
+        keys: gives those of all samples, as often as it is asked.
+        whole: of each key whether its sample could be read.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    salt = 0
+    while True:
+        sorts = [hashes_of(names, salt) for names in (keys(), captions)]
+        if all(len(np.unique(one)) == len(one) for one in sorts):
+            break
+        salt += 1  # two names share a hash: 1 in 100 where there are 400 million
+    places = [np.where(whole, np.arange(len(whole)), BROKEN), np.arange(len(captions))]
+    tensors = {}
+    for kind, hashes, place in zip(("image", "text"), sorts, places, strict=True):
+        order = np.argsort(hashes)
+        tensors[f"{kind}_hash"] = torch.from_numpy(hashes[order])
+        tensors[f"{kind}_place"] = torch.from_numpy(place[order].astype(np.int64))
+    content = save_tensors(tensors)
+    write_bytes(folder / KEYS, content)
+    return replace(index, salt=salt, keys=hashlib.sha256(content).hexdigest())
+
+
+def read_keys(folder: Path, index: Index) -> tuple[Places, Places]:
+    """Where the pictures lie, and where the captions do.
+
+    Raises:
+        UserError: the file is missing or was changed.
+    """
+    path = folder / KEYS
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != index.keys:
+            raise ValueError("its checksum is wrong")
+        found = {name: one.numpy() for name, one in load_tensors(content).items()}
+    except (OSError, ValueError, SafetensorError) as error:
+        raise UserError(
+            str(path), f"is damaged: {error}", f"It is made anew by: {index.again}"
+        ) from None
+    images, texts = (
+        Places(found[f"{kind}_hash"], found[f"{kind}_place"], index.salt)
+        for kind in ("image", "text")
+    )
+    return images, texts

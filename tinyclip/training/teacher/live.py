@@ -1,0 +1,121 @@
+"""The teacher's features, computed live.
+
+Legend: B batch, E joint embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ...data.batch import Batch
+from ...model.clip import Clip, Features
+from ..engine import Engine
+from .shards import CHUNK
+
+Tokens = Callable[[list[str]], Tensor]
+HALF = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Teacher(Protocol):
+    """What a phase asks of a teacher."""
+
+    def features(self, batch: Batch) -> Features: ...
+
+
+class Cached(Teacher, Protocol):
+    """A teacher whose features are stored."""
+
+    def under(self, live: LiveTeacher) -> Cached:
+        """The same features under another logit scale."""
+
+
+def no_progress(_done: int, _total: int) -> None:
+    """Nobody is watching."""
+
+
+def placed(batch: Batch, model: Clip) -> tuple[Tensor, Tensor]:
+    """Pixels and tokens where the model is, the pixels of its type."""
+    scale = model.logit_scale
+    return batch.pixels.to(scale), batch.tokens_BT.to(scale.device)
+
+
+def wide(features: Tensor) -> Tensor:
+    """Float32 at least: losses are not for half types."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
+class LiveTeacher:
+    """A frozen model, run on every batch.
+
+    Args:
+        model: the teacher; put in eval mode, never given a gradient.
+        engine: device and precision.
+        scale: logit scale to use in place of the model's own.
+        tokenizer: the teacher's own, where the student's is another (a trimmed one);
+            None takes the tokens as they come.
+    """
+
+    def __init__(
+        self,
+        model: Clip,
+        engine: Engine,
+        scale: float | None,
+        tokenizer: Tokens | None = None,
+    ) -> None:
+        self.model = engine.place(model).eval().requires_grad_(False)
+        self.engine, self.tokenizer = engine, tokenizer
+        own = self.model.logit_scale.exp().detach()
+        self.scale = own if scale is None else torch.full_like(own, scale)
+        bias = self.model.logit_bias
+        self.bias = None if bias is None else bias.detach()
+        self._autocast = engine.autocast
+
+    @contextmanager
+    def computing_in(self, precision: str) -> Iterator[None]:
+        """Another precision than the engine's, while the block runs."""
+        if precision == self.engine.precision:
+            yield
+            return
+        half, device = HALF[precision], self.engine.device.type
+        before = self._autocast
+        self._autocast = lambda: torch.autocast(
+            device, dtype=half, enabled=half is not None
+        )
+        try:
+            yield
+        finally:
+            self._autocast = before
+
+    @torch.no_grad()
+    def features(self, batch: Batch) -> Features:
+        """Features of one batch, float32, without gradient."""
+        if self.tokenizer is not None:
+            tokens_BT = self.tokenizer(list(batch.captions))
+            batch = replace(batch, tokens_BT=tokens_BT)
+        with self._autocast():
+            made = self.model(*placed(batch, self.model))
+        image_BE, text_BE = wide(made.image_BE), wide(made.text_BE)
+        return Features(image_BE, text_BE, self.scale, self.bias)
+
+
+def chunks(items: Sequence[object], size: int = CHUNK) -> Iterator[slice]:
+    for start in range(0, len(items), size):
+        yield slice(start, start + size)
+
+
+@torch.no_grad()
+def encode(
+    tower: Callable[..., Tensor], engine: Engine, inputs: Iterable[Tensor]
+) -> Tensor:
+    """Normalised float32 features of chunk after chunk, on the CPU."""
+    made = []
+    for chunk in inputs:
+        with engine.autocast():
+            made.append(tower(chunk.to(engine.device), normalize=True).float().cpu())
+    return torch.cat(made)
