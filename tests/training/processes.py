@@ -11,7 +11,6 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from tinyclip.training.teacher.live import LiveTeacher
 
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch
@@ -27,6 +26,7 @@ from tinyclip.training.phases import (
     TrainingPhase,
 )
 from tinyclip.training.step import backward
+from tinyclip.training.teacher.live import LiveTeacher
 
 STEPS, SIZE = 20, 8
 SHAPE = ClipShape(

@@ -1,15 +1,13 @@
-"""Pictures with captions, from whatever source, and the pairs held out of training."""
+"""The table of data sources, and the pairs held out of training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
@@ -19,6 +17,7 @@ from .hub import open_hub
 from .parquets import open_parquet
 from .pictograms import builtin_path, is_pictograms, open_pictograms
 from .pipes import open_pipe
+from .protocol import Pairs
 from .seeds import number
 from .tables import open_table
 from .tars import open_tars
@@ -27,30 +26,6 @@ from .views import Subset, places_of
 __all__ = ["Broken", "Pairs", "Subset", "open_pairs", "open_split", "split_validation"]
 
 VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.02, 100, 2_000
-
-
-class Pairs(Protocol):
-    """Pictures in a fixed order, each with a distinct key and at least one caption."""
-
-    @property
-    def name(self) -> str:
-        """The source, as a message names it."""
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """Rows of the source that are not here, by reason."""
-
-    def __len__(self) -> int: ...
-
-    def key(self, i: int) -> str: ...
-
-    def captions(self, i: int) -> tuple[str, ...]: ...
-
-    def image(self, i: int) -> Image.Image:
-        """RGB and upright; raises `Broken`."""
-
-    def fingerprint(self) -> str:
-        """Changes when the data changes."""
 
 
 def open_pairs(data: Data, split: str = "train") -> Pairs:

@@ -11,9 +11,10 @@ from pathlib import Path
 from ..config.schema import Data
 from ..errors import UserError, nearest
 from .folders import CLASS_TEMPLATES
-from .pairs import Pairs, open_pairs, open_split, pictograms_path
+from .pairs import open_pairs, open_split, pictograms_path
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
+from .protocol import Pairs
 from .views import Recaptioned, Subset, labels_of
 
 EMOJI_TEMPLATES = ("an emoji of {}", "{}", "a picture of {}")

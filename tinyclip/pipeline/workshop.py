@@ -14,7 +14,8 @@ from ..config.load import fingerprint
 from ..config.schema import Recipe
 from ..data.batch import Batch
 from ..data.loader import Loader
-from ..data.pairs import Pairs, open_split
+from ..data.pairs import open_split
+from ..data.protocol import Pairs
 from ..data.tasks import pick, tasks_of
 from ..evaluation.latency import latency
 from ..evaluation.suite import evaluate, values_of

@@ -18,7 +18,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tinyclip.training.teacher.index import read_index, read_keys
 
 from tinyclip.cli.main import main
 from tinyclip.data.broken import Broken
@@ -28,6 +27,7 @@ from tinyclip.data.views import View
 from tinyclip.errors import StorageError, UserError
 from tinyclip.model.clip import Clip
 from tinyclip.training.teacher import make as cache_make
+from tinyclip.training.teacher.index import read_index, read_keys
 
 pytestmark = pytest.mark.usefixtures("small_shards")
 
