@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .broken import CAPTION_LIMIT, Broken, Dropped, check_caption, decode_caption
+from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
 from .tar_members import read_members
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("tinyclip")
 VERSION = 1  # of the index: another one is not read
-PICTURES = frozenset("jpg jpeg png webp gif bmp tif tiff avif jfif".split())
 JSON_LIMIT = 16 * 2**20  # bytes
 EVERY = 10.0  # seconds between lines of the log while shards are scanned
 _NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key, extension
@@ -101,7 +101,7 @@ def scan(path: Path, caption_key: str | None) -> Index:
             if match is None:
                 continue
             key, kind = match[1], match[2].lower()
-            if kind in PICTURES:
+            if f".{kind}" in SUFFIXES:
                 if key in images:
                     dropped.add("duplicate key", key, f"{member.name} is a second one")
                 else:
