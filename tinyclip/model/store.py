@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .. import cost
 from ..errors import UserError, nearest
-from ..files import read_json, sync_folder, write_bytes, write_json
+from ..files import make_folder, read_json, sync_folder, write_bytes, write_json
 from ..shapes import TOWERS, ClipShape, shape_from_dict, shape_to_dict
 from ..tokenizers.load import load_tokenizer
 from ..tokenizers.protocol import TokenizerLike
@@ -98,7 +98,7 @@ def save_model(
     config = describe(Loaded(model, preprocess, tokenizer, made), dtype)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    make_folder(draft)
     try:
         tokenizer.save(draft)  # first: it may have to be fetched
         write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
