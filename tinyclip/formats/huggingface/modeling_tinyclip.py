@@ -115,9 +115,9 @@ class TinyclipModel(PreTrainedModel):
         **kwargs: Any,
     ) -> TinyclipOutput | tuple[Any, ...]:
         """Both towers' features, normalised, and their scaled products."""
-        wanted = {"output_hidden_states": output_hidden_states, "return_dict": True}
-        image = self.get_image_features(pixel_values, **wanted)
-        text = self.get_text_features(input_ids, position_ids=position_ids, **wanted)
+        hidden = self._hidden(output_hidden_states)
+        image = self.image(pixel_values, hidden)
+        text = self.text(self._padded(input_ids), position_ids, hidden)
         image_BE = F.normalize(image.pooler_output, dim=-1)
         text_BE = F.normalize(text.pooler_output, dim=-1)
         logits = self.logit_scale.exp() * text_BE @ image_BE.T
