@@ -33,9 +33,9 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
     """The pairs that `data.source` names.
 
     Args:
-        split: of the embedded set (and `parquet:` files of its form) one of
-            `pictograms.SPLITS`; the other sources hold one set, which
-            `split_validation` divides, and know "train" alone.
+        split: of the embedded set (and `parquet:` files of its form) a value of its
+            column `split`; the other sources hold one set, which `split_validation`
+            divides, and know "train" alone.
 
     Raises:
         UserError: the source is unknown, missing, empty or unusable.
