@@ -22,7 +22,7 @@ DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, Any]:
-    """What `inspect --json` always says, as far as a shape gives it.
+    """The keys of design §3.4 that a shape gives.
 
     Args:
         config: what may say `teacher_sizes` and `provenance`.
