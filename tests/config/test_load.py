@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tinyclip.config.describe import commented_yaml
 from tinyclip.config.load import (
     fingerprint,
     load_recipe,
@@ -269,9 +270,11 @@ recipes = build(
 @settings(deadline=None, max_examples=40)
 @given(recipes)
 @example(Recipe(about="a\x85b", teacher="a\u2028b", name="a\u2029b"))  # line breaks
+@example(Recipe(about="two\n\nlines # here", data=Data(exclude=("a\nb", "# c"))))
 @example(Recipe(about="1e-4", teacher="on", name="010"))
 def test_every_recipe_loads_back_as_it_was_written(recipe: Recipe) -> None:
-    assert resolve(Recipe, parse(to_yaml(recipe), "x"), Place("x")) == recipe
+    for text in (to_yaml(recipe), commented_yaml(recipe)):
+        assert resolve(Recipe, parse(text, "x"), Place("x")) == recipe
 
 
 @settings(deadline=None, max_examples=40)

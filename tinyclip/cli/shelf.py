@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from ..config import shelf
-from ..config.load import load_recipe, load_stage, recipe_to_dict, to_yaml
+from ..config.describe import commented_yaml
+from ..config.load import load_recipe, load_stage, recipe_to_dict
 from ..config.place import Place
 from ..config.schema import Recipe, Stage
 from ..errors import UserError, nearest
@@ -66,7 +67,7 @@ def _show(args: argparse.Namespace, kind: str) -> int:
     if args.json:
         print_json(recipe_to_dict(value))
     else:
-        print(to_yaml(value), end="")
+        print(commented_yaml(value), end="")
     return 0
 
 

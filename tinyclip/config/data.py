@@ -11,7 +11,9 @@ from .setting import setting
 class Data:
     """Where pairs come from and how they reach the model."""
 
-    source: str = setting("builtin:pictograms", "image-text pairs: csv:FILE, tars:...")
+    source: str = setting(
+        "builtin:pictograms", "image-text pairs: a source, csv:FILE or tars:..."
+    )
     val: str | None = setting(
         None, "validation pairs; null: 2 % (100 to 2,000) of the pairs, by hash"
     )
@@ -29,7 +31,7 @@ class Data:
     crop: float = setting(
         0.9, "smallest share of a picture that a crop keeps", above=0, high=1
     )
-    workers: int = setting(0, "threads that decode pictures; 0: none beside", low=0)
+    workers: int = setting(0, "threads that decode pictures; 0: the main one", low=0)
     max_broken_share: float = setting(
         0.01, "share of broken pairs over which the run stops", low=0, high=1
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -20,6 +21,7 @@ from .place import Place
 from .schema import PHASES, Recipe, Stage
 
 __all__ = [
+    "dump",
     "fingerprint",
     "ladder",
     "load_recipe",
@@ -210,16 +212,26 @@ def recipe_to_dict(recipe: Recipe | Stage) -> dict[str, Any]:
     return whole
 
 
-def to_yaml(recipe: Recipe | Stage) -> str:
-    """The recipe (or stage) as YAML that loads back equal."""
+def dump(plain: Any, width: float = math.inf, flow: bool | None = False) -> str:
+    """Plain values as YAML, keys in their order.
+
+    Args:
+        flow: None writes the innermost lists and tables on one line.
+    """
     text: str = yaml.dump(
-        recipe_to_dict(recipe),
+        plain,
         Dumper=_Dumper,
         sort_keys=False,
-        width=88,
+        width=width,
         allow_unicode=True,
+        default_flow_style=flow,
     )
     return text
+
+
+def to_yaml(recipe: Recipe | Stage) -> str:
+    """The recipe (or stage) as YAML that loads back equal."""
+    return dump(recipe_to_dict(recipe), width=88)
 
 
 def fingerprint(value: Any) -> str:

@@ -75,10 +75,10 @@ class Recipe:
         0.01, "share of steps whose loss may be no number", low=0, high=1
     )
     divergence: float = setting(
-        10.0, "times its running median: there a loss runs away", above=1
+        10.0, "times its running median: a loss beyond runs away", above=1
     )
     divergence_steps: int = setting(
-        50, "steps in a row that it must, before the run goes back", low=1
+        50, "steps in a row of such a loss, before the run goes back", low=1
     )
     cache_teacher: Literal["auto", "always", "never"] = setting(
         "auto", "run the teacher once a picture, and keep its features"

@@ -48,11 +48,13 @@ class Stage:
     scale: float | None = setting(
         None, "fixed logit scale of both models; null: each its own", above=0
     )
-    learn: Learn = setting(Learn(), "phase learn")
-    score: Score = setting(Score(), "phase score")
-    manual: Manual = setting(Manual(), "phase manual")
-    inherit: Inherit = setting(Inherit(), "phase inherit")
-    distil: Distil = setting(Distil(), "phase distil")
+    learn: Learn = setting(Learn(), "learn which units matter, under the budget")
+    score: Score = setting(Score(), "rank units by importance instead")
+    manual: Manual = setting(
+        Manual(), "take units by hand, as the original's manual models"
+    )
+    inherit: Inherit = setting(Inherit(), "slice the survivors out, exactly")
+    distil: Distil = setting(Distil(), "learn from the teacher")
 
     def every_phase(self) -> dict[str, PhaseSettings]:
         """The settings of every phase there is, whether the stage runs it or not."""
