@@ -13,7 +13,6 @@ from ..errors import UserError, nearest
 if TYPE_CHECKING:
     from ..config.schema import Recipe
 
-HELP = "make a family of smaller models"
 DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
 # options that are settings of the recipe by the same name
 OWN_SETTINGS = ("teacher", "budget", "layout", "towers", "round_to", "vocab")

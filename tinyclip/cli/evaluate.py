@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..model.store import Loaded
 
-HELP = "measure a model: zero-shot, retrieval, retention"
 DATA = "builtin:pictograms"
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..formats.parity import Probe
     from ..model.store import Loaded
 
-HELP = "write a model in another format"
 FORMATS = ("safetensors", "openclip", "huggingface", "onnx")
 PRECISIONS = ("fp32", "fp16", "int8")
 DTYPES = {"fp16": "float16", "bf16": "bfloat16"}

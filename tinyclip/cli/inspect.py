@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from ..model.store import Loaded
     from ..pipeline.run_dir import RunDir
 
-HELP = "sizes, widths per layer, MACs, where a model came from"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of design §3.1."""

@@ -6,8 +6,6 @@ import argparse
 
 from . import shelf
 
-HELP = "list, show, copy or check recipes"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of design §3.1."""

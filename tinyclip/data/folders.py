@@ -11,11 +11,8 @@ from ..errors import UserError
 from .broken import Broken, Dropped, check_caption, decode_caption
 from .columns import excluder
 from .files import FilePairs
-from .pictures import parse_background
+from .pictures import SUFFIXES, parse_background
 
-PICTURES = frozenset(
-    ".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif .ppm .jfif".split()
-)
 CLASS_TEMPLATES = ("a photo of a {}", "{}", "a picture of a {}")
 
 
@@ -81,7 +78,7 @@ def _listed(root: Path, where: str) -> list[str]:
         raise UserError(where, what, "Give a folder of pictures")
     pictures = sorted(_pictures(root))
     if not pictures:
-        kinds = ", ".join(sorted(PICTURES))
+        kinds = ", ".join(sorted(SUFFIXES))
         raise UserError(where, "no pictures in it", f"Looked for {kinds}")
     return pictures
 
@@ -96,7 +93,7 @@ def _pictures(root: Path) -> Iterator[str]:
     for here, folders, names in os.walk(root):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         for name in names:
-            if Path(name).suffix.lower() in PICTURES and not name.startswith("."):
+            if Path(name).suffix.lower() in SUFFIXES and not name.startswith("."):
                 yield (Path(here) / name).relative_to(root).as_posix()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,11 +15,13 @@ from .broken import Dropped
 from .columns import gather, tidy_paths
 from .files import FilePairs
 from .pictures import parse_background
+from .quotes import mended
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+log = logging.getLogger("tinyclip")
 IMAGE_NAMES = (
     *("path", "image", "filepath", "file_path", "file", "image_path", "filename"),
     *("file_name", "image_file", "image_name", "img", "img_path", "picture", "photo"),
@@ -98,9 +101,18 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     names: list[str] = []
+    content, strays = mended(path, delimiter)
+    if strays:
+        log.warning(
+            "%s: %d fields begin with a quotation mark that quotes nothing, and are "
+            "read as they stand; the first is in line %d",
+            where,
+            len(strays),
+            strays[0],
+        )
     try:
         with pd.read_csv(
-            path,
+            content,
             sep=delimiter,
             dtype=str,
             na_filter=False,  # "NA" and "null" are captions like any other

@@ -20,7 +20,7 @@ from ...model.card import model_card
 from ...model.store import Loaded, describe
 from ...shapes import ClipShape
 from ..folder import whole_folder
-from ..parity import Probe, compare_agreeing
+from ..parity import Probe, compare_agreeing, with_edges
 from .keymap import to_huggingface
 from .read_back import quiet, read_model
 from .write_config import CODE, custom_config, family_of, stock_config
@@ -31,7 +31,6 @@ from .write_tokenizer import (
     forget_places,
     ids_of,
     pad_source,
-    read_tokenizer,
     same_ids,
     write_tokenizer,
 )
@@ -151,9 +150,11 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
     Raises:
         TinyclipError: there are others of every one, or the features differ.
     """
-    hf, text = read_tokenizer(folder), loaded.model.shape.text
+    probe = with_edges(probe, loaded.tokenizer)
+    processor, text = read_processor(folder), loaded.model.shape.text
+    hf = processor.tokenizer
     ids_BT = loaded.tokenizer(probe.captions)
-    theirs_BT = encode(hf, list(probe.captions), loaded.tokenizer.context_length)
+    theirs_BT = encode(processor, probe.captions)
     source = pad_source(loaded.tokenizer, hf, text)
     if source is None:
         as_ours_BT = theirs_BT
@@ -161,7 +162,6 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
         as_ours_BT = theirs_BT.masked_fill(theirs_BT == hf.pad_token_id, source)
     same_B = torch.tensor(same_ids(ids_BT, as_ours_BT, text))
     pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
-    processor = read_processor(folder)
     made = [processor(images=i, return_tensors="pt") for i in probe.images]
     theirs = torch.cat([one["pixel_values"] for one in made])
     return compare_agreeing(
