@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add(
         "models",

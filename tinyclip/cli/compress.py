@@ -20,7 +20,7 @@ OWN = "standard"  # no recipe, but a teacher or data of the user's own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("recipe", nargs="?", help="a shipped recipe (`tinyclip recipes ls`) or a file")
     add("--teacher", metavar="SOURCE", help="the CLIP to make smaller")

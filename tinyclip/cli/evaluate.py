@@ -16,7 +16,7 @@ DATA = "builtin:pictograms"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory, run:DIR or another source")
     add("--data", metavar="SOURCE", default=DATA, help=f"pairs to test on; {DATA}")

@@ -25,7 +25,7 @@ ONLY_FOR = {"precision": "onnx", "dtype": "safetensors"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory, a run, or a source")
     add("--to", required=True, choices=FORMATS, help="the format")
