@@ -52,12 +52,9 @@ def _setting(name: str, hint: Any, plain: Any, comment: str) -> Iterator[str]:
 
 
 def _leaf(name: str, plain: Any) -> list[str]:
-    if not isinstance(plain, list | dict):
-        return dump({name: plain}).rstrip("\n").split("\n")
-    value = dump(plain, flow=None).rstrip("\n").split("\n")
-    if plain and isinstance(plain, dict) and not value[0].startswith("{"):
-        return [f"{name}:", *(f"  {line}" for line in value)]
-    return [f"{name}: {value[0]}", *value[1:]]
+    if isinstance(plain, list | dict):
+        return f"{name}: {dump(plain, flow=True)}".rstrip("\n").split("\n")
+    return dump({name: plain}).rstrip("\n").split("\n")
 
 
 def table(kind: type) -> str:

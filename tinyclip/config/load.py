@@ -212,11 +212,11 @@ def recipe_to_dict(recipe: Recipe | Stage) -> dict[str, Any]:
     return whole
 
 
-def dump(plain: Any, width: float = math.inf, flow: bool | None = False) -> str:
+def dump(plain: Any, width: float = math.inf, flow: bool = False) -> str:
     """Plain values as YAML, keys in their order.
 
     Args:
-        flow: None writes the innermost lists and tables on one line.
+        flow: write lists and tables on one line, as `[a, b]` and `{a: b}`.
     """
     text: str = yaml.dump(
         plain,
