@@ -23,6 +23,9 @@ class Data:
     caption_column: str | None = setting(
         None, "column of a table that holds captions; null: found by its name"
     )
+    class_names: str | None = setting(
+        None, "a file: what folders or labels are called; null: as they are"
+    )
     exclude: tuple[str, ...] = setting((), "globs on the key: rows that are dropped")
     background: str = setting("white", "colour that transparency is laid on")
     augmentations: int = setting(
