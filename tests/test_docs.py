@@ -17,6 +17,7 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/decisions.md",
+    "docs/design.md",
     "docs/log.md",
     "docs/data.md",
     "docs/export.md",

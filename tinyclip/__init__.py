@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import cpus
+
 if TYPE_CHECKING:
     from . import losses as losses
     from .formats.source import load as load
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Gates", "choose", "compress", "inherit", "load", "losses"]
+
+cpus.prepare()  # before torch is loaded, whatever the way in
 
 # where each name lives; imported when it is first asked for, so that the command line
 # answers without torch

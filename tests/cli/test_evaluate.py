@@ -129,6 +129,15 @@ def test_tasks_come_in_the_order_asked_for() -> None:
     assert verb.chosen(tasks, None) == tasks
 
 
+def test_settings_of_the_data_can_be_given(models, data, tmp_path, capsys) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text(file.read_text().replace("path,caption", "a,b"))
+    settings = ("data.image_column=a", "data.caption_column=b")
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert run("student", "--data", data, *words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tasks"]["retrieval"]["n"] == 8
+
+
 def test_a_model_that_is_none_is_refused(models, data) -> None:
     with pytest.raises(UserError, match="MODEL: no model 'nowhere'"):
         run("nowhere", "--data", data)

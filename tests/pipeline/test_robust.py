@@ -172,7 +172,7 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
 
     out = tmp_path / "run"
     try:
-        with pytest.raises(UserError, match="cannot be written .* Make room") as full:
+        with pytest.raises(UserError, match="cannot be written .*ulimit -f") as full:
             execute(Request(out, one_stage()), stop=fill_the_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -12,11 +12,9 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from ..evaluation.bench import Contender
 
-HELP = "latency, throughput and MACs of several models"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add(
         "models",

@@ -19,13 +19,12 @@ if TYPE_CHECKING:
     from ..model.store import Loaded
     from ..training.teacher.index import Index
 
-HELP = "a teacher's features of a data set, stored once"
 log = logging.getLogger("tinyclip")
 BASE = "standard"  # the recipe that a teacher and data of one's own run under
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("--teacher", metavar="SOURCE", required=True, help="the model to run")
     add(
@@ -114,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
         try:
             found = _make(recipe, args.out, args.dtype, again, progress)
         except StorageError:
-            log.warning("go on, once there is room, with: %s", again)
+            log.warning("go on, once that is mended, with: %s", again)
             raise
     print_json(found) if args.json else _show(found)
     return 0
@@ -192,7 +191,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(folder, error.strerror) from None
+        raise StorageError(folder, error) from None
 
 
 def _loader(recipe: Recipe, teacher: Loaded) -> Loader:

@@ -15,7 +15,6 @@ from ..goal import LAYOUTS
 if TYPE_CHECKING:
     from ..config.schema import Recipe
 
-HELP = "make a family of smaller models"
 DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
 # options that are settings of the recipe by the same name
 OWN_SETTINGS = ("teacher", "budget", "layout", "towers", "round_to", "vocab")
@@ -23,7 +22,7 @@ OWN = "standard"  # no recipe, but a teacher or data of the user's own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("recipe", nargs="?", help="a shipped recipe (`tinyclip recipes ls`) or a file")
     add("--teacher", metavar="SOURCE", help="the CLIP to make smaller")

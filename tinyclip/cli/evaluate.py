@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..model.store import Loaded
 
-HELP = "measure a model: zero-shot, retrieval, retention"
 DATA = "builtin:pictograms"
+BASE = "standard"  # the recipe whose settings of the data are changed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory, run:DIR or another source")
     add("--data", metavar="SOURCE", default=DATA, help=f"pairs to test on; {DATA}")
@@ -28,6 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the model that retention compares with; default: the teacher that the "
         "model names, where it can be loaded",
     )
+    add(
+        "--set",
+        metavar="A.B=V",
+        action="append",
+        default=[],
+        help="a setting of the data, e.g. data.class_names=FILE, data.caption_column=X",
+    )
     add("--json", action="store_true", help="one JSON object on stdout")
 
 
@@ -37,16 +45,17 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: model, data, tasks or teacher cannot be had.
     """
-    from ..config.schema import Data
+    from ..config.load import load_recipe
     from ..data.tasks import tasks_of
     from ..evaluation.suite import evaluate, values_of
     from ..formats.source import load_source
     from .show import print_json
 
+    data = replace(load_recipe(BASE, args.set).data, source=args.data)
     loaded = load_source(args.model, where="MODEL")
     # a source that the model was trained on is measured on its held-out pairs only
     seen = loaded.config.get("provenance", {}).get("data") == args.data
-    tasks = chosen(tasks_of(Data(source=args.data), whole=not seen), args.tasks)
+    tasks = chosen(tasks_of(data, whole=not seen), args.tasks)
     name, teacher = _teacher(loaded, args.against)
     known = None
     if teacher is not None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..formats.parity import Probe
     from ..model.store import Loaded
 
-HELP = "write a model in another format"
 FORMATS = ("safetensors", "openclip", "huggingface", "onnx")
 PRECISIONS = ("fp32", "fp16", "int8")
 DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
@@ -26,7 +25,7 @@ ONLY_FOR = {"precision": "onnx", "dtype": "safetensors"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory, a run, or a source")
     add("--to", required=True, choices=FORMATS, help="the format")

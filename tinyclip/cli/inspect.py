@@ -10,11 +10,9 @@ if TYPE_CHECKING:
     from ..model.store import Loaded
     from ..pipeline.run_dir import RunDir
 
-HELP = "sizes, widths per layer, MACs, where a model came from"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     parser.add_argument(
         "model", help="a model directory, a run, an export, or a teacher source"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..config import shelf
 from ..config.load import load_recipe, load_stage, recipe_to_dict, to_yaml
 from ..config.schema import Recipe, Stage
-from ..errors import UserError, nearest
+from ..errors import StorageError, UserError, nearest
 from .show import complain, print_json
 
 
@@ -89,7 +89,7 @@ def _copy(args: argparse.Namespace, kind: str) -> int:
     except FileExistsError:
         raise UserError(str(to), "exists already", "Name another file") from None
     except OSError as error:
-        raise UserError(str(to), f"cannot be written ({error.strerror})") from None
+        raise StorageError(to, error) from None
     print_json({"copied": str(to)}) if args.json else print(to)
     return 0
 

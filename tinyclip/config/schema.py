@@ -127,6 +127,7 @@ class Data:
     val: str | None = None  # None: 2 % (100 to 2,000) of the pairs, by hash
     image_column: str | None = None
     caption_column: str | None = None
+    class_names: str | None = None  # a file: what folders or labels are called
     exclude: tuple[str, ...] = ()  # globs on the key: rows that are dropped
     background: str = "white"  # what transparency is laid on
     augmentations: int = number(1, 1)  # seeded augmentations a picture; 1: none

@@ -42,6 +42,10 @@ FORMATS = (
     "PPM",
     "JPEG2000",
 )
+# what files of these formats are called
+SUFFIXES = tuple(
+    ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .ppm .jp2".split()
+)
 STARTS = {  # how files of these formats begin
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n": "PNG",

@@ -17,7 +17,8 @@ import tinyclip
 from tinyclip.formats.huggingface.keymap import from_huggingface
 from tinyclip.formats.huggingface.load import load_huggingface, shape_of
 from tinyclip.model.clip import Clip
-from tinyclip.model.store import Loaded, fill, load_model, save_model
+from tinyclip.model.store import Loaded, load_model, save_model
+from tinyclip.model.weights import fill
 
 Maker = Callable[..., Path]
 CAPTIONS = [

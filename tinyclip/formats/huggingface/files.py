@@ -12,8 +12,7 @@ from torch import Tensor
 from ...errors import UserError
 from ...files import read_json
 from ...hub import from_hub
-from ...model.store import read_weights
-from ..openclip.load import read_checkpoint
+from ..tensors import read_tensors
 
 CONFIG, ONE = "config.json", "model.safetensors"
 INDEX, PICKLE = "model.safetensors.index.json", "pytorch_model.bin"
@@ -105,14 +104,14 @@ def read_state(folder: Path) -> dict[str, Tensor]:
         UserError: there are none, or a file is missing or damaged.
     """
     if (folder / ONE).exists():
-        return read_weights(folder / ONE)
+        return read_tensors(folder / ONE)
     if (folder / INDEX).exists():
         state: dict[str, Tensor] = {}
         for name in _shards(folder):
-            state |= read_weights(folder / name)
+            state |= read_tensors(folder / name)
         return state
     if (folder / PICKLE).exists():
-        return read_checkpoint(folder / PICKLE)
+        return read_tensors(folder / PICKLE)
     raise UserError(
         str(folder),
         f"has no weights ({ONE}, {INDEX} or {PICKLE})",

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from ...errors import UserError
 from ...model.clip import Clip
-from ...model.store import Loaded, check_tokenizer, fill
-from ...shapes import BlockShape, ClipShape, ImageShape, TextShape
+from ...model.store import Loaded, check_tokenizer
+from ...model.weights import fill
+from ...shapes import BlockShape, ClipShape, ImageShape, TextShape, shape_from_dict
 from ...tokenizers.files import quiet_configs
 from ...tokenizers.huggingface import HfTokenizer, open_tokenizer
+from ..names import TINYCLIP, TRANSFORMERS, check_names, plain_names
 from .files import model_folder, read_config, read_state
-from .keymap import from_huggingface
+from .keymap import SCALARS, from_huggingface, to_huggingface
 from .processor import read_processor
 
 ACTIVATION = {
@@ -22,6 +27,7 @@ ACTIVATION = {
     "gelu_pytorch_tanh": "gelu_tanh",
 }
 CLASSES = {"clip": "CLIPModel", "siglip": "SiglipModel"}
+OURS = "tinyclip"  # the model_type of an export that brings its own code
 SUPPORTED = "Supported are CLIPModel and SiglipModel; docs/models.md lists them"
 # why the next of kin are none of them
 REFUSED = {
@@ -47,7 +53,8 @@ LEGACY_EOS = 2  # a mistake of the first configurations, which pool the largest 
 
 
 def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loaded:
-    """A CLIPModel or SiglipModel of a directory, or of an id on the hub.
+    """A CLIPModel or SiglipModel of a directory, or of an id on the hub; or the model
+    that an export wrote with its own code, which is not run.
 
     Args:
         spec: the directory, or the id.
@@ -59,18 +66,47 @@ def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loa
     """
     folder = model_folder(spec, where)
     config = read_config(folder)
-    shape = shape_of(config, f"hf:{spec}")  # refused before anything else is read
+    # refused before anything else is read
+    shape = shape_of(config, f"hf:{spec}")
     preprocess = read_processor(folder, shape.image.image_size)
     words = _tokenizer(folder, shape, tokenizer, where)
     model = Clip(shape)
-    state = read_state(folder)
-    weights = {name: value for name, value in state.items() if name not in BUFFERS}
-    fill(model, from_huggingface(weights, shape), str(folder))
+    if config["model_type"] == OURS:
+        fill(model, _ours(read_state(folder), model, str(folder)), str(folder))
+    else:
+        fill(model, _theirs(read_state(folder), shape, str(folder)), str(folder))
     check_tokenizer(words, shape, f"hf:{spec}")
     made = {"source": f"hf:{spec}"}
     if folder.parent.name == "snapshots":  # the hub's cache names folders by commit
         made["revision"] = folder.name
     return Loaded(model.eval(), preprocess, words, {"provenance": made})
+
+
+def _theirs(
+    state: Mapping[str, Tensor], shape: ClipShape, where: str
+) -> dict[str, Tensor]:
+    """Tensors of a stock class under our names.
+
+    Raises:
+        UserError: they are not those of this shape, by transformers' names.
+    """
+    with torch.device("meta"):
+        own = to_huggingface(Clip(shape).state_dict(), shape)
+    plain = plain_names(state, own, where)
+    weights = {name: value for name, value in plain.items() if name not in BUFFERS}
+    for name in SCALARS:
+        if name in own and name in weights and weights[name].numel() == 1:
+            weights[name] = weights[name].reshape(own[name].shape)
+    check_names(own, weights, where, TRANSFORMERS)
+    return from_huggingface(weights, shape)
+
+
+def _ours(state: Mapping[str, Tensor], model: Clip, where: str) -> dict[str, Tensor]:
+    """Tensors of the class that our exports bring along: it has our names."""
+    own = model.state_dict()
+    plain = plain_names(state, own, where)
+    check_names(own, plain, where, TINYCLIP)
+    return plain
 
 
 def _tokenizer(
@@ -98,6 +134,8 @@ def shape_of(config: Mapping[str, Any], where: str) -> ClipShape:
         UserError: it is of another architecture, or has a switch that ours lack.
     """
     kind = str(config.get("model_type", ""))
+    if kind == OURS:
+        return _our_shape(config, where)
     _check_kind(kind, config, where)
     read = _defaults(kind, config, where)
     image, text = read.vision_config, read.text_config
@@ -107,6 +145,22 @@ def shape_of(config: Mapping[str, Any], where: str) -> ClipShape:
         raise UserError(where, f"takes pictures of {image.num_channels} channels")
     make = _siglip if kind == "siglip" else _clip
     return make(read, where)
+
+
+def _our_shape(config: Mapping[str, Any], where: str) -> ClipShape:
+    """The shape that an export with its own code states.
+
+    Raises:
+        UserError: it states none.
+    """
+    try:
+        return shape_from_dict(config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            where,
+            f"its config.json does not describe a model ({error!r})",
+            "Export the model again",
+        ) from None
 
 
 def _check_kind(kind: str, config: Mapping[str, Any], where: str) -> None:

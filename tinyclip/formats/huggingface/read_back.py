@@ -46,7 +46,7 @@ def read_model(folder: Path) -> Stock:
     """
     from transformers import AutoModel
 
-    with _modules_elsewhere():
+    with elsewhere():
         model, told = AutoModel.from_pretrained(
             str(folder),
             trust_remote_code=True,  # our own file
@@ -80,7 +80,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _modules_elsewhere() -> Iterator[None]:
+def elsewhere() -> Iterator[None]:
     """Code that comes with a model is copied to a folder of its own, not to the
     user's cache, which need not be writable."""
     from transformers import dynamic_module_utils as dynamic

@@ -20,7 +20,7 @@ from ...model.clip import Clip
 from ...model.store import Loaded, describe
 from ..cosine import compare_cosines, under
 from ..folder import check_free, whole_folder
-from ..parity import Probe
+from ..parity import Probe, with_edges
 from .card import usage
 from .graph import (
     INPUT,
@@ -88,12 +88,13 @@ def export_onnx(
                 bound = COSINE[precision]
                 made[tower] = quantise(path, feed, ranges[tower], bound)
             strip(path)
-        ids = write_words(loaded.tokenizer, model.shape.text, probe.captions, draft)
+        captions = with_edges(probe, loaded.tokenizer).captions
+        ids = write_words(loaded.tokenizer, model.shape.text, captions, draft)
         write_json(draft / "config.json", _config(loaded, precision, draft))
         found: dict[str, Any] = {"format": "onnx", "precision": precision}
         found |= _read_back(loaded, draft, feeds, precision)
         found |= {"n": len(probe), "inputs": probe.source}
-        found |= {"captions_with_equal_ids": ids}
+        found |= {"captions": len(captions), "captions_with_equal_ids": ids}
         if made:
             found[precision] = made
         if measure is not None:

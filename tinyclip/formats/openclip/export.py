@@ -20,7 +20,7 @@ from ...model.card import model_card
 from ...model.store import Loaded, describe
 from ..folder import check_free, whole_folder
 from ..huggingface.write_tokenizer import same_ids
-from ..parity import Probe, compare_agreeing
+from ..parity import Probe, compare_agreeing, with_edges
 from .model import preprocess_cfg, to_openclip
 from .write_tokenizer import write_words
 
@@ -84,6 +84,7 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
     """
     import open_clip
 
+    probe = with_edges(probe, loaded.tokenizer)
     name = f"local-dir:{folder}"
     with _quiet():
         model, _, preprocess = open_clip.create_model_and_transforms(name)

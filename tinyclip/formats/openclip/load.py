@@ -5,19 +5,18 @@ from __future__ import annotations
 import difflib
 import logging
 import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ...errors import UserError, nearest
 from ...model.clip import Clip
-from ...model.store import Loaded, check_tokenizer, read_weights
+from ...model.store import Loaded, check_tokenizer
 from ...shapes import ClipShape
 from ...tokenizers.protocol import TokenizerLike
+from ..tensors import read_tensors
 from .config import shape_of
 from .model import from_openclip, preprocess_of
 from .published import download, published_settings
@@ -25,43 +24,6 @@ from .tokenizer import tokenizer_of
 
 log = logging.getLogger("tinyclip")
 RANDOM_SEED = 0
-
-
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The weights of a local checkpoint; nothing in it is ever run (law 4).
-
-    Raises:
-        UserError: it is missing, damaged, or a pickle that needs code.
-    """
-    if not path.is_file():
-        raise UserError(str(path), "there is no such file")
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    if path.suffix in (".npz", ".npy"):
-        raise UserError(
-            str(path),
-            "is a checkpoint of big_vision, which is not read",
-            "Load it with open_clip, and save its state dict with "
-            "safetensors.torch.save_file",
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the protocol; the message says it all
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged pickle may raise anything
-        # torch's own words advise to run the pickle after all: they are not passed on
-        raise UserError(
-            str(path),
-            "is a pickle that needs code to load, which is never done, or is damaged",
-            "Where you trust it, save its state dict with safetensors.torch.save_file "
-            "and name that file",
-        ) from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not found:
-        raise UserError(str(path), "holds no state dict")
-    if not all(isinstance(value, Tensor) for value in found.values()):
-        raise UserError(str(path), "holds things that are not tensors")
-    return found
 
 
 def load_openclip(
@@ -88,11 +50,11 @@ def load_openclip(
     check_tokenizer(words, shape, f"openclip:{name}")
     settings: Mapping[str, Any] = {}
     if file:
-        model = from_openclip(cfg, read_checkpoint(Path(file)), file)
+        model = from_openclip(cfg, read_tensors(Path(file)), file)
         settings = published_settings(name, Path(file))
     elif tag:
         path, settings = download(name, tag, cfg, where)
-        model = from_openclip(cfg, read_checkpoint(path), str(path))
+        model = from_openclip(cfg, read_tensors(path), str(path))
     else:
         log.warning(
             "openclip:%s names no tag and no file: its weights are random", name
