@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..cost import BUDGETS
+from ..goal import LAYOUTS
 from .data import Data
 from .optim import Optim
 from .phases.distil import Distil
@@ -48,11 +50,11 @@ class Recipe:
     teacher: str = setting("builtin:pictoclip", "the CLIP to make smaller: a source")
     data: Data = setting(Data(), "the pairs")
     seed: int = setting(0, "of order, augmentations and the gates' noise", low=0)
-    budget: Literal["encoder", "total", "macs", "bytes"] = setting(
-        "encoder", "what shares count"
-    )
-    layout: Literal["ragged", "uniform"] = setting(
-        "ragged", "uniform: layers alike, so that students are stock configurations"
+    budget: str = setting("encoder", "what shares count", among=lambda: BUDGETS)
+    layout: str = setting(
+        "ragged",
+        "uniform: layers alike, so that students are stock configurations",
+        among=lambda: LAYOUTS,
     )
     towers: tuple[Tower, ...] = setting(
         ("image", "text"), "which towers shrink and learn; others stay as they are"
