@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from .masks.choose import choose as choose
     from .masks.gates import Gates as Gates
     from .pipeline.api import compress as compress
+    from .pipeline.exports import export as export
 
 __version__ = "0.1.0"
-__all__ = ["Gates", "choose", "compress", "inherit", "load", "losses"]
+__all__ = ["Gates", "choose", "compress", "export", "inherit", "load", "losses"]
 
 cpus.prepare()  # before torch is loaded, whatever the way in
 
@@ -26,6 +27,7 @@ _HOMES = {
     "Gates": "masks.gates",
     "choose": "masks.choose",
     "compress": "pipeline.api",
+    "export": "pipeline.exports",
     "load": "formats.source",
 }
 

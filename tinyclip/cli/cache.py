@@ -24,7 +24,7 @@ BASE = "standard"  # the recipe that a teacher and data of one's own run under
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("--teacher", metavar="SOURCE", required=True, help="the model to run")
     add(

@@ -8,7 +8,7 @@ from . import shelf
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     shelf.add_arguments(parser, "stages")
 
 

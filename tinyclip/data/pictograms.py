@@ -19,7 +19,6 @@ from .pictures import RGB, decode_picture, parse_background
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SPLITS = ("train", "dev", "test_designer", "test_unseen", "test_clipart")
 TEXT_COLUMNS = ("key", "name", "group", "subgroup", "split", "kind")
 LIST_COLUMNS = ("keywords", "captions")
 

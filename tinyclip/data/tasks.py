@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .folders import CLASS_TEMPLATES
+from .classes import CLASS_TEMPLATES
 from .pairs import open_pairs, open_split, pictograms_path
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background

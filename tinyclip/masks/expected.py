@@ -59,32 +59,3 @@ def expected_size(
         towers: which of them count.
     """
     return cost.size(expected_shape(gates), budget, towers)
-
-
-def open_for_size(
-    gates: Gates, size: float, budget: str = "encoder", towers: Sequence[str] = TOWERS
-) -> float:
-    """The openness that, the same everywhere, gives this expected size (as near as the
-    clamped range allows); what `Gates.init_constant` takes.
-    """
-
-    def expected(openness: float) -> float:
-        def scaled(tower: TowerShape, name: str) -> TowerShape:
-            def factor(site: str) -> float:
-                return openness if site_name(name, site) in gates.alpha else 1.0
-
-            blocks = tuple(
-                BlockShape(heads=b.heads * factor("heads"), ffn=b.ffn * factor("ffn"))
-                for b in tower.blocks
-            )
-            return replace(tower, width=tower.width * factor("embed"), blocks=blocks)
-
-        whole = gates.shape.towers()
-        shape = gates.shape.with_towers(**{n: scaled(s, n) for n, s in whole.items()})
-        return float(cost.size(shape, budget, towers))
-
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if expected(middle) < size else (low, middle)
-    return high

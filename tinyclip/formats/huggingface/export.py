@@ -71,7 +71,7 @@ The padding token is new here: one row more in the token embedding, a copy of th
 the id with which captions were padded in training.
 """
 STOCK = "with no code but its own"
-CUSTOM = f"with the code in `{CODE}.py` beside the weights (tinyclip is not needed)"
+CUSTOM = "with the code beside the weights (tinyclip is not needed)"
 
 
 def export_huggingface(
@@ -103,9 +103,11 @@ def export_huggingface(
         write_processor(loaded.preprocess, hf, draft, siglip=family == "siglip")
         forget_places(draft)
         if family is None:
-            config, weights = custom_config(shape), state
-            code = Path(__file__).with_name(f"{CODE}.py")
-            write_bytes(draft / code.name, code.read_bytes())
+            pad_id = hf.pad_token_id if hf.padding_side == "right" else None
+            config, weights = custom_config(shape, pad_id), state
+            for module in CODE:
+                code = Path(__file__).with_name(f"{module}.py")
+                write_bytes(draft / code.name, code.read_bytes())
             words = {"how": CUSTOM, "trust": ", trust_remote_code=True"}
         else:
             config = stock_config(shape, family, ids_of(hf))

@@ -12,7 +12,8 @@ ACTIVATION = {
     "quick_gelu": "quick_gelu",
     "gelu_tanh": "gelu_pytorch_tanh",
 }
-CODE = "modeling_tinyclip"  # the module that is copied beside a model of our own class
+# the modules that are copied beside a model of our own class
+CODE = ("configuration_tinyclip", "towers_tinyclip", "modeling_tinyclip")
 LEGACY_EOS = 2  # CLIPModel takes it for "the largest id", whatever the vocabulary
 
 
@@ -122,16 +123,23 @@ def _tower(tower: TowerShape) -> dict[str, Any]:
     }
 
 
-def custom_config(shape: ClipShape) -> dict[str, Any]:
+def custom_config(shape: ClipShape, pad_id: int | None) -> dict[str, Any]:
     """`config.json` of the model in `modeling_tinyclip.py`: the shape, and where its
-    classes are."""
+    classes are.
+
+    Args:
+        pad_id: fills captions on the right; None where they are filled on the left.
+    """
+    model = "modeling_tinyclip.TinyclipModel"
     return {
         "model_type": "tinyclip",
         "architectures": ["TinyclipModel"],
         "auto_map": {
-            "AutoConfig": f"{CODE}.TinyclipConfig",
-            "AutoModel": f"{CODE}.TinyclipModel",
+            "AutoConfig": "configuration_tinyclip.TinyclipConfig",
+            "AutoModel": model,
+            "AutoModelForZeroShotImageClassification": model,
         },
         "dtype": "float32",
+        "pad_token_id": pad_id,
         **shape_to_dict(shape),
     }
