@@ -36,7 +36,7 @@ class HuggingFace(Format):
 
     def describe(self, folder: Path) -> dict[str, Any]:
         from ..describe import describe_export, read_object
-        from .load import shape_of
+        from .config import shape_of
 
         shape = shape_of(read_object(folder / "config.json"), str(folder))
         return describe_export(folder, self.name, (WEIGHTS,), shape)
