@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ...dtypes import SHORT
 from ..format import Format, Job, Opened, Option
 
-DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
+HALF = ("fp16", "bf16")
 
 
 class Safetensors(Format):
@@ -16,7 +17,7 @@ class Safetensors(Format):
     name = "safetensors"
     writes = "a model directory of tinyclip, its weights in float32 or a half type"
     loads = 'Load it: model, preprocess, tokenizer = tinyclip.load("{out}")'
-    options = (Option("dtype", tuple(DTYPES), "float32"),)
+    options = (Option("dtype", HALF, "float32"),)
 
     def recognises(self, folder: Path) -> bool:
         from ..describe import config_of
@@ -28,7 +29,7 @@ class Safetensors(Format):
         from ..parity import probe_of
         from .export import export_safetensors
 
-        dtype = DTYPES.get(job.options.get("dtype", ""), "float32")
+        dtype = SHORT[job.options.get("dtype", "fp32")].name
         probe = probe_of(job.data)
         return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.beside)
 
