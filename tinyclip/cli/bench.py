@@ -111,7 +111,8 @@ def show(found: dict[str, Any]) -> None:
     """The table that people read: one line a tower, batch size and model."""
     from rich.console import Console
 
-    from .tables import human, make_table
+    from ..words import human
+    from .tables import make_table
 
     devices = sorted({model["device"] for model in found["models"]})
     table = make_table(

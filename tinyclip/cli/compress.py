@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cost import BUDGETS
 from ..errors import UserError, nearest
+from ..goal import LAYOUTS
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
@@ -30,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stages", metavar="N", help="in how many stages, 1 to 10")
     add(
         "--budget",
-        choices=("encoder", "total", "macs", "bytes"),
-        help="what the share counts: the blocks' matrices (default), all parameters, "
-        "multiply-accumulates, or the file",
+        choices=tuple(BUDGETS),
+        help="what the share counts: "
+        + ", ".join(f"{budget.about} ({name})" for name, budget in BUDGETS.items()),
     )
-    add("--layout", choices=("ragged", "uniform"), help="uniform: stock shapes")
+    add("--layout", choices=LAYOUTS, help="uniform: stock shapes")
     add("--towers", metavar="A,B", help="image, text, or both; others stay as they are")
     add(
         "--round-to",

@@ -133,7 +133,8 @@ def _show(name: str, found: dict[str, Any]) -> None:
 
 def _show_model(console: Any, name: str, found: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
-    from .tables import human, make_table, percent
+    from ..words import human
+    from .tables import make_table, percent
 
     params, share = found["params"], found["share"]
     table = make_table(name, "what", "count", "share of the teacher's")

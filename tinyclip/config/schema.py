@@ -7,7 +7,17 @@ and the bounds in its metadata.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ..cost import BUDGETS
+from ..goal import LAYOUTS
+
+if TYPE_CHECKING:
+    Budget: TypeAlias = str
+    Layout: TypeAlias = str
+else:  # the choices are those of the tables
+    Budget = Literal[tuple(BUDGETS)]
+    Layout = Literal[LAYOUTS]
 
 PHASES = ("learn", "score", "manual", "inherit", "distil")
 SITES = ("heads", "ffn", "embed")
@@ -135,8 +145,8 @@ class Recipe:
     teacher: str = "builtin:pictoclip"
     data: Data = Data()
     seed: int = number(0, 0)
-    budget: Literal["encoder", "total", "macs", "bytes"] = "encoder"
-    layout: Literal["ragged", "uniform"] = "ragged"
+    budget: Budget = "encoder"
+    layout: Layout = "ragged"
     towers: tuple[Tower, ...] = ("image", "text")  # the others stay as they are
     round_to: int = number(1, 1)  # ffn and embed widths are multiples of it
     vocab: str | None = None  # `captions`, or a file: token ids that nothing uses go

@@ -14,7 +14,7 @@ from ..losses.distill import objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
-from .estimate import GIB, cache_bytes, measure_speed, plan_stage
+from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,8 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
         try:
             check_target(
                 base,
-                stage.target,
-                recipe.budget,
-                recipe.layout,
-                cost.size(teacher, recipe.budget, recipe.towers),
-                SITES if "manual" in stage.phases else stage.sites,
-                recipe.towers,
-                recipe.round_to,
+                goal_of(recipe, teacher, stage.target),
+                sites=SITES if "manual" in stage.phases else stage.sites,
             )
         except UserError as error:
             if error.where != "target":
