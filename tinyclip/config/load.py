@@ -18,6 +18,7 @@ from .ladder import check_descent, check_losses, check_stage, ladder, rebuild_la
 from .override import merge, override, split_setting
 from .place import Place
 from .schema import Recipe, Stage
+from .tasks import on_other_pairs
 
 __all__ = [
     "fingerprint",
@@ -198,12 +199,14 @@ def load_recipe(
         ]
     recipe = resolve(Recipe, value, where)
     check_descent(recipe, where)
+    own = recipe.data.source
     for setting in overrides:
         keys, text = split_setting(setting)
         asked = f"--set {setting}"
         recipe = override(recipe, keys, parse(text, asked), Place(asked))
     if overrides:
         check_descent(recipe, Place(f"--set {' --set '.join(overrides)}"))
+        recipe = on_other_pairs(name, own, recipe, overrides)
     if known_losses is not None:
         for index, stage in enumerate(recipe.stages):
             check_losses(stage, known_losses, where.key("stages").item(index))
