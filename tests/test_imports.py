@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"errors"},  # the ground floor, in the order in which it is built
-    {"cpus", "files", "hub", "registry", "shapes"},
-    {"keep"},
-    {"config", "cost", "tokenizers"},
+    {"cpus", "files", "hub", "registry", "shapes", "words"},
+    {"keep", "cost"},
+    {"goal"},
+    {"config", "tokenizers"},
     {"model"},
     {"masks", "data", "losses"},
     {"formats", "inherit", "evaluation"},
@@ -27,9 +28,8 @@ FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-TORCH_FREE = {
-    *("errors", "cpus", "files", "hub", "registry", "shapes", "keep", "config", "cost"),
-}
+TORCH_FREE = {"errors", "cpus", "files", "hub", "registry", "shapes", "words"}
+TORCH_FREE |= {"keep", "cost", "goal", "config"}
 HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},

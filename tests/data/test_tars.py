@@ -77,6 +77,9 @@ def test_members_of_a_sample_need_not_stand_together(
         ({"caption": " one "}, None, ("one",)),
         ({"text": ["one", "two", "one"]}, None, ("one", "two")),
         ({"caption": "one", "blip": "two"}, "blip", ("two",)),
+        ({"said": {"en": "one", "de": "eins"}}, "said.en", ("one",)),
+        ({"said": [{"en": "one"}, {"en": "two"}]}, "said.en", ("one", "two")),
+        ({"said.en": "one", "said": {"en": "two"}}, "said.en", ("one",)),
     ],
 )
 def test_captions_of_json(make_tar, tmp_path, picture, about, named, captions) -> None:
@@ -123,6 +126,7 @@ def test_faults_are_counted_by_kind(make_tar, tmp_path: Path, picture) -> None:
         "duplicate key": 1,
         "no picture": 1,
     }
+    assert "there is 'url'" in pairs.dropped.rows["x/other"][1]
     assert pairs.dropped.rows["x/binary"] == (
         *("invalid UTF-8", "byte 0 of the caption"),
     )

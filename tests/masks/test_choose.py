@@ -78,7 +78,7 @@ def test_the_size_asked_for_is_the_size_given(
     budget: str,
 ) -> None:
     gates = random_gates(shape, seed, *around)
-    cut = choose(gates, target, budget).cut(shape)
+    cut = choose(gates, target, budget=budget).cut(shape)
     full = cost.size(shape, budget)
     assert cost.size(cut, budget) == pytest.approx(target * full, rel=0.005)
 
@@ -319,7 +319,7 @@ def test_a_large_model_is_chosen_in_seconds(
     )
     gates = random_gates(shape, 0, -4.6, 4.6)
     start = time.process_time()
-    choose(gates, 0.5, budget, layout, round_to=round_to)
+    choose(gates, 0.5, budget=budget, layout=layout, round_to=round_to)
     assert time.process_time() - start < 4  # 0.2 s on a free core
 
 

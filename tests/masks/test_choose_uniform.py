@@ -49,7 +49,9 @@ def test_a_uniform_student_is_a_stock_shape_of_the_size(
     request: pytest.FixtureRequest,
 ) -> None:
     shape = roomy(request.getfixturevalue(kind))
-    keep = choose(learned(shape), target, budget, "uniform", round_to=round_to)
+    keep = choose(
+        learned(shape), target, budget=budget, layout="uniform", round_to=round_to
+    )
     cut = keep.cut(shape)
     assert cut.image.is_uniform and cut.text.is_uniform
     assert cut.image.pool_block in (None, cut.image.blocks[0])
@@ -81,7 +83,7 @@ def test_a_ragged_student_keeps_its_pool_whole_even_if_it_was_gated(
     siglip_shape: ClipShape,
 ) -> None:
     shape = roomy(siglip_shape)
-    keep = choose(learned(shape), 0.4, "total")
+    keep = choose(learned(shape), 0.4, budget="total")
     assert keep.image.pool_heads is keep.image.pool_ffn is None
     assert keep.cut(shape).image.pool_block == shape.image.pool_block
 
@@ -89,7 +91,9 @@ def test_a_ragged_student_keeps_its_pool_whole_even_if_it_was_gated(
 def test_scores_of_the_pool_rank_its_units(siglip_shape: ClipShape) -> None:
     shape = roomy(siglip_shape)
     scores = {n: a.detach().exp() for n, a in learned(shape).alpha.items()}
-    keep = choose_by_scores(shape, scores, 0.4, "macs", "uniform", round_to=2)
+    keep = choose_by_scores(
+        shape, scores, 0.4, budget="macs", layout="uniform", round_to=2
+    )
     assert keep.image.pool_heads is not None
     best = scores["image_pool_heads"].argsort(descending=True)
     number = len(keep.image.pool_heads)
@@ -210,7 +214,7 @@ def test_the_student_is_the_gated_model(
     kind: str, layout: Any, request: pytest.FixtureRequest
 ) -> None:
     model = random_model(roomy(request.getfixturevalue(kind)))
-    keep = choose(learned(model.shape), 0.3, "total", layout, round_to=2)
+    keep = choose(learned(model.shape), 0.3, budget="total", layout=layout, round_to=2)
     student = inherit(model, keep)
     generator = torch.Generator().manual_seed(2)
     pixels = torch.randn(64, 3, 16, 16, generator=generator)

@@ -14,6 +14,7 @@ from ..errors import UserError, nearest
 from .broken import Broken
 from .folders import open_folder
 from .hub import open_hub
+from .notes import note
 from .parquets import open_parquet
 from .pictograms import builtin_path, is_pictograms, open_pictograms
 from .pipes import open_pipe
@@ -21,7 +22,7 @@ from .protocol import Pairs
 from .seeds import number
 from .tables import open_table
 from .tars import open_tars
-from .views import Subset, places_of
+from .views import Subset, labels_of, places_of
 
 __all__ = ["Broken", "Pairs", "Subset", "open_pairs", "open_split", "split_validation"]
 
@@ -45,7 +46,10 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
         return open_pictograms(data, path, split)
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
-    return OPENERS[scheme](data, rest)
+    pairs = OPENERS[scheme](data, rest)
+    if data.class_names is not None and labels_of(pairs) is None:
+        note(f"{data.source} has no classes, so that data.class_names is not used")
+    return pairs
 
 
 def open_split(data: Data) -> tuple[Pairs, Pairs]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .broken import CAPTION_LIMIT, Broken, Dropped, check_caption, decode_caption
+from .fields import field_path, inside
 from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
 from .tar_dots import Dotted
@@ -174,14 +175,18 @@ def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
     if not isinstance(found, dict):
         raise Broken("bad JSON", "not an object with names")
     names = CAPTION_NAMES if name is None else (name,)
-    value = next((found[n] for n in names if found.get(n) is not None), None)
+    under = (inside(found, field_path(name, found)) for name in names)
+    value = next((each for each in under if each is not None), None)
     if value is None:
-        raise Broken("no caption", f"nothing under {names[0]!r}")
+        there = ", ".join(repr(key[:40]) for key in [*found][:8]) or "nothing"
+        raise Broken("no caption", f"nothing under {names[0]!r}; there is {there}")
     values = value if isinstance(value, list) else [value]
     if not values:
         raise Broken("empty caption", "an empty list")
     if not all(isinstance(text, str) for text in values):
-        raise Broken("bad JSON", "a caption that is not text")
+        raise Broken(
+            "bad JSON", f"a caption that is not text: {json.dumps(value)[:80]}"
+        )
     return list(dict.fromkeys(map(check_caption, values)))
 
 

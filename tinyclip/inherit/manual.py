@@ -7,27 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from .. import cost
 from ..config.schema import Manual
 from ..errors import UserError
+from ..goal import SizeGoal
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.choose import solve_counts
-from ..masks.goal import Goal, Layout, make_goal
+from ..masks.goal import Goal, make_goal
 from ..masks.sites import TOWERS, site_name
 from ..masks.sites import layout as units_of
 from ..shapes import ClipShape, TowerShape
 
 
-def manual_keep(
-    shape: ClipShape,
-    target: float,
-    reference: int | None,
-    budget: str,
-    manual: Manual,
-    layout: Layout = "ragged",
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
-) -> ClipKeep:
+def manual_keep(shape: ClipShape, wanted: SizeGoal, manual: Manual) -> ClipKeep:
     """Evenly spaced layers, and leading or evenly spaced units of every site.
 
     All sites shrink by the same factor, which meets the budget within 0.5 %. A model
@@ -35,34 +26,24 @@ def manual_keep(
     other becomes so where the layout is uniform.
 
     Args:
-        target: wanted size as a share of `reference`.
-        reference: a size in `budget` of the named towers; the model's own, unless
-            given.
         manual: how many layers stay, and which units.
-        towers, round_to: as in `masks.choose`.
 
     Raises:
         UserError: more layers are asked for than there are, or of a tower that is not
             named, or the size is out of reach.
     """
+    wanted = wanted.against(shape)
     layers = {
-        name: _layers(name, tower, getattr(manual, f"{name}_layers"), name in towers)
+        name: _layers(
+            name, tower, getattr(manual, f"{name}_layers"), name in wanted.towers
+        )
         for name, tower in shape.towers().items()
     }
     shallow = _shallow(shape, layers)
-    whole = cost.size(shape, budget, towers) if reference is None else reference
     if all(tower.is_uniform for tower in shallow.towers().values()):
-        layout = "uniform"
-    goal = make_goal(
-        shallow,
-        tuple(units_of(shallow, towers=towers, pool=layout == "uniform")),
-        target,
-        budget=budget,
-        layout=layout,
-        reference=whole,
-        towers=towers,
-        round_to=round_to,
-    )
+        wanted = replace(wanted, layout="uniform")
+    gated = units_of(shallow, towers=wanted.towers, pool=wanted.uniform)
+    goal = make_goal(shallow, wanted, tuple(gated))
     # gates that are all alike: every site keeps the same share
     units = goal.units()
     counts = solve_counts(goal, {n: np.zeros(sum(units[n])) for n in goal.gated})

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from .. import cost
 from ..errors import UserError
+from ..goal import TOLERANCE
 from ..shapes import TOWERS, ImageShape, TextShape
-from .goal import TOLERANCE, Array, Counts, Goal
+from ..words import amount
+from .goal import Array, Counts, Goal
 from .sites import SITES, site_name
 from .stock import counts_of, is_gated, stocks
 
-UNITS = {"encoder": "parameters", "total": "parameters", "macs": "MACs", "bytes": "B"}
 LITTLE = 0.01  # of the smallest size: a site that holds less limits nothing
 
 
@@ -22,7 +23,7 @@ def bounds(goal: Goal) -> tuple[Counts, Counts]:
     Raises:
         UserError: no tower of the layout, or no multiple of `round_to`, fits.
     """
-    if goal.layout == "uniform":
+    if goal.wanted.uniform:
         found = stocks(goal).items()
         least = {name: (stock.heads[0], stock.ffn[0]) for name, stock in found}
         most = {name: (stock.heads[-1], stock.ffn[1]) for name, stock in found}
@@ -33,7 +34,7 @@ def bounds(goal: Goal) -> tuple[Counts, Counts]:
             raise UserError(
                 "round_to",
                 f"{name.replace('_', ' ')} has {goal.full()[name]} channels, fewer "
-                f"than {goal.round_to}",
+                f"than {goal.wanted.round_to}",
                 "Use a smaller --round-to",
             )
     return {n: goal.floor(n) for n in names}, {n: goal.most(n) for n in names}
@@ -84,17 +85,8 @@ def unreachable(goal: Goal, sizes: Array) -> UserError:
     )
 
 
-def human(count: float) -> str:
-    """12,345,678 as 12.35 M; small numbers in full."""
-    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if count >= limit:
-            return f"{count / limit:.2f} {unit}"
-    return f"{count:,.0f}"
-
-
 def _amount(size: float, goal: Goal) -> str:
-    unit, text = UNITS[goal.budget], human(size)
-    return f"{text}{unit if unit == 'B' and text[-1].isalpha() else ' ' + unit}"
+    return amount(size, cost.BUDGETS[goal.wanted.budget].unit)
 
 
 def _percent(size: float, goal: Goal) -> str:
@@ -112,20 +104,22 @@ def _gated(goal: Goal) -> str:
         tower: [site for site in SITES if is_gated(goal, tower, site)]
         for tower in TOWERS
     }
-    towers = "" if len(goal.towers) > 1 else f" of the {goal.towers[0]} tower"
-    alike = gated["image"] == gated["text"] or len(goal.towers) == 1
-    sites = ", ".join(gated[goal.towers[0]]) or "nothing"
+    towers = (
+        "" if len(goal.wanted.towers) > 1 else f" of the {goal.wanted.towers[0]} tower"
+    )
+    alike = gated["image"] == gated["text"] or len(goal.wanted.towers) == 1
+    sites = ", ".join(gated[goal.wanted.towers[0]]) or "nothing"
     if not alike:
         sites = ", ".join(name.replace("_", " ") for name in goal.gated)
-    return f"by the {goal.budget} budget{towers}, with {sites} gated"
+    return f"by the {goal.wanted.budget} budget{towers}, with {sites} gated"
 
 
 def _finer(goal: Goal) -> str:
     """What else reaches more sizes."""
     ways = []
-    if goal.round_to > 1:
+    if goal.wanted.round_to > 1:
         ways.append("use a smaller --round-to")
-    if goal.layout == "uniform":
+    if goal.wanted.uniform:
         ways.append("use --layout ragged, which reaches most")
     open_sites = [site for site in SITES if _whole(goal, site)]
     if open_sites:
@@ -135,7 +129,7 @@ def _finer(goal: Goal) -> str:
 
 def _whole(goal: Goal, site: str) -> bool:
     """Whether a tower that counts has units of the site that cannot shrink."""
-    return not all(is_gated(goal, tower, site) for tower in goal.towers)
+    return not all(is_gated(goal, tower, site) for tower in goal.wanted.towers)
 
 
 def _holds(goal: Goal, counts: Counts, name: str) -> float:
@@ -146,7 +140,7 @@ def _holds(goal: Goal, counts: Counts, name: str) -> float:
 def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
     """Which site keeps the smallest model from being smaller, and what to do."""
     smallest = float(goal.count(lowest))
-    own = [name for name in goal.full() if name.split("_")[0] in goal.towers]
+    own = [name for name in goal.full() if name.split("_")[0] in goal.wanted.towers]
     held = {n: _holds(goal, lowest, n) for n in own if n not in goal.gated}
     pool = _pool_holds(goal, lowest)
     if pool > max([LITTLE * smallest, *held.values()]):
@@ -178,7 +172,7 @@ def _open_limit(goal: Goal, held: Mapping[str, float]) -> tuple[str, str]:
         ways = f", or gate {' and '.join(sites)}, too" if sites else ""
     else:
         ways = f", or gate the {tower} tower, too"
-        for other in goal.towers:
+        for other in goal.wanted.towers:
             if other != tower:
                 ways += f", or count the {other} tower alone (towers: [{other}])"
     return why + token, ways + _vocabulary(goal, ordered[0])
@@ -188,7 +182,7 @@ def _enough(goal: Goal, sites: Sequence[str]) -> list[str]:
     """The first of the sites that, gated too, bring the goal within reach, if any."""
     unique = list(dict.fromkeys(sites))
     for count in range(1, len(unique) + 1):
-        more = [site_name(t, s) for t in goal.towers for s in unique[:count]]
+        more = [site_name(t, s) for t in goal.wanted.towers for s in unique[:count]]
         trial = replace(goal, gated=(*goal.gated, *more))
         smallest = trial.count({name: trial.floor(name) for name in trial.full()})
         if smallest <= goal.size * (1 + TOLERANCE):
@@ -198,7 +192,7 @@ def _enough(goal: Goal, sites: Sequence[str]) -> list[str]:
 
 def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
     tower, site = name.split("_", 1)
-    if goal.layout == "uniform":
+    if goal.wanted.uniform:
         depth = len(goal.shape.towers()[tower].blocks)
         heads = lowest[site_name(tower, "heads")] // max(1, depth)
         width = lowest[site_name(tower, "embed")]
@@ -211,27 +205,26 @@ def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
 
 def _coarse(goal: Goal) -> str:
     """What lowers the floors."""
-    ways = ", or use --layout ragged" if goal.layout == "uniform" else ""
-    return ways + (", or use a smaller --round-to" if goal.round_to > 1 else "")
+    ways = ", or use --layout ragged" if goal.wanted.uniform else ""
+    return ways + (", or use a smaller --round-to" if goal.wanted.round_to > 1 else "")
 
 
 def _tokens(goal: Goal) -> float:
     """The token embedding as it is, in the budget's unit."""
     text: TextShape = goal.shape.text
-    size = text.vocab_size * text.width
-    return size * (cost.FLOAT_BYTES if goal.budget == "bytes" else 1)
+    return cost.BUDGETS[goal.wanted.budget].token * text.vocab_size * text.width
 
 
 def _vocabulary(goal: Goal, name: str) -> str:
     """What else shrinks the token embedding, if it limits."""
-    counts = goal.budget in ("total", "bytes") and name == "text_embed"
+    counts = cost.BUDGETS[goal.wanted.budget].token and name == "text_embed"
     return ", or trim the vocabulary (--vocab captions)" if counts else ""
 
 
 def _pool_holds(goal: Goal, lowest: Counts) -> float:
     """What an attention pool that stays whole holds in the smallest model."""
     image: ImageShape = goal.shape.image
-    if "image" not in goal.towers or image.pool_block is None or goal.cuts_pool:
+    if "image" not in goal.wanted.towers or image.pool_block is None or goal.cuts_pool:
         return 0.0
     bare = replace(image, pool_block=replace(image.pool_block, heads=0, ffn=0))
     other = replace(goal, shape=goal.shape.with_towers(image=bare))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import TinyclipError, UserError
+from ..goal import SizeGoal
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.gating import ClipGates, TowerGates
 from ..shapes import ClipShape, TowerShape
 from .gate import SHIFT
 from .gates import Gates
-from .goal import Goal, Layout, make_goal
+from .goal import Goal, make_goal
 from .ragged import ragged_counts
 from .ranking import Ranking, ranked, split_keep
 from .sites import POOL, SITES, TOWERS, site_name
@@ -22,15 +24,7 @@ from .sites import layout as units_of
 from .uniform import uniform_counts
 
 
-def choose(
-    gates: Gates,
-    target: float = 0.5,
-    budget: str = "encoder",
-    layout: Layout = "ragged",
-    reference: int | None = None,
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
-) -> ClipKeep:
+def choose(gates: Gates, target: float | SizeGoal = 0.5, **settings: Any) -> ClipKeep:
     """The units that stay: the most open ones of every site, as many as are expected,
     corrected as little as meets the budget. Ties go to the lower index, layers in turn.
 
@@ -38,19 +32,14 @@ def choose(
         gates: as learned; kept units keep their hardened value as scale. A uniform
             student of a model with an attention pool needs `Gates(model, pool=True)`;
             a ragged one keeps the pool whole.
-        target: wanted size as a share of `reference`.
-        reference: a size in `budget` of the named towers; the gated model's own, unless
-            given.
-        towers: which of them shrink and count; the others stay as they are.
-        round_to: ffn and embed widths that shrink become multiples of this.
+        target: wanted size as a share, or a whole `SizeGoal`.
+        settings: the other fields of `SizeGoal`: `budget`, `layout`, `reference`,
+            `towers`, `round_to`.
 
     Raises:
         UserError: 0.5 % cannot be met; the message says what can.
     """
-    # 1 keeps exactly the units that the gates want. 8 is as fast as a CPU gets: a pair
-    # of Linears 768 -> n -> 768 on 1,600 rows takes per unit, beside n = 1536, 14 %
-    # more at 1531 and 1537, 11 % at 1538, 7 % at 1540 and nothing at 1528 and 1544; on
-    # 50 rows, one picture, no width makes a difference (float32, one AMD EPYC thread)
+    wanted = SizeGoal.of(target, **settings)
     rankings = {}
     hard = gates.hardened_values()
     for name, alpha_U in gates.alpha.items():
@@ -59,42 +48,30 @@ def choose(
             raise TinyclipError(f"gates: {name} holds a logit that is not a number")
         scale_U = hard[name].double().cpu().numpy()
         rankings[name] = Ranking(score_U, score_U - SHIFT, scale_U)
-    goal = make_goal(
-        gates.shape,
-        tuple(rankings),
-        target,
-        budget,
-        layout,
-        reference,
-        towers,
-        round_to,
-    )
-    return _choose(goal, rankings)
+    return _choose(make_goal(gates.shape, wanted, tuple(rankings)), rankings)
 
 
 def choose_by_scores(
     shape: ClipShape,
     scores: Mapping[str, Tensor],
-    target: float = 0.5,
-    budget: str = "encoder",
-    layout: Layout = "ragged",
-    reference: int | None = None,
+    target: float | SizeGoal = 0.5,
+    *,
     sites: Sequence[str] = SITES,
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
+    **settings: Any,
 ) -> ClipKeep:
     """The units with the highest importance, the same share of every tower and site.
 
     Args:
         scores: one a unit, (U,), by site name.
         sites: which of them may shrink; the others are left whole.
-        towers, round_to: as in `choose`.
+        target, settings: as in `choose`.
 
     Raises:
         UserError: as `choose`, or scores that do not fit the shape.
     """
+    wanted = SizeGoal.of(target, **settings)
     rankings = {}
-    for name, units in units_of(shape, sites, towers, layout == "uniform").items():
+    for name, units in units_of(shape, sites, wanted.towers, wanted.uniform).items():
         if name not in scores and name.endswith(POOL):
             continue  # refused with what to do about it
         if name not in scores or len(scores[name]) != sum(units):
@@ -106,33 +83,29 @@ def choose_by_scores(
         rank_U[order] = np.arange(len(order))
         share_U = (len(order) - rank_U - 0.5) / max(1, len(order))
         rankings[name] = Ranking(values_U, np.log(share_U / (1 - share_U)))
-    goal = make_goal(
-        shape, tuple(rankings), target, budget, layout, reference, towers, round_to
-    )
-    return _choose(goal, rankings)
+    return _choose(make_goal(shape, wanted, tuple(rankings)), rankings)
 
 
 def check_target(
     shape: ClipShape,
-    target: float,
-    budget: str = "encoder",
-    layout: Layout = "ragged",
-    reference: int | None = None,
+    target: float | SizeGoal,
+    *,
     sites: Sequence[str] = SITES,
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
+    **settings: Any,
 ) -> None:
     """Refuse a target that no choice of a model's units meets, whatever the gates say.
 
     What a model cannot reach, no smaller one cut from it can.
 
+    Args:
+        target, settings: as in `choose`.
+
     Raises:
         UserError: as `choose` would, before anything is trained.
     """
-    units = units_of(shape, sites, towers, layout == "uniform")
-    goal = make_goal(
-        shape, tuple(units), target, budget, layout, reference, towers, round_to
-    )
+    wanted = SizeGoal.of(target, **settings)
+    units = units_of(shape, sites, wanted.towers, wanted.uniform)
+    goal = make_goal(shape, wanted, tuple(units))
     solve_counts(goal, {name: np.zeros(sum(widths)) for name, widths in units.items()})
 
 
@@ -145,7 +118,7 @@ def solve_counts(goal: Goal, logits: Mapping[str, np.ndarray]) -> dict[str, int]
     Raises:
         UserError: the goal cannot be met.
     """
-    solve = uniform_counts if goal.layout == "uniform" else ragged_counts
+    solve = uniform_counts if goal.wanted.uniform else ragged_counts
     return solve(goal, logits)
 
 
@@ -169,7 +142,7 @@ def _tower_keep(
 
     def keeps(site: str) -> tuple[Keep, ...]:
         key = site_name(name, site)
-        units, even = all_units[key], goal.layout == "uniform"
+        units, even = all_units[key], goal.wanted.uniform
         if key not in goal.gated:
             return tuple(Keep.everything(total) for total in units)
         return split_keep(rankings[key], units, counts[key], even, goal.step(key))

@@ -10,20 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cost
-from ..errors import UserError, nearest
-from ..shapes import TOWERS, BlockShape, ClipShape, ImageShape, TowerShape
+from ..errors import UserError
+from ..goal import TOLERANCE, SizeGoal
+from ..shapes import BlockShape, ClipShape, ImageShape, TowerShape
 from .sites import POOL, has_pool, site_name
 from .sites import layout as units_of
 
-Layout = Literal["ragged", "uniform"]
-LAYOUTS = ("ragged", "uniform")
-TOLERANCE = 0.005  # law 2
 # LayerNorm takes two directions away: one channel leaves as its bias whatever comes in,
 # two leave as a sign. Eight keep a tower a function of its input.
 LEAST_EMBED = 8
@@ -34,40 +31,37 @@ Counts = dict[str, Any]  # units in all by site name: ints, or arrays of candida
 
 @dataclass(frozen=True)
 class Goal:
-    """The size that is wanted, and what may move.
+    """The size that is wanted of a model, and what of it may move.
 
     Args:
         shape: the model that is cut.
-        size: wanted size in `budget`, in its unit.
+        wanted: the size, against a reference.
         gated: names of the sites that may shrink.
-        towers: which of them the size counts.
-        layout: `ragged`, or `uniform` for a stock configuration.
-        round_to: ffn and embed widths that shrink become multiples of this.
-        reference: the size that shares count from; the model's own, unless given.
     """
 
     shape: ClipShape
-    size: float
-    budget: str
+    wanted: SizeGoal
     gated: tuple[str, ...]
-    towers: tuple[str, ...] = TOWERS
-    layout: str = "ragged"
-    round_to: int = 1
-    reference: float | None = None
 
     def count(self, counts: Counts) -> Any:
         """The size with so many units in all at every site."""
-        return cost.size(lumped(self.shape, counts), self.budget, self.towers)
+        return self.wanted.size(lumped(self.shape, counts))
 
     @property
     def whole(self) -> float:
         """The size that shares count from."""
-        return self.count(self.full()) if self.reference is None else self.reference
+        assert self.wanted.reference is not None
+        return self.wanted.reference
+
+    @property
+    def size(self) -> float:
+        """Wanted size in the budget's unit."""
+        return self.wanted.target * self.whole
 
     @property
     def cuts_pool(self) -> bool:
         """Whether the attention pool is cut: a ragged student leaves it whole."""
-        return self.layout == "uniform" and has_pool(self.shape)
+        return self.wanted.uniform and has_pool(self.shape)
 
     def units(self) -> dict[str, tuple[int, ...]]:
         """Units a layer at every site of the model."""
@@ -80,7 +74,7 @@ class Goal:
     def step(self, name: str) -> int:
         """What the units of a site are counted in."""
         rounded = name in self.gated and name.endswith(("ffn", "embed"))
-        return self.round_to if rounded else 1
+        return self.wanted.round_to if rounded else 1
 
     def most(self, name: str) -> int:
         """The most units that the site may be left with in a ragged student."""
@@ -97,55 +91,25 @@ class Goal:
         return min(self.most(name), -(-LEAST_EMBED // step) * step)
 
 
-def make_goal(
-    shape: ClipShape,
-    gated: Sequence[str],
-    target: float,
-    budget: str,
-    layout: str,
-    reference: float | None,
-    towers: Sequence[str],
-    round_to: int,
-) -> Goal:
-    """A goal whose size is a share of a reference.
+def make_goal(shape: ClipShape, wanted: SizeGoal, gated: Sequence[str]) -> Goal:
+    """A goal for a model; its own size is the reference, unless there is one.
 
     Args:
         gated: names of the sites with a ranking; those of other towers, and those of a
             pool that stays whole, are left out.
-        target: share of `reference`; of the named towers' own size, unless given.
 
     Raises:
-        UserError: a value is no share, no layout, no budget, no tower or no multiple,
-            or nothing is gated.
+        UserError: there is no such tower, or nothing is gated.
     """
-    if not 0 < target <= 1:  # a NaN is in no range
-        raise UserError("target", f"{target} is no share", "Give one in (0, 1]")
-    if layout not in LAYOUTS:
-        raise UserError(
-            "layout", f"unknown layout {layout!r}", nearest(layout, LAYOUTS)
-        )
-    if round_to < 1:
-        raise UserError(
-            "round_to", f"{round_to} is no multiple to round to", "Give 1 or more"
-        )
-    named = units_of(shape, towers=towers, pool=layout == "uniform")
+    named = units_of(shape, towers=wanted.towers, pool=wanted.uniform)
     if not set(named) & set(gated):
         raise UserError(
             "towers",
-            f"no unit of {' and '.join(towers)} may go",
+            f"no unit of {' and '.join(wanted.towers)} may go",
             "Gate the towers that are to shrink, or name the ones that are gated",
         )
-    whole = cost.size(shape, budget, towers) if reference is None else reference
-    return Goal(
-        shape=shape,
-        size=target * whole,
-        budget=budget,
-        gated=tuple(name for name in gated if name in named),
-        towers=tuple(towers),
-        layout=layout,
-        round_to=round_to,
-        reference=whole,
-    )
+    left = tuple(name for name in gated if name in named)
+    return Goal(shape, wanted.against(shape), left)
 
 
 def lumped(shape: ClipShape, counts: Counts) -> ClipShape:

@@ -8,13 +8,14 @@ from typing import Any
 
 from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
+from ..config.place import Place
 from ..config.schema import SITES, Recipe
 from ..errors import UserError
-from ..losses.distill import objectives
+from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
-from .estimate import GIB, cache_bytes, measure_speed, plan_stage
+from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def check(recipe: Recipe) -> None:
     """Refuse names that only the rooms above `config` know.
 
     Raises:
-        UserError: an objective does not exist, or no pairs are named.
+        UserError: an objective or its option does not exist, or no pairs are named.
     """
     if not recipe.data.source:
         raise UserError(
@@ -67,10 +68,7 @@ def check(recipe: Recipe) -> None:
             f"recipe {recipe.name!r} names no pairs",
             "Name yours: --data csv:pairs.csv",
         )
-    for number, stage in enumerate(recipe.stages):
-        for phase in ("learn", "distil"):
-            for name in getattr(stage, phase).losses:
-                objectives.get(name, f"stages[{number}].{phase}.losses")
+    check_objectives(recipe, Place())
 
 
 def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:
@@ -89,13 +87,8 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
         try:
             check_target(
                 base,
-                stage.target,
-                recipe.budget,
-                recipe.layout,
-                cost.size(teacher, recipe.budget, recipe.towers),
-                SITES if "manual" in stage.phases else stage.sites,
-                recipe.towers,
-                recipe.round_to,
+                goal_of(recipe, teacher, stage.target),
+                sites=SITES if "manual" in stage.phases else stage.sites,
             )
         except UserError as error:
             if error.where != "target":

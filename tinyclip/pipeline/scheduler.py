@@ -206,7 +206,7 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
         done = folder.done()
         if done is None:
             runner = StageRunner(
-                shop, folder, stage, share, target, samples, chained, channels
+                shop, folder, stage, target, samples, chained, channels
             )
             model = runner.run(model).model
             samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
