@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..cost import BUDGETS
 from ..goal import LAYOUTS
+from ..sites import SITES, USUAL
 
 if TYPE_CHECKING:
     Budget: TypeAlias = str
     Layout: TypeAlias = str
+    Site: TypeAlias = str
 else:  # the choices are those of the tables
     Budget = Literal[tuple(BUDGETS)]
     Layout = Literal[LAYOUTS]
+    Site = Literal[tuple(SITES)]
 
 PHASES = ("learn", "score", "manual", "inherit", "distil")
-SITES = ("heads", "ffn", "embed")
 
 Tower = Literal["image", "text"]
-Site = Literal["heads", "ffn", "embed"]
 Phase = Literal["learn", "score", "manual", "inherit", "distil"]
 
 
@@ -108,7 +109,7 @@ class Stage:
     use: str | None = None  # the shipped stage (or YAML file) these settings start from
     target: float | None = above(None, 0.0, 1.0)  # share of the run's teacher
     phases: tuple[Phase, ...] = ("learn", "inherit", "distil")
-    sites: tuple[Site, ...] = ("heads", "ffn", "embed")
+    sites: tuple[Site, ...] = USUAL
     batch: int = number(128, 2)
     accumulate: int = number(1, 1)  # pieces of a batch; the loss sees all of it
     carry_optimizer: bool = True  # slice the optimiser's state with the weights
