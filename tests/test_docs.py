@@ -23,6 +23,7 @@ DOCUMENTS = (
     "docs/export.md",
     "docs/models.md",
     "docs/scale.md",
+    "docs/settings.md",
 )
 VERBS = re.compile(r"(?:^|\s)tinyclip ([a-z]+)", re.MULTILINE)
 TARGETS = re.compile(r"^\s*make ([a-z]+)", re.MULTILINE)

@@ -82,6 +82,7 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
             to it.
     """
     from ..config.load import load_recipe, rebuild_ladder
+    from ..config.tasks import on_other_pairs
 
     own = args.teacher or args.data
     named = args.recipe or own or args.val or args.target or args.stages
@@ -106,12 +107,14 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
         data = replace(data, source=args.data)
     if args.val:
         data = replace(data, val=args.val)
+    own = recipe.data.source
+    recipe = on_other_pairs(base, own, replace(recipe, data=data), args.set)
     changes = {key: getattr(args, key) for key in OWN_SETTINGS if getattr(args, key)}
     if args.towers:
         changes["towers"] = wanted_towers(args.towers)
     if args.round_to is not None and args.round_to < 1:
         raise UserError("--round-to", f"must be at least 1, not {args.round_to}")
-    return replace(recipe, data=data, **changes)
+    return replace(recipe, **changes)
 
 
 def wanted_towers(text: str) -> tuple[str, ...]:

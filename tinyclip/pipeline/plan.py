@@ -8,9 +8,10 @@ from typing import Any
 
 from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
+from ..config.place import Place
 from ..config.schema import Recipe
 from ..errors import UserError
-from ..losses.distill import objectives
+from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
@@ -60,7 +61,7 @@ def check(recipe: Recipe) -> None:
     """Refuse names that only the rooms above `config` know.
 
     Raises:
-        UserError: an objective does not exist, or no pairs are named.
+        UserError: an objective or its option does not exist, or no pairs are named.
     """
     if not recipe.data.source:
         raise UserError(
@@ -68,10 +69,7 @@ def check(recipe: Recipe) -> None:
             f"recipe {recipe.name!r} names no pairs",
             "Name yours: --data csv:pairs.csv",
         )
-    for number, stage in enumerate(recipe.stages):
-        for phase in ("learn", "distil"):
-            for name in getattr(stage, phase).losses:
-                objectives.get(name, f"stages[{number}].{phase}.losses")
+    check_objectives(recipe, Place())
 
 
 def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:

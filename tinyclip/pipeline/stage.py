@@ -33,7 +33,7 @@ from ..training.state import Checkpoints
 from .estimate import goal_of
 from .handover import Progress, channels_left
 from .run_dir import StageDir
-from .workshop import Workshop, measure, on_cpu
+from .workshop import Workshop, on_cpu
 
 log = logging.getLogger("tinyclip")
 
@@ -256,7 +256,7 @@ class StageRunner:
         if shop.recipe.evaluate:
             shop.watcher.phase(self.folder.number, "evaluate", 0, 1)
             student = Loaded(model, base.preprocess, base.tokenizer, {})
-            metrics = measure(student, shop.recipe, shop.teacher_values())
+            metrics = shop.measure(student, shop.teacher_values())
         save_model(
             self.folder.model,
             model,

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..config.schema import Distil, Learn, Optim
 from ..data.batch import Batch
 from ..goal import SizeGoal
-from ..losses.distill import Parts, weighted
+from ..losses.objectives import Parts, weighted
 from ..losses.sparsity import Multipliers, penalty, ramp
 from ..masks.expected import expected_shape
 from ..masks.gates import Gates
