@@ -22,6 +22,7 @@ from ..sites import GROUPS, LAYERS, units_of
 from .budget import bounds, check_largest, check_smallest, unreachable
 from .goal import Array, Counts, Goal
 from .ranking import Ranking, split_keep, within
+from .stock import not_uniform
 
 TRIES = 400  # numbers of layers whose units are looked at before the goal is refused
 Rankings = Mapping[str, Ranking]
@@ -98,7 +99,7 @@ def _knobs(goal: Goal) -> list[str]:
     blocks, so that one site of a tower stands for all.
 
     Raises:
-        UserError: not all of a tower's are gated.
+        UserError: not all of a tower's are gated, or there.
     """
     names = [name for name in goal.gated if GROUPS[name].site.owns]
     if not goal.wanted.uniform:
@@ -112,6 +113,8 @@ def _knobs(goal: Goal) -> list[str]:
                 f"both {' and '.join(LAYERS)} are gated",
                 "Gate both, or use --layout ragged",
             )
+        if not all(block.is_whole for block in goal.shape.towers()[tower].blocks):
+            raise not_uniform(tower, "a block has lost one of its layers")
     return [f"{tower}_{LAYERS[0]}" for tower in towers]
 
 
@@ -230,7 +233,7 @@ def _shallow(goal: Goal, rankings: Rankings, numbers: Mapping[str, int]) -> Shal
     held = {name: _left(layers, shape, name) for name in goal.gated}
     chosen = tuple(name for name in goal.gated if GROUPS[name].site.owns)
     # where no unit is left there is nothing to choose
-    gated = tuple(n for n in goal.gated if n not in chosen and sum(held[n]))
+    gated = tuple(n for n in goal.gated if n not in chosen and sum(held[n]) > 0)
     left = replace(goal, shape=shape, gated=gated, layers=chosen)
     inside = {
         name: within(rankings[name], _units(goal, name), held[name]) for name in gated

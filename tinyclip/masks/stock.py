@@ -92,7 +92,7 @@ def _heads(goal: Goal, name: str, tower: TowerShape) -> tuple[int, ...]:
     if pool and not is_gated(goal, name, key_of(BLOCK[0], "pool")):
         allowed &= {pool.heads}
     if not allowed:
-        raise _not_uniform(name, f"heads × {width} must equal embed in every layer")
+        raise not_uniform(name, f"heads × {width} must equal embed in every layer")
     rounded = sorted(int(number) for number in allowed if number * width % step == 0)
     if not rounded:
         raise UserError(
@@ -111,12 +111,12 @@ def _ffn(goal: Goal, name: str, tower: TowerShape) -> tuple[int, int]:
     most = min([*layers, *([pool.ffn] if pool else [])], default=0)
     if not is_gated(goal, name, FFN):
         if len(layers) > 1 or most not in layers:
-            raise _not_uniform(name, "its layers differ in ffn, which is not gated")
+            raise not_uniform(name, "its layers differ in ffn, which is not gated")
         if pool and pool.ffn != most and not is_gated(goal, name, key_of(FFN, "pool")):
-            raise _not_uniform(name, "its pool's ffn is not its layers'")
+            raise not_uniform(name, "its pool's ffn is not its layers'")
         return most, most
     if most == 0 and layers:
-        raise _not_uniform(name, "a layer has no ffn unit left")
+        raise not_uniform(name, "a layer has no ffn unit left")
     if most < step and layers:
         raise UserError(
             "round_to",
@@ -126,7 +126,7 @@ def _ffn(goal: Goal, name: str, tower: TowerShape) -> tuple[int, int]:
     return step, most - most % step
 
 
-def _not_uniform(name: str, why: str) -> UserError:
+def not_uniform(name: str, why: str) -> UserError:
     return UserError(
         "layout",
         f"the {name} tower cannot be uniform: {why}",
