@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..format import Format, Job, Opened, Option
+from ...dtypes import SHORT
+from ...errors import UserError
+from ..format import FOREIGN, Job, Option
+from ..pytorch import PytorchFormat
 
-DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
+if TYPE_CHECKING:
+    from ...model.store import Loaded
+
+HALF = ("fp16", "bf16")
 
 
-class Safetensors(Format):
+class Safetensors(PytorchFormat):
     """A model directory, as a run's stages have it."""
 
     name = "safetensors"
     writes = "a model directory of tinyclip, its weights in float32 or a half type"
     loads = 'Load it: model, preprocess, tokenizer = tinyclip.load("{out}")'
-    options = (Option("dtype", tuple(DTYPES), "float32"),)
+    options = (Option("dtype", HALF, "float32"),)
 
     def recognises(self, folder: Path) -> bool:
         from ..describe import config_of
@@ -28,7 +35,7 @@ class Safetensors(Format):
         from ..parity import probe_of
         from .export import export_safetensors
 
-        dtype = DTYPES.get(job.options.get("dtype", ""), "float32")
+        dtype = SHORT[job.options.get("dtype", "fp32")].name
         probe = probe_of(job.data)
         return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.beside)
 
@@ -45,7 +52,9 @@ class Safetensors(Format):
             found["certificate"] = read_json(certificate)
         return {**found, "dtype": header["dtype"]}
 
-    def load(self, folder: Path, where: str) -> Opened:
-        from ..pytorch import open_source
+    def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
+        from ...model.store import load_model
 
-        return open_source(str(folder), where)
+        if options:
+            raise UserError(where, f"{folder} has its own tokenizer", FOREIGN)
+        return load_model(folder)
