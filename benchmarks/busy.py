@@ -6,9 +6,9 @@
 Four cells, in turn, several times over (`--waiting` adds others): the machine idle or
 with one neighbour that computes without end, and OpenMP's threads as the library has
 them (they spin for a while after every operation) or as tinyclip asks for (they sleep).
-A cell is the demo's first steps in a process of their own, killed when enough of them are seen; its teacher
-runs at every step, so that the run need not begin with all of its features. Prints one
-JSON object. To be run on a machine that does nothing else.
+A cell is the demo's first steps in a process of their own, killed when enough of them
+are seen; its teacher runs at every step, so that the run need not begin with all of its
+features. Prints one JSON object. To be run on a machine that does nothing else.
 """
 
 from __future__ import annotations
