@@ -13,7 +13,7 @@ from PIL import Image
 
 from tinyclip.cli import evaluate as verb
 from tinyclip.errors import UserError
-from tinyclip.formats import pytorch
+from tinyclip.formats import lookup
 from tinyclip.model.store import Loaded, save_model
 from tinyclip.pipeline.exports import export
 
@@ -39,7 +39,7 @@ def models(pico_clip, monkeypatch):
         config = {"provenance": known[spec]}
         return Loaded(pico_clip, pixels, tokens, config)
 
-    monkeypatch.setattr(pytorch, "load_source", load)
+    monkeypatch.setattr(lookup, "load_source", load)
     return known
 
 

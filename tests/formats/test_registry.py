@@ -12,7 +12,7 @@ import torch
 
 from tinyclip.cost import sizes
 from tinyclip.errors import UserError
-from tinyclip.formats import registry
+from tinyclip.formats import lookup, registry
 from tinyclip.formats.format import Job
 from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded
@@ -56,7 +56,7 @@ def test_a_folder_is_recognised_as_what_it_was_written_as(
 def test_a_folder_is_described_as_the_model_that_was_written(
     name: str, written: Written, uniform_loaded: Loaded
 ) -> None:
-    found = registry.describe_model(str(written(name)))
+    found = lookup.describe_model(str(written(name)))
     assert found["params"] == sizes(uniform_loaded.model.shape)
     assert found["bytes"] > 0 and found["dtype"]
 
@@ -65,9 +65,7 @@ def test_a_folder_is_described_as_the_model_that_was_written(
 def test_a_folder_loads_with_the_features_of_the_model(
     name: str, written: Written, uniform_loaded: Loaded
 ) -> None:
-    if name == "openclip":
-        pytest.xfail("such a folder is no source yet")
-    opened = registry.open_model(str(written(name)))
+    opened = lookup.open_model(str(written(name)))
     model, preprocess, tokenizer = (
         getattr(opened.loaded, part) for part in ("model", "preprocess", "tokenizer")
     )

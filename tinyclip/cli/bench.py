@@ -78,7 +78,7 @@ def contender(name: str, where: str = "MODEL") -> Contender:
         UserError: it cannot be loaded.
     """
     from ..evaluation.bench import Contender
-    from ..formats.registry import open_model
+    from ..formats.lookup import open_model
 
     opened = open_model(name, where)
     return Contender(

@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from ..config.load import load_recipe
     from ..data.tasks import tasks_of
     from ..evaluation.suite import evaluate, values_of
-    from ..formats.registry import open_model
+    from ..formats.lookup import open_model
     from .show import print_json
 
     data = replace(load_recipe(BASE, args.set).data, source=args.data)
@@ -90,7 +90,7 @@ def chosen(tasks: list[Task], wanted: str | None) -> list[Task]:
 
 def _teacher(loaded: Any, against: str | None) -> tuple[str | None, Any]:
     """The model to compare with; without one, stderr says why."""
-    from ..formats.registry import open_model
+    from ..formats.lookup import open_model
 
     if against is not None:
         return against, open_model(against, "--against").loaded

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from ..model.store import Loaded
 
+FOREIGN = "tokenizer=PATH is for models of open_clip and transformers"
 # a model's quality by name of the task and metric, and the number of pairs behind it
 Measure = Callable[[Any], tuple[Mapping[str, float], int]]
 
@@ -120,6 +121,19 @@ class Format(ABC):
 
         Raises:
             UserError: a file is missing or damaged, or contradicts another.
+        """
+
+    @abstractmethod
+    def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
+        """The folder's model, its preprocess and its tokenizer, with all weights.
+
+        Args:
+            where: the option that named it, for the message.
+            options: of the source; `tokenizer` is a path to take it from instead.
+
+        Raises:
+            UserError: it is damaged or not supported, or its weights are not those of
+                a model that can be gone on with.
         """
 
     @abstractmethod

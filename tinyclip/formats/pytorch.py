@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import torch
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .. import cost
-from .format import Opened
-from .source import load_source
+from .format import Format, Opened
+
+if TYPE_CHECKING:
+    from ..model.store import Loaded
 
 
-def open_source(source: str, where: str) -> Opened:
-    """The model behind a source, on a GPU where there is one.
+class PytorchFormat(Format):
+    """A format whose models are ours again when they are read."""
 
-    Raises:
-        UserError: as `load_source`.
-    """
-    loaded = load_source(source, where)
+    def load(self, folder: Path, where: str) -> Opened:
+        return opened(self.read(folder, where, {}))
+
+
+def opened(loaded: Loaded) -> Opened:
+    """A model that was loaded, on a GPU where there is one."""
+    import torch
+
+    from .. import cost
+
     model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
     held = sum(p.numel() * p.element_size() for p in model.parameters())
     return Opened(loaded, "pytorch", "fp32", held, cost.sizes(model.shape))

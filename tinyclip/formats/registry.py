@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError, nearest
-from .format import Format, Opened, Option
+from .format import Format, Option
 from .huggingface.format import HuggingFace
 from .onnx.format import Onnx
 from .openclip.format import OpenClip
@@ -33,34 +32,6 @@ def recognise(folder: Path) -> Format | None:
     if not folder.is_dir():
         return None
     return next((one for one in FORMATS.values() if one.recognises(folder)), None)
-
-
-def open_model(name: str, where: str = "MODEL") -> Opened:
-    """The model behind an argument: an exported folder, a run, or another source.
-
-    Raises:
-        UserError: it cannot be loaded.
-    """
-    from .pytorch import open_source
-
-    known = recognise(Path(name))
-    return open_source(name, where) if known is None else known.load(Path(name), where)
-
-
-def describe_model(name: str, where: str = "MODEL") -> dict[str, Any]:
-    """What `inspect` tells of a model: an exported folder, a run's, or another source.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    from .describe import describe_loaded
-    from .source import load_source
-
-    path = Path(name.removeprefix("run:").removeprefix("hf:"))
-    for folder in (path, path / "model"):
-        if (known := recognise(folder)) is not None:
-            return known.describe(folder)
-    return describe_loaded(load_source(name, where))
 
 
 def options() -> dict[str, list[tuple[Format, Option]]]:

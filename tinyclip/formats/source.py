@@ -12,11 +12,12 @@ from ..files import read_json
 from ..model.store import Loaded, load_model
 from ..model.weights import shown
 from .embedded import load_builtin
+from .format import FOREIGN
 from .huggingface.load import load_huggingface
-from .openclip.folder import CONFIG as OPENCLIP
-from .openclip.folder import OWN_WEIGHTS, SUFFIXES
+from .openclip.layout import SUFFIXES
 from .openclip.load import load_openclip
 from .openclip.spec import HF_HUB, LOCAL_DIR, expanded
+from .registry import recognise
 
 SCHEMES = ("builtin", "hf", "openclip", "run")
 OPTIONS = ("tokenizer",)
@@ -48,70 +49,26 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
         UserError: the source is unknown, missing, damaged or not supported.
     """
     source, options = split_options(spec, where)
-    scheme, rest = reader_of(source, where)
-    if scheme == "openclip":
+    if source.startswith((LOCAL_DIR, HF_HUB)):  # as open_clip itself is told
+        source = f"openclip:{source}"
+    scheme, colon, rest = source.partition(":")
+    known = recognise(expanded(source)) if source else None
+    if colon and scheme == "openclip":
         loaded = load_openclip(rest, where, **options)
-    elif scheme == "hf":
+    elif colon and scheme == "hf":
         loaded = load_huggingface(rest, where, **options)
+    elif known is not None:
+        loaded = known.read(expanded(source), where, options)
     elif options:
-        raise UserError(
-            where,
-            f"{source} has its own tokenizer",
-            "tokenizer=PATH is for models of open_clip and transformers",
-        )
-    elif scheme == "builtin":
+        raise UserError(where, f"{source} has its own tokenizer", FOREIGN)
+    elif colon and scheme == "builtin":
         return load_builtin(rest, where)
     else:
         return load_model(folder_of(source, where))
+    if not options:
+        return loaded
     made = {**loaded.config["provenance"], **options}
     return replace(loaded, config={**loaded.config, "provenance": made})
-
-
-def reader_of(source: str, where: str) -> tuple[str, str]:
-    """Which scheme reads a source, and what it is to read.
-
-    A directory without a scheme says by its files whose it is; open_clip's weights are
-    read where transformers' lie beside them. The scheme is empty for a model directory
-    or a run, and for what is nothing.
-
-    Raises:
-        UserError: it is an export that cannot be loaded as a model.
-    """
-    scheme, colon, rest = source.partition(":")
-    if colon and scheme in SCHEMES:
-        return scheme, rest
-    if source.startswith((LOCAL_DIR, HF_HUB)):  # as open_clip itself is told
-        return "openclip", source
-    folder = expanded(source)
-    if not source or not folder.is_dir():
-        return "", source
-    kind = _kind_of(folder, where)
-    return kind, str(folder)
-
-
-def _kind_of(folder: Path, where: str) -> str:
-    """The scheme for a directory.
-
-    Raises:
-        UserError: it is an export to ONNX.
-    """
-    path = folder / "config.json"
-    config = read_json(path) if path.is_file() else {}
-    if not isinstance(config, dict):
-        config = {}
-    if config.get("format") == "onnx":
-        raise UserError(
-            where,
-            f"{folder} is an export to ONNX, which has no weights to go on with",
-            "Name the model that it was made of",
-        )
-    if "format_version" in config:
-        return ""
-    guest = "hf" if "model_type" in config else ""
-    if not (folder / OPENCLIP).is_file():
-        return guest
-    own = any((folder / name).is_file() for name in OWN_WEIGHTS)
-    return "openclip" if own or not guest else guest
 
 
 def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..formats.registry import describe_model
+from ..formats.lookup import describe_model
 from .run_dir import RunDir
 from .summary import summary
 

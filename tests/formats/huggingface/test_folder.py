@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import tinyclip
 from tinyclip.errors import UserError
 from tinyclip.formats.huggingface.export import export_huggingface
+from tinyclip.formats.lookup import describe_model
 from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded
 
@@ -103,3 +104,14 @@ def test_an_export_to_onnx_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"format": "onnx"}))
     with pytest.raises(UserError, match="is an export to ONNX"):
         tinyclip.load(tmp_path)
+
+
+def test_weights_that_are_no_safetensors_are_counted_when_they_are_read(
+    hf_clip: Maker,
+) -> None:
+    folder = hf_clip()
+    before = describe_model(str(folder))
+    state = load_file(folder / "model.safetensors")
+    torch.save(state, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert describe_model(str(folder))["params"] == before["params"]

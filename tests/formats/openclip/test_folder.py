@@ -15,7 +15,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import tinyclip
+from tinyclip.cost import sizes
 from tinyclip.errors import UserError
+from tinyclip.formats.lookup import describe_model, open_model
 from tinyclip.formats.openclip.export import export_openclip
 from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded
@@ -254,3 +256,14 @@ def test_a_near_miss_is_answered_with_what_is_there(
     monkeypatch.chdir(home)
     with pytest.raises(UserError, match=message):
         tinyclip.load(source)
+
+
+@pytest.mark.parametrize(
+    "name", ["open_clip_model.safetensors", "open_clip_pytorch_model.bin", "best.pt"]
+)
+def test_it_is_described_and_opened_whatever_its_weights_are_called(
+    name: str, folder: Stored
+) -> None:
+    path = folder(name)
+    found = describe_model(str(path))
+    assert found["params"] == sizes(open_model(str(path)).loaded.model.shape)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..format import Format, Job, Opened
+from ..format import Job
+from ..pytorch import PytorchFormat
+
+if TYPE_CHECKING:
+    from ...model.store import Loaded
 
 WEIGHTS = "model.safetensors"
 
 
-class HuggingFace(Format):
+class HuggingFace(PytorchFormat):
     """A folder that stock transformers loads."""
 
     name = "huggingface"
@@ -24,9 +29,7 @@ class HuggingFace(Format):
         from ..describe import config_of
 
         config = config_of(folder)
-        if "format_version" in config or "model_type" not in config:
-            return False
-        return (folder / WEIGHTS).is_file()  # else shards, or a pickle: for `hf:`
+        return "model_type" in config and "format_version" not in config
 
     def write(self, job: Job) -> dict[str, Any]:
         from ..parity import probe_of
@@ -35,13 +38,15 @@ class HuggingFace(Format):
         return export_huggingface(job.loaded, job.out, probe_of(job.data), **job.beside)
 
     def describe(self, folder: Path) -> dict[str, Any]:
-        from ..describe import describe_export, read_object
+        from ..describe import describe_export, describe_loaded, read_object
         from .load import shape_of
 
+        if not (folder / WEIGHTS).is_file():  # shards, or a pickle
+            return describe_loaded(self.read(folder, "MODEL", {}))
         shape = shape_of(read_object(folder / "config.json"), str(folder))
         return describe_export(folder, self.name, (WEIGHTS,), shape)
 
-    def load(self, folder: Path, where: str) -> Opened:
-        from ..pytorch import open_source
+    def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
+        from .load import load_huggingface
 
-        return open_source(f"hf:{folder}", where)
+        return load_huggingface(str(folder), where, **options)

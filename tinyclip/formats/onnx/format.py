@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ...errors import UserError
 from ..format import Format, Job, Opened, Option
+
+if TYPE_CHECKING:
+    from ...model.store import Loaded
 
 
 class Onnx(Format):
@@ -59,6 +64,13 @@ class Onnx(Format):
         from .describe import describe_onnx
 
         return describe_onnx(folder)
+
+    def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
+        raise UserError(
+            where,
+            f"{folder} is an export to ONNX, which has no weights to go on with",
+            "Name the model that it was made of",
+        )
 
     def load(self, folder: Path, where: str) -> Opened:
         from .session import load_onnx

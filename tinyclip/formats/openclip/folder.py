@@ -11,26 +11,9 @@ from ...errors import UserError, nearest
 from ...files import read_json
 from ...hub import from_hub
 from ...model.weights import shown
+from .layout import CONFIG, OWN_WEIGHTS, SUFFIXES, TOKENIZERS, WEIGHTS
 from .model import preprocess_of
 
-CONFIG = "open_clip_config.json"
-# in the order in which open_clip looks for them
-OWN_WEIGHTS = (
-    "open_clip_model.safetensors",
-    "open_clip_pytorch_model.safetensors",
-    "open_clip_pytorch_model.bin",
-    "open_clip_pytorch_model.pth",
-)
-WEIGHTS = (
-    *OWN_WEIGHTS,
-    "model.safetensors",
-    "pytorch_model.bin",
-    "pytorch_model.pth",
-    "model.pth",
-)
-SUFFIXES = (".safetensors", ".bin", ".pth", ".pt")
-# of either makes a tokenizer of transformers
-TOKENIZERS = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt")
 # what a configuration of a model has
 PARTS: dict[str, type] = {"embed_dim": int, "vision_cfg": dict, "text_cfg": dict}
 KEYS = ("mean", "std", "interpolation", "resize_mode", "fill_color")
@@ -70,6 +53,25 @@ def read_folder_config(folder: Path) -> FolderConfig | None:
     if preprocess is not None:
         preprocess = _read_preprocess(preprocess, path)
     return FolderConfig(path, model, preprocess)
+
+
+def config_with_model(folder: Path) -> Mapping[str, Any]:
+    """The configuration of the model in a folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    config = read_folder_config(folder)
+    if config is not None and config.model is not None:
+        return config.model
+    lacks = (
+        f"it has no {CONFIG}" if config is None else f"its {CONFIG} has no model_cfg"
+    )
+    raise UserError(
+        str(folder),
+        f"does not say what its weights are of: {lacks}",
+        f"Write openclip:NAME@{folder}, with the name of their architecture",
+    )
 
 
 def _check_model(model: Any, path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..format import Format, Job, Opened
+from ..format import Job
+from ..pytorch import PytorchFormat
+from .layout import CONFIG, OWN_WEIGHTS
 
-CONFIG = "open_clip_config.json"
+if TYPE_CHECKING:
+    from ...model.store import Loaded
 
 
-class OpenClip(Format):
+class OpenClip(PytorchFormat):
     """A folder that stock open_clip loads."""
 
     name = "openclip"
@@ -18,7 +22,13 @@ class OpenClip(Format):
     loads = "Load it: open_clip.create_model_and_transforms('local-dir:{out}')"
 
     def recognises(self, folder: Path) -> bool:
-        return (folder / CONFIG).is_file()
+        if not (folder / CONFIG).is_file():
+            return False
+        from ..describe import config_of
+
+        # where only weights of transformers lie beside it, those are what there is
+        own = any((folder / name).is_file() for name in OWN_WEIGHTS)
+        return own or "model_type" not in config_of(folder)
 
     def write(self, job: Job) -> dict[str, Any]:
         from ..parity import probe_of
@@ -27,17 +37,17 @@ class OpenClip(Format):
         return export_openclip(job.loaded, job.out, probe_of(job.data), **job.beside)
 
     def describe(self, folder: Path) -> dict[str, Any]:
-        from ..describe import describe_export, read_object
-        from .config import shape_of
-        from .export import WEIGHTS
+        from ..describe import describe_export, describe_loaded
+        from .agreement import described
+        from .folder import config_with_model, weights_at
 
-        config = read_object(folder / CONFIG)
-        shape = shape_of(config.get("model_cfg", {}), str(folder / CONFIG))
-        # of one that open_clip saved itself, the second
-        names = (WEIGHTS, "model.safetensors")
-        return describe_export(folder, self.name, names, shape)
+        shape = described(config_with_model(folder), str(folder / CONFIG))
+        file = weights_at(folder)
+        if file.suffix != ".safetensors":
+            return describe_loaded(self.read(folder, "MODEL", {}))
+        return describe_export(folder, self.name, (file.name,), shape)
 
-    def load(self, folder: Path, where: str) -> Opened:
-        from ..pytorch import open_source
+    def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
+        from .load import load_openclip
 
-        return open_source(f"openclip:local-dir:{folder}", where)
+        return load_openclip(f"local-dir:{folder}", where, **options)

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from ...errors import UserError
 from ...model.clip import Clip
 from ...model.store import Loaded, check_tokenizer
 from ...shapes import ClipShape
@@ -19,12 +18,13 @@ from ...tokenizers.protocol import TokenizerLike
 from ..tensors import read_tensors
 from .agreement import described, name_of, refuse_other
 from .folder import (
-    CONFIG,
+    config_with_model,
     has_tokenizer,
     hub_folder,
     read_folder_config,
     weights_at,
 )
+from .layout import CONFIG
 from .model import from_openclip, preprocess_of
 from .published import agreed_settings, download, warn_of_gelu
 from .spec import Spec, read_spec
@@ -130,24 +130,17 @@ def _in_folder(read: Spec, where: str) -> Origin:
     """
     path = hub_folder(read.hub, where) if read.path is None else read.path
     file = weights_at(path)
+    cfg = config_with_model(file.parent)
+    shape = described(cfg, str(file.parent / CONFIG))
     config = read_folder_config(file.parent)
-    if config is None or config.model is None:
-        raise UserError(
-            str(path),
-            f"does not say what its weights are of: it has no {CONFIG}"
-            if config is None
-            else f"does not say what its weights are of: its {CONFIG} has no model_cfg",
-            f"Write openclip:NAME@{path}, with the name of their architecture",
-        )
-    shape = described(config.model, str(config.path))
-    settings = config.preprocess
+    settings = config.preprocess if config is not None else None
     if settings is None:
-        known = name_of(config.model)
+        known = name_of(cfg)
         settings = agreed_settings(known, file) if known else {}
     # by the hub's word open_clip takes the tokenizer that the configuration names
     home = str(file.parent) if has_tokenizer(file.parent) and not read.hub else None
-    words = home if config.model["text_cfg"].get("hf_tokenizer_name") else None
-    return Origin("", config.model, shape, file, settings, words)
+    words = home if cfg["text_cfg"].get("hf_tokenizer_name") else None
+    return Origin("", cfg, shape, file, settings, words)
 
 
 def _random(cfg: Mapping[str, Any], shape: ClipShape) -> Clip:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..format import Format, Job, Opened, Option
+from ...errors import UserError
+from ..format import FOREIGN, Job, Option
+from ..pytorch import PytorchFormat
+
+if TYPE_CHECKING:
+    from ...model.store import Loaded
 
 DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
 
 
-class Safetensors(Format):
+class Safetensors(PytorchFormat):
     """A model directory, as a run's stages have it."""
 
     name = "safetensors"
@@ -45,7 +51,9 @@ class Safetensors(Format):
             found["certificate"] = read_json(certificate)
         return {**found, "dtype": header["dtype"]}
 
-    def load(self, folder: Path, where: str) -> Opened:
-        from ..pytorch import open_source
+    def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
+        from ...model.store import load_model
 
-        return open_source(str(folder), where)
+        if options:
+            raise UserError(where, f"{folder} has its own tokenizer", FOREIGN)
+        return load_model(folder)
