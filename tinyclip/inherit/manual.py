@@ -86,9 +86,29 @@ def apportion(count: int, totals: Sequence[int], step: int = 1) -> list[int]:
 def _layers(name: str, tower: TowerShape, count: int | None, named: bool) -> Keep:
     """Evenly spaced layers, the first and the last among them."""
     total = len(tower.blocks)
+    check_layers(f"manual.{name}_layers", name, total, count, named)
     if count is None:
         return Keep.everything(total)
-    where = f"manual.{name}_layers"
+    places = np.rint(np.linspace(0, total - 1, count)) if count > 1 else [total - 1]
+    return Keep(tuple(int(place) for place in places), total)
+
+
+def check_layers(
+    where: str, name: str, total: int, count: int | None, named: bool
+) -> None:
+    """Refuse a number of layers that a tower cannot keep.
+
+    Args:
+        where: the setting.
+        name: of the tower, which has `total` layers.
+        count: how many are to stay; None is all.
+        named: whether the tower is one of those that shrink.
+
+    Raises:
+        UserError: they are more than there are, or of a tower that stays as it is.
+    """
+    if count is None:
+        return
     if not named:
         raise UserError(
             where,
@@ -101,5 +121,3 @@ def _layers(name: str, tower: TowerShape, count: int | None, named: bool) -> Kee
             f"{count} layers of the {total} that there are",
             f"Give 1 to {total}",
         )
-    places = np.rint(np.linspace(0, total - 1, count)) if count > 1 else [total - 1]
-    return Keep(tuple(int(place) for place in places), total)
