@@ -199,7 +199,7 @@ class Comparison:
         student.logit_scale.data.copy_(shop.teacher.model.logit_scale.data)
         chained = chain(recipe, shop.fingerprints())[0]
         folder, stage = run.stages(recipe)[0], recipe.stages[0]
-        StageRunner(shop, folder, stage, 1.0, TARGET, 0, chained).run(student)
+        StageRunner(shop, folder, stage, TARGET, 0, chained).run(student)
         return folder.model
 
     def _row(self, model: Path) -> dict[str, Any]:
