@@ -15,7 +15,7 @@ from ..dtypes import DTYPES
 from ..errors import UserError
 from ..files import read_json
 from ..model.store import Loaded, share_of
-from ..shapes import TOWERS, ClipShape
+from ..shapes import TOWERS, ClipShape, block_to_dict
 
 AGAIN = "Export the model again"
 
@@ -40,7 +40,7 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
         },
         "bytes": size,
         "layers": {
-            name: [{"heads": b.heads, "ffn": b.ffn} for b in tower.blocks]
+            name: [block_to_dict(block) for block in tower.blocks]
             for name, tower in towers.items()
         },
         "embed": {name: tower.width for name, tower in towers.items()},

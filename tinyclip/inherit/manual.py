@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,10 +12,10 @@ from ..errors import UserError
 from ..goal import SizeGoal
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.choose import solve_counts
-from ..masks.goal import Goal, make_goal
-from ..masks.sites import TOWERS, site_name
-from ..masks.sites import layout as units_of
-from ..shapes import ClipShape, TowerShape
+from ..masks.goal import make_goal
+from ..masks.sites import layout
+from ..shapes import TOWERS, ClipShape, TowerShape
+from ..sites import GROUPS
 
 
 def manual_keep(shape: ClipShape, wanted: SizeGoal, manual: Manual) -> ClipKeep:
@@ -39,56 +39,23 @@ def manual_keep(shape: ClipShape, wanted: SizeGoal, manual: Manual) -> ClipKeep:
         )
         for name, tower in shape.towers().items()
     }
-    shallow = _shallow(shape, layers)
+    depth = {name: TowerKeep({}, kept) for name, kept in layers.items()}
+    shallow = ClipKeep(**depth).cut(shape)
     if all(tower.is_uniform for tower in shallow.towers().values()):
         wanted = replace(wanted, layout="uniform")
-    gated = units_of(shallow, towers=wanted.towers, pool=wanted.uniform)
+    gated = layout(shallow, towers=wanted.towers, pool=wanted.uniform)
     goal = make_goal(shallow, wanted, tuple(gated))
     # gates that are all alike: every site keeps the same share
     units = goal.units()
     counts = solve_counts(goal, {n: np.zeros(sum(units[n])) for n in goal.gated})
-    kept = {
-        name: _tower_keep(goal, name, layers[name], counts, manual.units)
-        for name in TOWERS
-    }
-    return ClipKeep(**kept)
-
-
-def _tower_keep(
-    goal: Goal, name: str, layers: Keep, counts: Mapping[str, int], how: str
-) -> TowerKeep:
-    """So many units of every site, spread over its layers."""
-
-    def keeps(site: str) -> tuple[Keep, ...]:
-        key = site_name(name, site)
-        totals = goal.units()[key]
-        numbers = apportion(counts[key], totals, goal.step(key))
-        return tuple(
-            Keep(pick_units(number, total, how), total)
+    kept: dict[str, dict[str, tuple[Keep, ...]]] = {name: {} for name in TOWERS}
+    for name, totals in units.items():
+        numbers = apportion(counts[name], totals, goal.step(name))
+        kept[GROUPS[name].tower][GROUPS[name].key] = tuple(
+            Keep(pick_units(number, total, manual.units), total)
             for number, total in zip(numbers, totals, strict=True)
         )
-
-    def pool(site: str) -> Keep | None:
-        return keeps(site)[0] if site_name(name, site) in goal.gated else None
-
-    return TowerKeep(
-        embed=keeps("embed")[0],
-        heads=keeps("heads"),
-        ffn=keeps("ffn"),
-        layers=layers,
-        pool_heads=pool("pool_heads"),
-        pool_ffn=pool("pool_ffn"),
-    )
-
-
-def _shallow(shape: ClipShape, layers: Mapping[str, Keep]) -> ClipShape:
-    """The shape with only the layers that stay."""
-    return shape.with_towers(
-        **{
-            name: replace(old, blocks=tuple(old.blocks[i] for i in layers[name].kept))
-            for name, old in shape.towers().items()
-        }
-    )
+    return ClipKeep(**{n: TowerKeep(found, layers[n]) for n, found in kept.items()})
 
 
 def pick_units(count: int, total: int, how: str) -> tuple[int, ...]:

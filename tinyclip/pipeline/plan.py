@@ -9,13 +9,14 @@ from typing import Any
 from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
 from ..config.place import Place
-from ..config.schema import SITES, Recipe
+from ..config.schema import Recipe
 from ..errors import UserError
 from ..inherit.manual import check_layers
 from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
+from ..sites import USUAL
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 
 
@@ -89,7 +90,7 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
             check_target(
                 base,
                 goal_of(recipe, teacher, stage.target),
-                sites=SITES if "manual" in stage.phases else stage.sites,
+                sites=USUAL if "manual" in stage.phases else stage.sites,
             )
         except UserError as error:
             if error.where != "target":
