@@ -27,12 +27,13 @@ from tinyclip.config.schema import Recipe, Stage
 from tinyclip.files import read_json
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import load_model
+from tinyclip.pipeline.context import RunContext
 from tinyclip.pipeline.plan import chain
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import Silent, execute, open_engine
-from tinyclip.pipeline.stage import StageRunner
-from tinyclip.pipeline.workshop import Workshop
+from tinyclip.pipeline.stage import run_stage
+from tinyclip.pipeline.stage_context import StageContext
 from tinyclip.shapes import ClipShape
 
 LEARNING = 0.4  # share of a stage's steps in which masks are learned
@@ -93,14 +94,13 @@ def from_scratch(recipe: Recipe, shape: ClipShape, steps: int, out: Path) -> Pat
     run = RunDir(out)
     share_teacher(RunDir(out.parent / "0"), run, recipe)
     engine = open_engine(run, recipe)
-    shop = Workshop.open(recipe, run, engine, Silent(), lambda: False)
-    prints = shop.fingerprints()
-    chained = chain(recipe, prints["teacher"], prints["data"])[0]
+    context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
+    chained = chain(recipe, context.fingerprints())[0]
     folder = run.stages(recipe)[0]
     student = Clip(shape).init_weights(recipe.seed)
     with torch.no_grad():
-        student.logit_scale.copy_(shop.teacher.model.logit_scale)
-    StageRunner(shop, folder, stage, 1.0, 0.25, 0, chained).run(student)
+        student.logit_scale.copy_(context.teacher.model.logit_scale)
+    run_stage(StageContext.of(context, stage, 0.25, folder, chained), student, 0)
     return folder.model
 
 

@@ -21,9 +21,9 @@ from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted, TinyclipError, UserError
 from tinyclip.pipeline.changes import differences, minor
 from tinyclip.pipeline.lock import LOCK, locked
+from tinyclip.pipeline.phases.distil import DistilPhase
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.scheduler import execute
-from tinyclip.training.phases import DistilPhase
 
 MakeRecipe = Callable[..., Recipe]
 

@@ -129,8 +129,8 @@ def _make(
     """Make the cache of a recipe's teacher and data; returns what is told of it."""
     from ..formats.source import load_source
     from ..pipeline.caches import fitting
+    from ..pipeline.context import model_fingerprint
     from ..pipeline.lock import locked
-    from ..pipeline.workshop import model_fingerprint
     from ..training.engine import Engine
     from ..training.teacher.live import LiveTeacher
     from ..training.teacher.make import begin, make

@@ -14,9 +14,8 @@ from .phases.phase import PhaseSettings
 from .phases.score import Score
 from .setting import setting, settings_of
 
-SITES = ("heads", "ffn", "embed")
-
 Site = Literal["heads", "ffn", "embed"]
+SITES: tuple[Site, ...] = ("heads", "ffn", "embed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +68,13 @@ class Stage:
     def cuts(self) -> bool:
         """Whether the model is smaller after it."""
         return any(phase.cuts for phase in self.running().values())
+
+    @property
+    def cut_sites(self) -> tuple[Site, ...]:
+        """What its phases shrink."""
+        if any(phase.every_site for phase in self.running().values()):
+            return SITES
+        return self.sites
 
     @property
     def trains_uncut(self) -> bool:

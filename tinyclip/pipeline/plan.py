@@ -9,7 +9,7 @@ from typing import Any
 from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
 from ..config.place import Place
-from ..config.schema import SITES, Recipe
+from ..config.schema import Recipe
 from ..errors import UserError
 from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
@@ -82,13 +82,13 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
         UserError: the smallest reachable size, and what limits it.
     """
     for number, stage in enumerate(recipe.stages):
-        if "inherit" not in stage.phases or stage.target is None:
+        if not stage.cuts or stage.target is None:
             continue
         try:
             check_target(
                 base,
                 goal_of(recipe, teacher, stage.target),
-                sites=SITES if "manual" in stage.phases else stage.sites,
+                sites=stage.cut_sites,
             )
         except UserError as error:
             if error.where != "target":
