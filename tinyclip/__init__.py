@@ -14,9 +14,20 @@ if TYPE_CHECKING:
     from .masks.choose import choose as choose
     from .masks.gates import Gates as Gates
     from .pipeline.api import compress as compress
+    from .pipeline.exports import export as export
+    from .pipeline.make_cache import cache as cache
 
 __version__ = "0.1.0"
-__all__ = ["Gates", "choose", "compress", "inherit", "load", "losses"]
+__all__ = [
+    "Gates",
+    "cache",
+    "choose",
+    "compress",
+    "export",
+    "inherit",
+    "load",
+    "losses",
+]
 
 cpus.prepare()  # before torch is loaded, whatever the way in
 
@@ -24,8 +35,10 @@ cpus.prepare()  # before torch is loaded, whatever the way in
 # answers without torch
 _HOMES = {
     "Gates": "masks.gates",
+    "cache": "pipeline.make_cache",
     "choose": "masks.choose",
     "compress": "pipeline.api",
+    "export": "pipeline.exports",
     "load": "formats.source",
 }
 

@@ -11,6 +11,7 @@ state before it falls is kept, so that training can go on from there with more s
 import argparse
 import json
 import math
+import sys
 import time
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -157,7 +158,7 @@ class Run:
         self.loss += weight * (loss.item() - self.loss)
         self.step += 1
 
-    def log(self) -> None:
+    def log(self) -> dict[str, object]:
         """Measure the weights and their average, and append a line."""
         plan = self.plan
         averaged = SmallClip(MODEL).to(self.device)
@@ -170,9 +171,10 @@ class Run:
             "raw": self.judge.measure(self.clip),
             "ema": self.judge.measure(averaged),
         }
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line), file=sys.stderr, flush=True)
         with (self.out / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+        return line
 
     def save(self, name: str) -> None:
         """Write the whole state beside and rename it."""
@@ -194,8 +196,9 @@ class Run:
         self.average = state["average"]
         self.step, self.seconds, self.loss = state["counters"]
 
-    def train(self, every: int) -> None:
-        """To the last step, with a measurement every so many."""
+    def train(self, every: int) -> dict[str, object]:
+        """To the last step, with a measurement every so many; returns the last one."""
+        line: dict[str, object] = {}
         while self.step < self.plan.steps:
             began = time.monotonic()
             self.train_step()
@@ -203,11 +206,12 @@ class Run:
             if self.step == self.plan.decay_starts:
                 self.save("predecay.pt")
             if self.step % every == 0 or self.step == self.plan.steps:
-                self.log()
+                line = self.log()
                 self.save("last.pt")
         for name, weights in (("raw", self.clip.state_dict()), ("ema", self.average)):
             whole = {key: value.contiguous().cpu() for key, value in weights.items()}
             save_file(whole, self.out / f"{name}.safetensors")
+        return line
 
 
 def main() -> None:
@@ -232,7 +236,7 @@ def main() -> None:
     if args.resume:
         run.load(args.out / "last.pt")
     (args.out / "plan.json").write_text(json.dumps(asdict(plan), indent=1) + "\n")
-    run.train(args.every)
+    print(json.dumps(run.train(args.every)))
 
 
 if __name__ == "__main__":

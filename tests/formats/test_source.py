@@ -144,14 +144,21 @@ def test_a_tag_and_a_file_together_are_refused() -> None:
         load_source(f"openclip:{NAME}/mine@w.safetensors")
 
 
-def test_weights_of_another_gelu_are_told(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_weights_of_another_gelu_are_refused_before_they_are_fetched(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tags = open_clip.pretrained._PRETRAINED[NAME]
     monkeypatch.setitem(tags["mine"], "quick_gelu", True)
-    with pytest.raises(UserError):  # its file is nowhere
+    with pytest.raises(UserError, match=f"quick-GELU.*Is there a {NAME}-quickgelu"):
         load_source(f"openclip:{NAME}/mine")
-    assert f"{NAME}-quickgelu" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-L-14-336", "ViT-H-14-378"])
+def test_a_tag_of_another_gelu_is_answered_with_the_name_that_has_it(name: str) -> None:
+    tags = open_clip.pretrained._PRETRAINED[name]
+    tag = next(tag for tag, settings in tags.items() if settings.get("quick_gelu"))
+    with pytest.raises(UserError, match=f"Write openclip:{name}-quickgelu/{tag}"):
+        load_source(f"openclip:{name}/{tag}")
 
 
 def test_a_name_alone_has_random_weights_and_says_so(

@@ -225,6 +225,7 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["identical"] and found["random_kills"] == 2
+    assert {"settings", "seed", "random_runs", "flushes"} <= set(found)
     assert found["died_identical"] == found["died_at"]
 
 

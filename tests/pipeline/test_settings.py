@@ -82,8 +82,11 @@ def test_accumulate_sends_pieces_of_a_batch_and_takes_the_same_steps(
     run: Callable[..., RunDir], calls: Callable[[type], list[int]]
 ) -> None:
     sizes = calls(Clip)
-    # a large epsilon, so that a step is as long as its gradient and not 1 whatever it is
-    sets = (*DISTIL, *(f"stages[*].distil.optim.{s}" for s in ("eps=1.0", "lr=0.1")))
+    # a large epsilon: a step is then as long as its gradient, and not 1 whatever
+    sets = (
+        *DISTIL,
+        *(f"stages[*].distil.optim.{one}" for one in ("eps=1.0", "lr=0.1")),
+    )
     whole = losses_of(run(*sets))
     assert set(sizes) == {8}
     sizes.clear()

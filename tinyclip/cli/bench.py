@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -20,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         metavar="MODEL",
         nargs="+",
-        help="a model directory, a run, a source, or a folder of --to onnx, which runs "
-        "in ONNX Runtime; the others are compared with the first",
+        help="a model directory, a run, a source, or an exported folder, which runs in "
+        "its own runtime; the others are compared with the first",
     )
     add("--against", metavar="TEACHER", help="what to compare with instead")
     add("--batch", metavar="A,B", default="1,32", help="batch sizes; default: 1,32")
@@ -78,29 +77,18 @@ def contender(name: str, where: str = "MODEL") -> Contender:
     Raises:
         UserError: it cannot be loaded.
     """
-    import torch
-
-    from .. import cost
     from ..evaluation.bench import Contender
-    from ..formats.onnx.session import load_onnx, read_onnx_config
-    from ..formats.source import load_source
+    from ..formats.lookup import open_model
 
-    if (config := read_onnx_config(Path(name))) is not None:
-        exported = load_onnx(Path(name))
-        size = sum(int(part["bytes"]) for part in config["encoders"].values())
-        return Contender(
-            name,
-            exported.model,
-            "onnxruntime",
-            str(config["precision"]),
-            size,
-            config["sizes"],
-        )
-    loaded = load_source(name, where)
-    model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    sizes = cost.sizes(model.shape)
-    held = sum(p.numel() * p.element_size() for p in model.parameters())
-    return Contender(name, model, "pytorch", "fp32", held, sizes)
+    opened = open_model(name, where)
+    return Contender(
+        name,
+        opened.loaded.model,
+        opened.runtime,
+        opened.precision,
+        opened.bytes,
+        opened.sizes,
+    )
 
 
 def _say(line: str) -> None:

@@ -85,6 +85,7 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     """
     from ..config.load import load_recipe, rebuild_ladder
     from ..config.options import with_options
+    from ..config.tasks import on_other_pairs
 
     typed = {option: vars(args)[dest_of(option)] for option in SETTINGS}
     own = args.teacher or args.data
@@ -101,7 +102,9 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     recipe = load_recipe(base, args.set)
     if args.target is not None or args.stages is not None:
         recipe = rebuild_ladder(recipe, args.target, args.stages)
-    return with_options(recipe, SETTINGS, typed)
+    own = recipe.data.source
+    recipe = with_options(recipe, SETTINGS, typed)
+    return on_other_pairs(base, own, recipe, args.set)
 
 
 def dest_of(option: str) -> str:

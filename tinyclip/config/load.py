@@ -19,6 +19,7 @@ from .ladder import check_descent, check_stage, ladder, rebuild_ladder
 from .override import merge, override, split_setting
 from .place import Place
 from .schema import PHASES, Recipe, Stage
+from .tasks import on_other_pairs
 
 __all__ = [
     "dump",
@@ -192,12 +193,14 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
         ]
     recipe = resolve(Recipe, value, where)
     check_descent(recipe, where)
+    own = recipe.data.source
     for setting in overrides:
         keys, text = split_setting(setting)
         asked = f"--set {setting}"
         recipe = override(recipe, keys, parse(text, asked), Place(asked))
     if overrides:
         check_descent(recipe, Place(f"--set {' --set '.join(overrides)}"))
+        recipe = on_other_pairs(name, own, recipe, overrides)
     return recipe
 
 

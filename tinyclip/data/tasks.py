@@ -64,7 +64,9 @@ def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def tasks_of(data: Data, whole: bool = False) -> list[Task]:
+def tasks_of(
+    data: Data, whole: bool = False, split: tuple[Pairs, Pairs] | None = None
+) -> list[Task]:
     """Every task that a data source offers, none of it on pairs to train on.
 
     The embedded set: held-out designer, unseen concepts, clip-art retrieval and, for
@@ -74,33 +76,40 @@ def tasks_of(data: Data, whole: bool = False) -> list[Task]:
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
             was trained on; of the embedded set the tests stay the tests.
+        split: what `open_split` gave of it, where it was asked.
 
     Raises:
         UserError: the source cannot be opened, or offers nothing to measure on.
     """
     path = pictograms_path(data)
-    tasks = [_own_task(data, whole)] if path is None else _pictogram_tasks(data, path)
+    if path is None and whole:
+        tasks = [_own_task(data, open_pairs(data))]
+    elif path is None:
+        train, held_out = split or open_split(data)
+        tasks = [_own_task(data, held_out, train)]
+    else:
+        tasks = _pictogram_tasks(data, path)
     if not tasks:
         raise UserError(data.source, "no test rows to measure on", "Check its splits")
     return tasks
 
 
-def _own_task(data: Data, everything: bool) -> Task:
-    whole = open_pairs(data)
-    held_out = whole if everything else open_split(data)[1]
-    if not len(held_out):
+def _own_task(data: Data, tested: Pairs, others: Pairs | None = None) -> Task:
+    """Zero-shot over the classes that `tested` or `others` have, else retrieval."""
+    if not len(tested):
+        count = len(others or ())
         raise UserError(
-            data.source, f"{len(whole)} pairs leave none to measure on", "Give more"
+            data.source, f"{count} pairs leave none to measure on", "Give more"
         )
-    labels = labels_of(held_out)
+    labels = labels_of(tested)
     if labels is None:
-        return RetrievalTask("retrieval", held_out)
-    all_labels = labels_of(whole) or labels
-    classes = tuple(sorted({*all_labels, *labels}))
+        return RetrievalTask("retrieval", tested)
+    more = (labels_of(others) if others is not None else None) or ()
+    classes = tuple(sorted({*more, *labels}))
     at = {name: i for i, name in enumerate(classes)}
     return ZeroShotTask(
         "classes",
-        held_out,
+        tested,
         tuple(at[name] for name in labels),
         classes,
         CLASS_TEMPLATES,

@@ -25,6 +25,7 @@ from ..tokenizers.protocol import TokenizerLike
 log = logging.getLogger("tinyclip")
 BOUND = 1e-5
 COUNT = 32  # pairs that are compared
+CALIBRATE = 128  # pairs that give int8 its ranges
 RANDOM = "random"
 
 
@@ -105,6 +106,28 @@ def probe_of(source: str) -> Probe:
         UserError: as `real_probe`.
     """
     return random_probe() if source == RANDOM else real_probe(source)
+
+
+def apart(source: str) -> tuple[Probe, Probe | None]:
+    """Pairs to compare on, and others to calibrate on; few pairs do both.
+
+    Raises:
+        UserError: as `real_probe`.
+    """
+    count = COUNT + CALIBRATE
+    both = random_probe(count) if source == RANDOM else real_probe(source, count)
+    if len(both) < count:
+        return both, None
+    every = count // COUNT
+
+    def part(rows: list[int]) -> Probe:
+        images, captions = both.images, both.captions
+        return Probe(
+            source, tuple(images[i] for i in rows), tuple(captions[i] for i in rows)
+        )
+
+    held = [i for i in range(count) if i % every == 0]
+    return part(held), part([i for i in range(count) if i % every])
 
 
 @torch.no_grad()

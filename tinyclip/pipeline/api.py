@@ -8,6 +8,7 @@ from typing import Any
 from ..config.load import load_recipe, rebuild_ladder
 from ..config.options import with_values
 from ..config.schema import Recipe
+from ..config.tasks import on_other_pairs
 from ..errors import UserError
 from .request import Request
 from .run_dir import RunDir
@@ -39,7 +40,9 @@ def compress(
         Interrupted: a signal asked to stop; the state is saved.
     """
     if isinstance(recipe, str):
-        recipe = with_values(load_recipe(recipe), settings, "compress")
+        own = load_recipe(recipe)
+        changed = with_values(own, settings, "compress")
+        recipe = on_other_pairs(recipe, own.data.source, changed, list(settings))
     elif settings:
         raise UserError(
             "compress", "settings go with a recipe's name, not with a Recipe"

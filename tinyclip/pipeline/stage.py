@@ -9,7 +9,7 @@ from .. import cost
 from ..config.load import to_yaml
 from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
-from .context import measure, on_cpu
+from .context import on_cpu
 from .handover import Progress
 from .phases import phase_called
 from .stage_context import StageContext
@@ -69,7 +69,7 @@ def _store(stage: StageContext, now: Progress) -> None:
     if run.recipe.evaluate:
         run.watcher.phase(folder.number, "evaluate", 0, 1)
         student = Loaded(model, base.preprocess, base.tokenizer, {})
-        metrics = measure(student, run.recipe, run.teacher_values())
+        metrics = run.measure(student, run.teacher_values())
     save_model(
         folder.model,
         model,

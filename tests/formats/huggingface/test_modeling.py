@@ -3,6 +3,7 @@ give."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,3 +127,28 @@ def test_transformers_pipeline_runs_a_ragged_export(
         wanted = (model.logit_scale.exp() * image_BE @ text_BE.T).softmax(dim=-1)[0]
     scores = {one["label"]: one["score"] for one in found}
     assert [scores[name] for name in labels] == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
+def loaded_code() -> set[str]:
+    """The modules of code that came with models."""
+    return {name for name in sys.modules if name.startswith("transformers_modules")}
+
+
+def test_code_of_another_export_that_is_loaded_is_not_in_the_way(
+    pico_loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import AutoModel, dynamic_module_utils
+
+    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "c"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    for name in loaded_code():
+        monkeypatch.delitem(sys.modules, name)
+    export_huggingface(pico_loaded, tmp_path / "one", random_probe(16))
+    with quiet():
+        AutoModel.from_pretrained(tmp_path / "one", trust_remote_code=True)
+    before = loaded_code()
+    export_huggingface(pico_loaded, tmp_path / "two", random_probe(16))
+    after = loaded_code()
+    for name in after:
+        del sys.modules[name]
+    assert before and before == after

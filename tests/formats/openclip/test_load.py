@@ -149,7 +149,7 @@ def test_a_damaged_configuration_beside_a_file_is_named(
 
 
 def test_every_published_siglip_is_squashed_to_a_square() -> None:
-    found = openclip_weights.published_settings("ViT-B-16-SigLIP", Path("w.pt"))
+    found = openclip_weights.agreed_settings("ViT-B-16-SigLIP", Path("w.pt"))
     assert (found["mean"], found["resize_mode"]) == ((0.5, 0.5, 0.5), "squash")
 
 

@@ -17,6 +17,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tokenizers import models, pre_tokenizers, processors
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
+import tinyclip
 from tinyclip.errors import TinyclipError, UserError
 from tinyclip.formats.openclip.export import export_openclip
 from tinyclip.formats.parity import Probe, random_probe
@@ -86,6 +87,10 @@ def test_every_switch_survives_the_folder(
     assert found["max_abs_diff"] <= 1e-5
     assert found["captions_with_equal_ids"] == found["captions"]
     assert found["images_with_equal_pixels"] == 16
+    again = tinyclip.load(tmp_path / "out").model
+    assert again.shape == loaded.model.shape
+    before, after = loaded.model.state_dict(), again.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
 def test_scale_and_bias_of_the_products_survive_the_folder(

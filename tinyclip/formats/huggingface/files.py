@@ -15,6 +15,7 @@ from ...hub import from_hub
 from ..tensors import read_tensors
 
 CONFIG, ONE = "config.json", "model.safetensors"
+OPENCLIP = "open_clip_config.json"  # by which a folder of open_clip is known
 INDEX, PICKLE = "model.safetensors.index.json", "pytorch_model.bin"
 # nothing else is fetched: a repository may hold the same weights in many formats
 WANTED = [
@@ -86,6 +87,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, damaged, or says nothing of a model.
     """
+    if not (folder / CONFIG).exists() and (folder / OPENCLIP).exists():
+        raise UserError(
+            str(folder), "is a folder of open_clip", f"Write openclip:{folder}"
+        )
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict):
         raise UserError(str(folder / CONFIG), "holds no settings")
@@ -112,11 +117,10 @@ def read_state(folder: Path) -> dict[str, Tensor]:
         return state
     if (folder / PICKLE).exists():
         return read_tensors(folder / PICKLE)
-    raise UserError(
-        str(folder),
-        f"has no weights ({ONE}, {INDEX} or {PICKLE})",
-        "Save the model with save_pretrained",
-    )
+    todo = "Save the model with save_pretrained"
+    if (folder / OPENCLIP).exists():
+        todo = f"open_clip's lie there: write openclip:{folder}"
+    raise UserError(str(folder), f"has no weights ({ONE}, {INDEX} or {PICKLE})", todo)
 
 
 def _shards(folder: Path) -> list[str]:

@@ -21,12 +21,11 @@ from ...model.store import Loaded, describe
 from ..folder import check_free, whole_folder
 from ..huggingface.write_tokenizer import same_ids
 from ..parity import Probe, compare_agreeing, with_edges
+from .layout import CONFIG, OWN_WEIGHTS
 from .model import preprocess_cfg, to_openclip
 from .write_tokenizer import write_words
 
-# of two names that open_clip prefers over all others the first; Hugging Face's own
-# `model.safetensors` would be taken for something else
-WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
+WEIGHTS = OWN_WEIGHTS[0]  # transformers takes `model.safetensors` for its own
 LOAD = """
 In open_clip:
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...errors import UserError
 from ...model.clip import Clip
 from ...model.preprocess import Preprocess
 from ...model.weights import fill
@@ -20,6 +21,8 @@ from .write_config import config_of
 # entries of a checkpoint that are not weights
 BUFFERS = ("attn_mask", "input_resolution", "context_length", "vocab_size")
 SCALARS = ("logit_scale", "logit_bias")
+# of these only OpenAI's own archives hold all three
+OPENAI = {"input_resolution", "context_length", "vocab_size"}
 
 
 def from_openclip(
@@ -33,7 +36,15 @@ def from_openclip(
     shape = shape_of(cfg, where)
     with torch.device("meta"):
         own = keymap.to_openclip(Clip(shape).state_dict(), shape)
-    weights = _weights(plain_names(state, own, where))
+    plain = plain_names(state, own, where)
+    if OPENAI <= plain.keys() and not cfg.get("quick_gelu"):
+        raise UserError(
+            where,
+            "is OpenAI's, trained with quick-GELU, which the architecture named has "
+            "not",
+            "Write the name with -quickgelu",
+        )
+    weights = _weights(plain)
     if cfg["text_cfg"].get("proj_type") == "none":
         # the text embedding is the joint one; a student's need not be
         weights["text_projection"] = torch.eye(shape.embed_dim)

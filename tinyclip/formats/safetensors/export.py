@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from ..errors import TinyclipError, UserError
-from ..files import write_json
-from ..model.store import DTYPES, Loaded, load_model, save_model
-from .cosine import compare_cosines, under
-from .folder import whole_folder
-from .parity import Probe, compare, with_edges
+from ...errors import TinyclipError, UserError
+from ...files import write_json
+from ...model.store import DTYPES, Loaded, load_model, save_model
+from ..cosine import compare_cosines, under
+from ..folder import whole_folder
+from ..parity import Probe, compare, with_edges
 
 # the lowest cosine of a feature; rounding alone leaves more than 0.99999 and 0.9999
 COSINE = {"float16": 0.9999, "bfloat16": 0.999}

@@ -1,0 +1,56 @@
+"""What is known at the start is told at the start, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tinyclip.config.schema import Recipe
+from tinyclip.errors import UserError
+from tinyclip.pipeline import scheduler
+from tinyclip.pipeline.request import Request
+from tinyclip.pipeline.run_dir import RunDir
+from tinyclip.pipeline.scheduler import dry_run, execute
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture(autouse=True)
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training would be a failure of these tests."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("a stage was begun")
+
+    monkeypatch.setattr(scheduler, "run_stage", never)
+
+
+def refusals(recipe: Recipe, out: Path) -> list[str]:
+    """What a plan and a run say of a recipe; the run leaves no stage."""
+    said = []
+    for start in (
+        lambda: dry_run(recipe, RunDir(out)),
+        lambda: execute(Request(out, recipe)),
+    ):
+        with pytest.raises(UserError) as caught:
+            start()
+        said.append(str(caught.value))
+    return said
+
+
+def test_a_task_that_the_pairs_do_not_have(
+    pico_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = pico_recipe("evaluate=true", "tasks=[clipart]")
+    for said in refusals(recipe, tmp_path / "run"):
+        assert "tasks: unknown task 'clipart'" in said
+        assert "retrieval" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_tasks_of_a_run_that_measures_nothing_do_not_matter(
+    pico_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    dry_run(pico_recipe("tasks=[clipart]"), RunDir(tmp_path / "run"))
