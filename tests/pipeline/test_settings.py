@@ -172,7 +172,8 @@ def first_gates(
 
 def openness(gates: dict[str, Tensor]) -> Tensor:
     """P(z > 0) of every unit: design §5, a = -0.1, b = 1.1, T = 2/3."""
-    alpha = torch.cat([value.double().flatten() for value in gates.values()])
+    named = sorted(gates.items())  # a file has no order of its own
+    alpha = torch.cat([value.double().flatten() for _, value in named])
     shift = torch.log(torch.tensor(0.1 / 1.1, dtype=torch.float64)) * 2 / 3
     return torch.sigmoid(alpha - shift)
 
