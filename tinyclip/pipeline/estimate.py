@@ -15,7 +15,8 @@ from .. import cost
 from ..config.schema import Recipe, Stage
 from ..goal import SizeGoal
 from ..model.clip import Clip
-from ..shapes import BlockShape, ClipShape, TowerShape
+from ..shapes import ClipShape, TowerShape
+from ..sites import SITES, USUAL, resized, units_of
 
 START = 1.0  # the share of itself that the run's teacher is
 GIB = 1024**3
@@ -42,12 +43,13 @@ def scaled(shape: ClipShape, goal: SizeGoal) -> ClipShape:
         whole = shape.towers()[name]
         if name not in goal.towers:
             return whole
-        blocks = tuple(
-            BlockShape(heads=max(1, round(b.heads * by)), ffn=max(1, round(b.ffn * by)))
-            for b in whole.blocks
-        )
-        values = {**vars(whole), "blocks": blocks, "width": round(whole.width * by)}
-        return type(whole)(**values)
+        units = {}
+        for key in USUAL:
+            least = 1 if SITES[key].in_block else 0
+            units[key] = [
+                max(min(least, n), round(n * by)) for n in units_of(whole, key)
+            ]
+        return resized(whole, units)
 
     low, high = 0.0, 1.0
     for _ in range(20):
@@ -79,8 +81,10 @@ def activation_bytes(shape: ClipShape) -> int:
     kept = 0
     for tower in shape.towers().values():
         for block in tower.blocks:
+            layers = block.attention_layers + block.ffn_layers
             inner = block.heads * tower.head_width
-            kept += tower.tokens * (8 * tower.width + 5 * inner + 3 * block.ffn)  # type: ignore[attr-defined]
+            wide = 4 * layers * tower.width + 5 * inner + 3 * block.ffn
+            kept += tower.tokens * wide  # type: ignore[attr-defined]
     return 4 * kept
 
 
