@@ -109,6 +109,14 @@ def test_no_captions_are_made_up_where_others_lie(place, key, text, todo) -> Non
     assert todo.format(root=root) in said
 
 
+def test_texts_that_are_no_captions_can_be_left_out(place) -> None:
+    root = place(**{"cat/1.png": "1", "dog/2.png": "2"})
+    (root / "cat" / "1.json").write_text("{}")
+    assert "cat/1.json" in refusal(root)
+    pairs = opened(root, exclude=("*.json",))
+    assert (pairs.labels, pairs.dropped) == (("cat", "dog"), {})
+
+
 def test_texts_that_have_nothing_to_do_with_pictures_do_not_matter(place) -> None:
     root = place(**{"cat/1.png": "1", "dog/2.png": "2", "README.txt": "x"})
     (root / "sizes.csv").write_text("class,count\ncat,1\ndog,1\n")

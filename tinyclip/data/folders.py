@@ -35,6 +35,7 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         kept = [key for key in pictures if not pattern.match(key)]
         dropped.add("excluded", count=len(pictures) - len(kept))
         pictures = kept
+        texts = [key for key in texts if not pattern.match(key)]
     captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
     names = {} if captioned else _classes(data, root, pictures, texts)
     found: dict[str, tuple[str, ...]] = {}

@@ -141,7 +141,7 @@ def make_cache(
     try:
         return _make(wanted, progress)
     except StorageError:
-        log.warning("go on, once there is room, with: %s", wanted.command)
+        log.warning("go on, once that is mended, with: %s", wanted.command)
         raise
 
 
