@@ -63,8 +63,8 @@ class Tokenizer:
 
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
         """Ids (B, T), int64, padded with 0."""
-        made: Tensor = self._stock([texts] if isinstance(texts, str) else list(texts))
-        return made
+        ids_BT: Tensor = self._stock([texts] if isinstance(texts, str) else list(texts))
+        return ids_BT
 
     def save(self, folder: Path) -> None:
         """Write the vocabulary file into a model directory."""

@@ -223,10 +223,10 @@ def open_tokenizer(
             text tower.
     """
     path = Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises)
-    for value, known in ((clean, CLEANS), (mode or "", MODES)):
-        if value not in known:
+    for value, options in ((clean, CLEANS), (mode or "", MODES)):
+        if value not in options:
             what = f"unknown tokenizer setting {value!r}"
-            raise UserError(where, what, nearest(value, known))
+            raise UserError(where, what, nearest(value, options))
     hf = read_path(path, where, siglip)
     if hf.pad_token_id is None:
         raise UserError(
