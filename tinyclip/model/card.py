@@ -25,8 +25,8 @@ def model_card(
     Args:
         load: how to load it.
     """
-    made, sizes, share = config["provenance"], config["sizes"], config["share"]
-    teacher = made.get("teacher") or made.get("source", "an unnamed source")
+    provenance, sizes, share = config["provenance"], config["sizes"], config["share"]
+    teacher = provenance.get("teacher") or provenance.get("source", "an unnamed source")
     kind = "A small CLIP" if share["total"] < 1 else "A CLIP"
     lines = [
         f"# {kind}, made from `{teacher}`",
@@ -48,7 +48,7 @@ def model_card(
         ffn = " ".join(str(block["ffn"]) for block in tower["blocks"])
         lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
     lines += ["", "## Where it comes from", ""]
-    lines += [f"- {key}: {value}" for key, value in sorted(made.items())]
+    lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]
     if certificate is not None:
         lines += [
             "",
@@ -60,7 +60,7 @@ def model_card(
         "",
         "## Licence",
         "",
-        made.get("licence")
+        provenance.get("licence")
         or f"Not stated: whatever the weights of `{teacher}` and the data were "
         "licensed under applies to this model too.",
     ]
@@ -79,11 +79,11 @@ def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
     ]
     for name, task in metrics["tasks"].items():
         low, high = task["ci95"]
-        teacher, kept = task.get("teacher"), task.get("retention")
+        teacher, retention = task.get("teacher"), task.get("retention")
         lines.append(
             f"| {name} | {task['metric']} | {100 * task['value']:.1f} | "
             f"{100 * low:.1f} to {100 * high:.1f} | {task['n']} | "
             f"{'–' if teacher is None else f'{100 * teacher:.1f}'} | "
-            f"{'–' if kept is None else f'{100 * kept:.1f} %'} |"
+            f"{'–' if retention is None else f'{100 * retention:.1f} %'} |"
         )
     return lines
