@@ -215,7 +215,7 @@ class RunContext:
             return live
         if self._cached is None:
             self._cached = self._features_of(live)
-        return self._cached.under(live)
+        return self._cached.with_scale_of(live)
 
     def _features_of(self, live: LiveTeacher) -> Cached:
         """All of the teacher's features: made beforehand, or before the first step."""
