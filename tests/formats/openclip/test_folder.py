@@ -130,7 +130,7 @@ def test_one_of_open_clips_own_configurations_will_do(
 
 MISSING: list[tuple[Callable[[Path], None], str]] = [
     (lambda p: (p / "open_clip_model.safetensors").unlink(), "without open_clip's wei"),
-    (lambda p: (p / "open_clip_config.json").unlink(), "does not say what its wei"),
+    (lambda p: (p / "open_clip_config.json").unlink(), "nothing says what its wei"),
     (lambda p: (p / "open_clip_config.json").write_text("{}"), "has no model_cfg"),
     (lambda p: (p / "open_clip_config.json").write_text("[]"), "holds no settings"),
     (lambda p: (p / "open_clip_config.json").write_text("{"), "not valid JSON"),
@@ -157,6 +157,9 @@ def test_what_a_folder_lacks_is_told(
         {"embed_dim": 10, "vision_cfg": {"width": "wide"}, "text_cfg": {}},
         {"embed_dim": 10, "vision_cfg": {"head_width": 0}, "text_cfg": {}},
         {"embed_dim": 10, "vision_cfg": {}, "text_cfg": {"heads": None}},
+        {"embed_dim": -10, "vision_cfg": {}, "text_cfg": {}},
+        {"embed_dim": 10, "vision_cfg": {"width": 64 * 10**10}, "text_cfg": {}},
+        {"embed_dim": 10, "vision_cfg": {}, "text_cfg": {"tokenizer_kwargs": "lower"}},
         7,
     ],
 )
@@ -237,7 +240,7 @@ WRONG = [
     ("openclip:nobody/pico", "openclip:hf-hub:nobody/pico"),
     ("openclip:./gone", r"there is no \./gone"),
     ("openclip:ViT-B-32@openai", "It is a tag: write openclip:ViT-B-32/openai"),
-    ("openclip:ViT-B-32@hub/open_clip_model.bin", r"mean 'open_clip_model\.safete"),
+    ("openclip:ViT-B-32@hub/open_clip_model.bin", r"mean 'hub/open_clip_model\.safete"),
     ("openclip:ViT-B-32@gone/w.bin", "There is no folder gone either"),
     ("openclip:ViT-B-32/hub/open_clip_model.safetensors", "Write openclip:ViT-B-32@h"),
     ("hub/open_clip_model.safetensors", "is a file.*openclip:NAME@hub/open"),

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ...errors import UserError
@@ -16,7 +15,7 @@ from ...model.weights import fill
 from ...shapes import BlockShape, ClipShape, ImageShape, TextShape, shape_from_dict
 from ...tokenizers.files import quiet_configs
 from ...tokenizers.huggingface import HfTokenizer, open_tokenizer
-from ..names import TINYCLIP, TRANSFORMERS, check_names, plain_names
+from ..names import TINYCLIP, TRANSFORMERS, check_names, outline, plain_names
 from .files import model_folder, read_config, read_state
 from .keymap import SCALARS, from_huggingface, to_huggingface
 from .processor import read_processor
@@ -68,6 +67,7 @@ def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loa
     config = read_config(folder)
     # refused before anything else is read
     shape = shape_of(config, f"hf:{spec}")
+    outline(shape, f"hf:{spec}")
     preprocess = read_processor(folder, shape.image.image_size)
     words = _tokenizer(folder, shape, tokenizer, where)
     model = Clip(shape)
@@ -90,8 +90,7 @@ def _theirs(
     Raises:
         UserError: they are not those of this shape, by transformers' names.
     """
-    with torch.device("meta"):
-        own = to_huggingface(Clip(shape).state_dict(), shape)
+    own = to_huggingface(outline(shape, where).state_dict(), shape)
     plain = plain_names(state, own, where)
     weights = {name: value for name, value in plain.items() if name not in BUFFERS}
     for name in SCALARS:
