@@ -21,6 +21,7 @@ from tinyclip.formats.lookup import describe_model, open_model
 from tinyclip.formats.openclip.export import export_openclip
 from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded
+from tinyclip.tokenizers.huggingface import HubTokenizer
 
 Config = dict[str, Any]
 Stored = Callable[..., Path]
@@ -220,16 +221,57 @@ def test_a_hub_that_does_not_answer_is_named(
             tinyclip.load(source)
 
 
+def test_every_setting_of_the_pictures_is_open_clips(folder: Stored) -> None:
+    path = folder()
+    config = json.loads((path / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] |= {"resize_mode": "longest", "fill_color": 200}
+    (path / "open_clip_config.json").write_text(json.dumps(config))
+    _, _, theirs = open_clip.create_model_and_transforms(f"local-dir:{path}")
+    ours = tinyclip.load(path).preprocess
+    assert torch.equal(ours(picture()), theirs(picture()))
+
+
+def test_a_siglip_that_names_no_tokenizer_gets_none_by_chance(
+    folder: Stored, siglip: Any, stock: Any
+) -> None:
+    path = folder()
+    cfg = siglip(text_cfg={"hf_tokenizer_name": None, "vocab_size": 60_000})
+    save_file(stock(cfg).state_dict(), path / "open_clip_model.safetensors")
+    (path / "open_clip_config.json").write_text(json.dumps({"model_cfg": cfg}))
+    with pytest.raises(UserError, match="names no tokenizer.*tokenizer=PATH"):
+        tinyclip.load(path)
+
+
+def cached(folder: Path, home: Path) -> None:
+    """Put a folder where an earlier download would have left it."""
+    place = home / "models--nobody--pico"
+    (place / "snapshots").mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("c0ffee")
+    folder.rename(place / "snapshots" / "c0ffee")
+
+
+def test_by_the_hubs_word_the_tokenizer_is_the_one_that_is_named(
+    folder: Stored, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    path = folder()
+    config = json.loads((path / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "somebody/words"
+    (path / "open_clip_config.json").write_text(json.dumps(config))
+    (path / "tokenizer.json").write_text("{}")  # another use of the repository
+    cached(path, tmp_path)
+    tokenizer = tinyclip.load("hf-hub:nobody/pico").tokenizer
+    assert isinstance(tokenizer, HubTokenizer)
+    assert tokenizer.name == "somebody/words"
+
+
 def test_what_an_earlier_download_left_is_found(
     folder: Stored, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tinyclip.hub.hub_problem", lambda: "it is dark")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    home = tmp_path / "models--nobody--pico"
-    (home / "snapshots").mkdir(parents=True)
-    (home / "refs").mkdir()
-    (home / "refs" / "main").write_text("c0ffee")
-    folder().rename(home / "snapshots" / "c0ffee")
+    cached(folder(), tmp_path)
     loaded = tinyclip.load("openclip:hf-hub:nobody/pico")
     assert loaded.preprocess.mean == (0.5, 0.5, 0.5)
 
