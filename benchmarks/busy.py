@@ -3,12 +3,12 @@
     python benchmarks/busy.py --out busy.json
     python benchmarks/busy.py --quick
 
-Four cells, in turn, several times over: the machine idle or with one neighbour that
-computes without end, and OpenMP's threads as the library has them (they spin for a
-while after every operation) or as tinyclip asks for (they sleep). A cell is the demo's
-first steps in a process of their own, killed when enough of them are seen; its teacher
-runs at every step, so that the run need not begin with all of its features. Prints one
-JSON object. To be run on a machine that does nothing else.
+Four cells, in turn, several times over (`--waiting` adds others): the machine idle or
+with one neighbour that computes without end, and OpenMP's threads as the library has
+them (they spin for a while after every operation) or as tinyclip asks for (they sleep).
+A cell is the demo's first steps in a process of their own, killed when enough of them
+are seen; its teacher runs at every step, so that the run need not begin with all of its
+features. Prints one JSON object. To be run on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -42,7 +42,11 @@ SETTINGS = (
 # The libraries' own defaults: a value that GNU's OpenMP does not look at and that is
 # Intel's default keeps tinyclip from asking for anything
 AS_IT_COMES = {"KMP_BLOCKTIME": "200"}
-WAITING = {"default": AS_IT_COMES, "passive": {}}
+WAITING: dict[str, dict[str, str]] = {
+    "default": AS_IT_COMES,
+    "passive": {},
+    "brief": {"GOMP_SPINCOUNT": "3000"},  # spins a hundredth of the default
+}
 NEIGHBOUR = "while True: pass"
 POLL = 0.05  # seconds
 
@@ -59,7 +63,8 @@ class Cell:
         return f"{'busy' if self.busy else 'idle'} {self.waiting}"
 
 
-CELLS = [Cell(busy, waiting) for busy in (False, True) for waiting in WAITING]
+def cells(waitings: Sequence[str]) -> list[Cell]:
+    return [Cell(busy, waiting) for busy in (False, True) for waiting in waitings]
 
 
 @contextmanager
@@ -148,7 +153,7 @@ def pairs_a_second(cell: Cell, effort: Effort, others: int) -> dict[str, float]:
     }
 
 
-def ratios(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+def ratios(rounds: list[dict[str, Any]], waitings: Sequence[str]) -> dict[str, Any]:
     """Medians of each cell, and of the ratios inside each round."""
 
     def speed(one: dict[str, Any], busy: bool, waiting: str) -> float:
@@ -160,30 +165,36 @@ def ratios(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "pairs_per_second": {
             cell.name: median(speed(one, cell.busy, cell.waiting) for one in rounds)
-            for cell in CELLS
+            for cell in cells(waitings)
         },
-        "passive_over_default": {
-            name: median(
-                speed(one, busy, "passive") / speed(one, busy, "default")
-                for one in rounds
-            )
-            for name, busy in (("idle", False), ("busy", True))
+        "over_default": {
+            waiting: {
+                name: median(
+                    speed(one, busy, waiting) / speed(one, busy, "default")
+                    for one in rounds
+                )
+                for name, busy in (("idle", False), ("busy", True))
+            }
+            for waiting in waitings
         },
         "busy_over_idle": {
             waiting: median(
                 speed(one, True, waiting) / speed(one, False, waiting) for one in rounds
             )
-            for waiting in WAITING
+            for waiting in waitings
         },
     }
 
 
-def measure(effort: Effort, rounds: int, others: int) -> dict[str, Any]:
+def measure(
+    effort: Effort, rounds: int, others: int, waitings: Sequence[str]
+) -> dict[str, Any]:
     """Every cell in every round; every other round backwards."""
     found = []
     for number in range(rounds):
         one = {}
-        for cell in CELLS if number % 2 == 0 else reversed(CELLS):
+        order = cells(waitings)
+        for cell in order if number % 2 == 0 else reversed(order):
             one[cell.name] = pairs_a_second(cell, effort, others)
             speed = one[cell.name]["pairs_per_second"]
             line = f"round {number + 1}, {cell.name}: {speed:.1f} pairs a second"
@@ -195,7 +206,7 @@ def measure(effort: Effort, rounds: int, others: int) -> dict[str, Any]:
         "neighbours": others,
         **asdict(effort),
         "rounds": found,
-        **ratios(found),
+        **ratios(found, waitings),
     }
 
 
@@ -207,12 +218,13 @@ def main() -> None:
     add("--neighbours", type=int, default=1)
     add("--steps", type=int, default=12, help="that are measured in each cell")
     add("--seconds", type=float, default=40.0, help="after which fewer are enough")
+    add("--waiting", default="default,passive", help=f"of {', '.join(WAITING)}")
     add("--out", type=Path, help="write the JSON here too")
     args = parser.parse_args()
     effort = Effort("demo", args.steps, 2, args.seconds)
     if args.quick:
         effort, args.rounds = Effort("smoke", 3, 1, 2.0), 1
-    found = measure(effort, args.rounds, args.neighbours)
+    found = measure(effort, args.rounds, args.neighbours, args.waiting.split(","))
     text = json.dumps(found, indent=1)
     print(text)
     if args.out:

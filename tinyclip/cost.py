@@ -31,22 +31,22 @@ FLOAT_BYTES = 4  # a stored parameter
 ENTRY_BYTES = 96
 
 
-def attention_params(width: Number, heads: Number, head_width: int) -> Number:
-    """q, k, v and out with their biases."""
-    inner = heads * head_width
-    return 3 * (width * inner + inner) + inner * width + width
+def attention_params(width: Number, block: BlockShape, head_width: int) -> Number:
+    """q, k, v and out with their biases, where the block has attention."""
+    inner = block.heads * head_width
+    matrices = 3 * (width * inner + inner) + inner * width
+    return matrices + block.attention_layers * width
 
 
-def ffn_params(width: Number, ffn: Number) -> Number:
-    """Both FFN matrices with their biases."""
-    return width * ffn + ffn + ffn * width + width
+def ffn_params(width: Number, block: BlockShape) -> Number:
+    """Both FFN matrices with their biases, where the block has an FFN."""
+    matrices = width * block.ffn + block.ffn + block.ffn * width
+    return matrices + block.ffn_layers * width
 
 
 def block_params(width: Number, block: BlockShape, head_width: int) -> Number:
     """What one block counts in `encoder`: its matrices and biases, no LayerNorm."""
-    return attention_params(width, block.heads, head_width) + ffn_params(
-        width, block.ffn
-    )
+    return attention_params(width, block, head_width) + ffn_params(width, block)
 
 
 def encoder_params(tower: TowerShape) -> Number:
@@ -56,11 +56,16 @@ def encoder_params(tower: TowerShape) -> Number:
     )
 
 
+def layer_count(tower: TowerShape) -> Number:
+    """How many attention layers and FFNs the blocks have in all."""
+    return sum(block.attention_layers + block.ffn_layers for block in tower.blocks)
+
+
 def stem_params(tower: TowerShape, embed_dim: Number) -> Number:
     """Everything outside the blocks' matrices: embeddings, LayerNorms, projection."""
     width = tower.width
-    # vectors as wide as the stream: two norms a block, their scales, what stands alone
-    vectors = len(tower.blocks) * (6 if tower.layer_scale else 4) + 2  # + the last norm
+    # vectors as wide as the stream: a norm a layer, its scale, what stands alone
+    vectors = layer_count(tower) * (3 if tower.layer_scale else 2) + 2  # the last norm
     if isinstance(tower, TextShape):
         vectors += tower.vocab_size + tower.context_length
         bias = embed_dim if tower.projection_bias else 0
@@ -104,9 +109,11 @@ def tower_macs(tower: TowerShape, embed_dim: Number) -> Number:
     return total + (width * embed_dim if tower.projection else 0)
 
 
-def tensor_count(tower: TowerShape) -> int:
+def tensor_count(tower: TowerShape) -> Number:
     """How many tensors a tower stores."""
-    count = len(tower.blocks) * (18 if tower.layer_scale else 16) + 2  # + the last norm
+    # matrices and biases: 8 of attention, 4 of an FFN; then a norm, a scale
+    count = sum(8 * b.attention_layers + 4 * b.ffn_layers for b in tower.blocks)
+    count += layer_count(tower) * (3 if tower.layer_scale else 2) + 2  # the last norm
     if isinstance(tower, TextShape):
         return count + 3 + int(tower.projection_bias)
     assert isinstance(tower, ImageShape)

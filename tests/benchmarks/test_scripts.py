@@ -60,7 +60,8 @@ def test_training_on_a_busy_machine(script: Any) -> None:
     found = script("busy.py", "--quick")
     cells = {"idle default", "idle passive", "busy default", "busy passive"}
     assert set(found["pairs_per_second"]) == cells
-    assert set(found["passive_over_default"]) == {"idle", "busy"}
+    assert found["over_default"]["default"] == {"idle": 1.0, "busy": 1.0}
+    assert set(found["over_default"]["passive"]) == {"idle", "busy"}
     assert set(found["busy_over_idle"]) == {"default", "passive"}
     for one in found["rounds"]:
         assert set(one) == cells

@@ -24,7 +24,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a stage was begun")
 
-    monkeypatch.setattr(scheduler, "StageRunner", never)
+    monkeypatch.setattr(scheduler, "run_stage", never)
 
 
 def refusals(recipe: Recipe, out: Path) -> list[str]:
@@ -48,6 +48,25 @@ def test_a_task_that_the_pairs_do_not_have(
         assert "tasks: unknown task 'clipart'" in said
         assert "retrieval" in said
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["stages[2].manual.image_layers=100"], "stages[2].manual.image_layers: 100 "),
+        (["stages[2].manual.text_layers=1", "towers=[image]"], "the text tower stays"),
+        (
+            ["stages[1].manual.image_layers=1", "stages[2].manual.image_layers=2"],
+            "stages[2].manual.image_layers: 2 layers of the 1 that there are",
+        ),
+    ],
+)
+def test_layers_that_a_later_stage_will_not_have(
+    pico_recipe: MakeRecipe, tmp_path: Path, sets: list[str], said: str
+) -> None:
+    manual = [f"stages[{i}].phases=[manual, inherit, distil]" for i in (1, 2)]
+    for message in refusals(pico_recipe(*manual, *sets), tmp_path / "run"):
+        assert said in message
 
 
 def test_tasks_of_a_run_that_measures_nothing_do_not_matter(

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..dtypes import DTYPES, SHORT
+
 if TYPE_CHECKING:
     from ..config.schema import Recipe
 
@@ -28,11 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", metavar="N", help="of the augmentations; the run's seed")
     add(
         "--dtype",
-        choices=("float16", "bfloat16", "float32"),
+        choices=tuple(DTYPES),
         default="float16",
         help="how features are stored; float16",
     )
-    add("--precision", choices=("fp32", "bf16", "fp16"), help="of the arithmetic; fp32")
+    add("--precision", choices=tuple(SHORT), help="of the arithmetic; fp32")
     add(
         "--set",
         metavar="A.B=V",

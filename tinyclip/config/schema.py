@@ -20,11 +20,10 @@ from .phases.learn import Learn
 from .phases.manual import Manual
 from .phases.score import Score
 from .setting import setting
-from .stage import PHASES, SITES, Site, Stage
+from .stage import PHASES, Stage
 
 __all__ = [
     "PHASES",
-    "SITES",
     "Data",
     "Distil",
     "Inherit",
@@ -33,7 +32,6 @@ __all__ = [
     "Optim",
     "Recipe",
     "Score",
-    "Site",
     "Stage",
     "Tower",
 ]

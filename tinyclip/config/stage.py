@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from ..sites import SITES, USUAL
 from .phases.distil import Distil
 from .phases.inherit import Inherit
 from .phases.learn import Learn
@@ -13,10 +13,6 @@ from .phases.manual import Manual
 from .phases.phase import PhaseSettings
 from .phases.score import Score
 from .setting import setting, settings_of
-
-SITES = ("heads", "ffn", "embed")
-
-Site = Literal["heads", "ffn", "embed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +33,7 @@ class Stage:
     phases: tuple[str, ...] = setting(
         ("learn", "inherit", "distil"), "what it does, in order", among=lambda: PHASES
     )
-    sites: tuple[Site, ...] = setting(SITES, "what may shrink")
+    sites: tuple[str, ...] = setting(USUAL, "what may shrink", among=lambda: SITES)
     batch: int = setting(128, "pairs of a step, of all processes together", low=2)
     accumulate: int = setting(
         1, "pieces in which a batch goes through; the loss sees all of it", low=1
@@ -69,6 +65,13 @@ class Stage:
     def cuts(self) -> bool:
         """Whether the model is smaller after it."""
         return any(phase.cuts for phase in self.running().values())
+
+    @property
+    def cut_sites(self) -> tuple[str, ...]:
+        """What its phases shrink."""
+        if any(phase.usual_sites for phase in self.running().values()):
+            return USUAL
+        return self.sites
 
     @property
     def trains_uncut(self) -> bool:

@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from ..config.schema import Data
 from ..errors import UserError, nearest
 from .broken import Broken
+from .classes import warn_of_codes_in
+from .embedded import embedded_in
+from .files import evenly
 from .folders import open_folder
 from .hub import open_hub
 from .notes import note
 from .parquets import open_parquet
-from .pictograms import builtin_path, is_pictograms, open_pictograms
 from .pipes import open_pipe
 from .protocol import Pairs
 from .seeds import number
@@ -26,6 +28,7 @@ from .views import Subset, labels_of, places_of
 
 __all__ = ["Broken", "Pairs", "Subset", "open_pairs", "open_split", "split_validation"]
 
+CAPTIONS_LOOKED_AT = 200
 VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.02, 100, 2_000
 
 
@@ -41,12 +44,14 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
         UserError: the source is unknown, missing, empty or unusable.
     """
     scheme, rest = parse_source(data.source)
-    path = pictograms_path(data)
-    if path is not None:
-        return open_pictograms(data, path, split)
+    embedded = embedded_in(data)
+    if embedded is not None:
+        return embedded.open(data, split)
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
     pairs = OPENERS[scheme](data, rest)
+    looked = evenly(len(pairs), CAPTIONS_LOOKED_AT)
+    warn_of_codes_in(data.source, [pairs.captions(i)[0] for i in looked])
     if data.class_names is not None and labels_of(pairs) is None:
         note(f"{data.source} has no classes, so that data.class_names is not used")
     return pairs
@@ -55,26 +60,18 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
 def open_split(data: Data) -> tuple[Pairs, Pairs]:
     """The pairs to train on and the validation pairs, which share no picture.
 
-    `data.val` where it is set, the development split of the embedded set, and else
+    `data.val` where it is set, the validation split of an embedded set, and else
     `split_validation`.
     """
     pairs = open_pairs(data)
     if data.val is not None:
         held_out = open_pairs(replace(data, source=data.val, val=None))
         return _without(pairs, held_out), held_out
-    if pictograms_path(data) is not None:
-        return pairs, open_pairs(data, "dev")
+    embedded = embedded_in(data)
+    if embedded is not None and embedded.about.validation is not None:
+        return pairs, open_pairs(data, embedded.about.validation)
     train_rows, held_out_rows = split_validation(pairs)
     return Subset(pairs, train_rows), Subset(pairs, held_out_rows)
-
-
-def pictograms_path(data: Data) -> Path | None:
-    """The parquet file of a source that has the embedded set's form, or None."""
-    scheme, rest = parse_source(data.source)
-    if scheme == "builtin":
-        return builtin_path()
-    path = Path(rest).expanduser()
-    return path if scheme == "parquet" and is_pictograms(path) else None
 
 
 def _without(pairs: Pairs, held_out: Pairs) -> Pairs:
@@ -130,10 +127,6 @@ def parse_source(source: str) -> tuple[str, str]:
             "--data",
             f"unknown source {scheme!r} in {source!r}",
             nearest(scheme, SCHEMES),
-        )
-    if scheme == "builtin" and rest != "pictograms":
-        raise UserError(
-            "--data", f"unknown builtin {rest!r}", nearest(rest, ["pictograms"])
         )
     return scheme, rest
 

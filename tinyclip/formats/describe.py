@@ -11,14 +11,13 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from .. import cost
+from ..dtypes import DTYPES
 from ..errors import UserError
 from ..files import read_json
 from ..model.store import Loaded, share_of
-from ..shapes import TOWERS, ClipShape
+from ..shapes import TOWERS, ClipShape, block_to_dict
 
 AGAIN = "Export the model again"
-# safetensors' names of the types that parameters have
-DTYPES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 
 
 def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, Any]:
@@ -41,7 +40,7 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
         },
         "bytes": size,
         "layers": {
-            name: [{"heads": b.heads, "ffn": b.ffn} for b in tower.blocks]
+            name: [block_to_dict(block) for block in tower.blocks]
             for name, tower in towers.items()
         },
         "embed": {name: tower.width for name, tower in towers.items()},
@@ -133,6 +132,6 @@ def read_header(path: Path) -> dict[str, Any]:
     return {
         "bytes": path.stat().st_size,
         # integers are no parameters: old checkpoints store positions, too
-        "params": sum(types[name] for name in DTYPES),
-        "dtype": ", ".join(kind for name, kind in DTYPES.items() if types[name]),
+        "params": sum(types[one.stored] for one in DTYPES.values()),
+        "dtype": ", ".join(n for n, one in DTYPES.items() if types[one.stored]),
     }

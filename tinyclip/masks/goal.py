@@ -9,7 +9,7 @@ them while the others rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,9 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..goal import TOLERANCE, SizeGoal
-from ..shapes import BlockShape, ClipShape, ImageShape, TowerShape
-from .sites import POOL, has_pool, site_name
-from .sites import layout as units_of
-
-# LayerNorm takes two directions away: one channel leaves as its bias whatever comes in,
-# two leave as a sign. Eight keep a tower a function of its input.
-LEAST_EMBED = 8
+from ..shapes import ClipShape, TowerShape
+from ..sites import GROUPS, SITES, blocks_of, keys_of, resized, units_of
+from .sites import layout
 
 Array = NDArray[Any]
 Counts = dict[str, Any]  # units in all by site name: ints, or arrays of candidates
@@ -37,11 +33,14 @@ class Goal:
         shape: the model that is cut.
         wanted: the size, against a reference.
         gated: names of the sites that may shrink.
+        layers: names of the sites of whole layers that are chosen already: the shape
+            has what is left.
     """
 
     shape: ClipShape
     wanted: SizeGoal
     gated: tuple[str, ...]
+    layers: tuple[str, ...] = ()
 
     def count(self, counts: Counts) -> Any:
         """The size with so many units in all at every site."""
@@ -61,19 +60,25 @@ class Goal:
     @property
     def cuts_pool(self) -> bool:
         """Whether the attention pool is cut: a ragged student leaves it whole."""
-        return self.wanted.uniform and has_pool(self.shape)
+        pools = (blocks_of(tower, "pool") for tower in self.shape.towers().values())
+        return self.wanted.uniform and any(pools)
+
+    @property
+    def fine(self) -> list[str]:
+        """The gated sites that are the finest knobs."""
+        return [name for name in self.gated if GROUPS[name].site.fine]
 
     def units(self) -> dict[str, tuple[int, ...]]:
-        """Units a layer at every site of the model."""
-        return units_of(self.shape, pool=self.cuts_pool)
+        """Units a layer at every site that students are told apart by."""
+        return layout(self.shape, pool=self.cuts_pool)
 
     def full(self) -> dict[str, int]:
-        """Units in all at every site of the model."""
+        """Units in all at every such site of the model."""
         return {name: sum(units) for name, units in self.units().items()}
 
     def step(self, name: str) -> int:
         """What the units of a site are counted in."""
-        rounded = name in self.gated and name.endswith(("ffn", "embed"))
+        rounded = name in self.gated and GROUPS[name].site.rounded
         return self.wanted.round_to if rounded else 1
 
     def most(self, name: str) -> int:
@@ -85,10 +90,8 @@ class Goal:
         """The fewest units that the site may be left with in a ragged student."""
         if name not in self.gated:
             return self.full()[name]
-        if not name.endswith("embed"):
-            return 0
         step = self.step(name)
-        return min(self.most(name), -(-LEAST_EMBED // step) * step)
+        return min(self.most(name), -(-GROUPS[name].site.least // step) * step)
 
 
 def make_goal(shape: ClipShape, wanted: SizeGoal, gated: Sequence[str]) -> Goal:
@@ -101,7 +104,7 @@ def make_goal(shape: ClipShape, wanted: SizeGoal, gated: Sequence[str]) -> Goal:
     Raises:
         UserError: there is no such tower, or nothing is gated.
     """
-    named = units_of(shape, towers=wanted.towers, pool=wanted.uniform)
+    named = layout(shape, tuple(SITES), wanted.towers, wanted.uniform)
     if not set(named) & set(gated):
         raise UserError(
             "towers",
@@ -113,23 +116,19 @@ def make_goal(shape: ClipShape, wanted: SizeGoal, gated: Sequence[str]) -> Goal:
 
 
 def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
-    """A shape of the same size with all heads and ffn units in the first layer.
+    """A shape of the same size with all units of a site in the first block.
 
-    The attention pool is whole, unless the counts name its sites.
+    Args:
+        counts: by name of the site; one that is not named is as it is.
     """
 
     def tower(name: str, old: TowerShape) -> TowerShape:
-        first = BlockShape(
-            heads=counts[site_name(name, "heads")], ffn=counts[site_name(name, "ffn")]
-        )
-        rest = (BlockShape(heads=0, ffn=0),) * (len(old.blocks) - 1)
-        blocks = (first, *rest) if old.blocks else ()
-        width = counts[site_name(name, "embed")]
-        made = replace(old, width=width, blocks=blocks)
-        heads, ffn = (counts.get(site_name(name, site)) for site in POOL)
-        if heads is None or not isinstance(made, ImageShape):
-            return made
-        return replace(made, pool_block=BlockShape(heads=heads, ffn=ffn))
+        units = {}
+        for key in keys_of(old):
+            own = units_of(old, key)
+            count = counts.get(f"{name}_{key}", sum(own))
+            units[key] = [count, *[0] * (len(own) - 1)] if own else []
+        return resized(old, units)
 
     return shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from .. import cost
-from ..errors import UserError, nearest
+from .. import cost, dtypes
+from ..errors import UserError
 from ..files import make_folder, read_json, sync_folder, write_bytes, write_json
 from ..shapes import TOWERS, ClipShape, shape_from_dict, shape_to_dict
 from ..tokenizers.load import load_tokenizer
@@ -25,11 +25,6 @@ from .weights import fill, read_weights
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-DTYPES = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 
 
 @dataclass(frozen=True)
@@ -123,12 +118,10 @@ def stored(model: Clip, dtype: str) -> dict[str, Tensor]:
     Raises:
         UserError: the type is unknown, or cannot hold a weight.
     """
-    if dtype not in DTYPES:
-        raise UserError("dtype", f"unknown type {dtype!r}", nearest(dtype, DTYPES))
-    made = {}
+    kind, made = dtypes.get(dtype).torch, {}
     for name, value in model.state_dict().items():
         exact = value.detach().cpu().float()
-        made[name] = exact.to(DTYPES[dtype]).contiguous()
+        made[name] = exact.to(kind).contiguous()
         if not torch.equal(made[name].isfinite(), exact.isfinite()):
             raise UserError(
                 f"dtype {dtype}",

@@ -15,17 +15,12 @@ from .. import cost
 from ..config.schema import Recipe, Stage
 from ..goal import SizeGoal
 from ..model.clip import Clip
-from ..shapes import BlockShape, ClipShape, TowerShape
+from ..shapes import ClipShape, TowerShape
+from ..sites import SITES, USUAL, resized, units_of
 
 START = 1.0  # the share of itself that the run's teacher is
 GIB = 1024**3
 LARGE = 10**10  # multiply-accumulates a pair
-
-
-def steps_of(stage: Stage) -> dict[str, int]:
-    """Steps of each phase that trains."""
-    steps = {"learn": stage.learn.steps, "distil": stage.distil.steps}
-    return {name: steps[name] for name in stage.phases if name in steps}
 
 
 def goal_of(recipe: Recipe, teacher: ClipShape, target: float) -> SizeGoal:
@@ -48,12 +43,13 @@ def scaled(shape: ClipShape, goal: SizeGoal) -> ClipShape:
         whole = shape.towers()[name]
         if name not in goal.towers:
             return whole
-        blocks = tuple(
-            BlockShape(heads=max(1, round(b.heads * by)), ffn=max(1, round(b.ffn * by)))
-            for b in whole.blocks
-        )
-        values = {**vars(whole), "blocks": blocks, "width": round(whole.width * by)}
-        return type(whole)(**values)
+        units = {}
+        for key in USUAL:
+            least = 1 if SITES[key].in_block else 0
+            units[key] = [
+                max(min(least, n), round(n * by)) for n in units_of(whole, key)
+            ]
+        return resized(whole, units)
 
     low, high = 0.0, 1.0
     for _ in range(20):
@@ -85,8 +81,10 @@ def activation_bytes(shape: ClipShape) -> int:
     kept = 0
     for tower in shape.towers().values():
         for block in tower.blocks:
+            layers = block.attention_layers + block.ffn_layers
             inner = block.heads * tower.head_width
-            kept += tower.tokens * (8 * tower.width + 5 * inner + 3 * block.ffn)  # type: ignore[attr-defined]
+            wide = 4 * layers * tower.width + 5 * inner + 3 * block.ffn
+            kept += tower.tokens * wide  # type: ignore[attr-defined]
     return 4 * kept
 
 
@@ -131,6 +129,15 @@ def measure_speed(model: Clip) -> float:
     return 2 * macs(shape) * batch / min(seconds)
 
 
+def works_of(stage: Stage, start: ClipShape, end: ClipShape) -> dict[str, int]:
+    """Multiply-accumulates of one pair in each phase: of the model as it is there."""
+    works, now = {}, start
+    for name, phase in stage.running().items():
+        now = end if phase.cuts else now
+        works[name] = macs(now)
+    return works
+
+
 def plan_stage(
     recipe: Recipe, number: int, teacher: ClipShape, cached: bool, speed: float
 ) -> dict[str, Any]:
@@ -142,8 +149,7 @@ def plan_stage(
     start = scaled(teacher, goal_of(recipe, teacher, share))
     goal = goal_of(recipe, teacher, target)
     end = scaled(teacher, goal)
-    steps = steps_of(stage)
-    works = {"learn": macs(start), "distil": macs(end)}
+    steps, works = stage.steps, works_of(stage, start, end)
     live = 0 if cached else macs(teacher)
     # a step is a forward pass and a backward pass of twice the work
     each = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from .. import dtypes
 from ..config.load import dump, load_recipe
 from ..config.override import override
 from ..config.place import Place
@@ -16,7 +17,7 @@ from ..config.schema import Recipe
 from ..data.broken import skipped_of, table_of_kinds
 from ..data.loader import Loader
 from ..data.pairs import open_pairs
-from ..errors import Interrupted, StorageError, UserError, nearest
+from ..errors import Interrupted, StorageError, UserError
 from ..files import make_folder
 from ..formats.source import load_source
 from ..model.store import Loaded
@@ -25,10 +26,9 @@ from ..training.loop import Watcher
 from ..training.teacher.index import INDEX, Index
 from ..training.teacher.live import LiveTeacher
 from ..training.teacher.make import begin, make
-from ..training.teacher.shards import DTYPES
 from .caches import fitting
+from .context import model_fingerprint
 from .lock import LOCK, locked
-from .workshop import model_fingerprint
 
 log = logging.getLogger("tinyclip")
 BASE = "standard"  # the recipe that a teacher and data of one's own run under
@@ -141,15 +141,13 @@ def make_cache(
     try:
         return _make(wanted, progress)
     except StorageError:
-        log.warning("go on, once there is room, with: %s", wanted.command)
+        log.warning("go on, once that is mended, with: %s", wanted.command)
         raise
 
 
 def _make(wanted: Wanted, progress: Callable[[int, int], None]) -> dict[str, Any]:
     recipe, folder = wanted.recipe, wanted.out
-    if wanted.dtype not in DTYPES:
-        todo = nearest(wanted.dtype, DTYPES)
-        raise UserError("dtype", f"unknown type {wanted.dtype!r}", todo)
+    dtypes.get(wanted.dtype)
     engine = Engine(recipe.precision)
     if engine.world > 1:
         raise UserError(

@@ -9,8 +9,9 @@ from typing import Any
 from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
 from ..config.place import Place
-from ..config.schema import SITES, Recipe
+from ..config.schema import Recipe
 from ..errors import UserError
+from ..inherit.manual import check_layers
 from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
@@ -82,19 +83,38 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
         UserError: the smallest reachable size, and what limits it.
     """
     for number, stage in enumerate(recipe.stages):
-        if "inherit" not in stage.phases or stage.target is None:
+        if not stage.cuts or stage.target is None:
             continue
         try:
             check_target(
                 base,
                 goal_of(recipe, teacher, stage.target),
-                sites=SITES if "manual" in stage.phases else stage.sites,
+                sites=stage.cut_sites,
             )
         except UserError as error:
             if error.where != "target":
                 raise
             where = f"stages[{number}].target"
             raise UserError(where, error.what, error.todo) from None
+
+
+def refuse_layers(recipe: Recipe, base: ClipShape) -> None:
+    """Refuse inheritance by hand of more layers than a stage will have.
+
+    Raises:
+        UserError: the stage, and how many layers there can be.
+    """
+    left = {name: len(tower.blocks) for name, tower in base.towers().items()}
+    asked = (
+        (f"stages[{number}].{phase}", tower, count)
+        for number, stage in enumerate(recipe.stages)
+        for phase, settings in stage.running().items()
+        for tower, count in settings.layers.items()
+    )
+    for phase, tower, count in asked:
+        where = f"{phase}.{tower}_layers"
+        check_layers(where, tower, left[tower], count, tower in recipe.towers)
+        left[tower] = count or left[tower]
 
 
 def chain(recipe: Recipe, prints: Mapping[str, str]) -> list[str]:
@@ -155,6 +175,7 @@ def make_plan(
     """
     refuse_few_pairs(recipe, pairs)
     refuse_unreachable(recipe, teacher.shape, base)
+    refuse_layers(recipe, base)
     speed = measure_speed(teacher)
     chained = chain(recipe, prints)
     cache = cache_bytes(teacher.shape, pairs, recipe.data.augmentations)

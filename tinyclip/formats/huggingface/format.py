@@ -39,7 +39,7 @@ class HuggingFace(PytorchFormat):
 
     def describe(self, folder: Path) -> dict[str, Any]:
         from ..describe import describe_export, describe_loaded, read_object
-        from .load import shape_of
+        from .config import shape_of
 
         if not (folder / WEIGHTS).is_file():  # shards, or a pickle
             return describe_loaded(self.read(folder, "MODEL", {}))

@@ -1,7 +1,8 @@
 """The two towers of a CLIP whose blocks differ in width.
 
-Every block has its own number of heads and FFN units, none included; the tower's part
-of `config.json` says how many, and which of the switches below it has.
+Every block has its own number of heads and FFN units, none included, or lacks attention
+or the FFN as a whole; the tower's part of `config.json` says how many, and which of the
+switches below it has.
 
 Legend: B batch, N tokens, T text tokens, P patches, D embed, H heads, K head width,
 F ffn units, E joint embedding.
@@ -74,23 +75,36 @@ class Ffn(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the FFN, each behind a LayerNorm and added to the stream."""
+    """Attention, then the FFN, each behind a LayerNorm and added to the stream; a layer
+    that `config.json` says is missing adds nothing."""
 
     def __init__(self, tower: dict[str, Any], block: dict[str, int]) -> None:
         super().__init__()
-        width, causal = tower["width"], tower.get("causal", False)
-        self.norm_1 = nn.LayerNorm(width, tower["eps"])
-        self.attention = Attention(width, block["heads"], tower["head_width"], causal)
-        self.norm_2 = nn.LayerNorm(width, tower["eps"])
-        self.ffn = Ffn(width, block["ffn"], tower["activation"])
-        self.scale_1 = parameter(width) if tower["layer_scale"] else None
-        self.scale_2 = parameter(width) if tower["layer_scale"] else None
+        width, scaled = tower["width"], tower["layer_scale"]
+        self.attends = bool(block.get("attention_layers", 1))
+        self.feeds = bool(block.get("ffn_layers", 1))
+        if self.attends:
+            causal, head_width = tower.get("causal", False), tower["head_width"]
+            self.norm_1 = nn.LayerNorm(width, tower["eps"])
+            self.attention = Attention(width, block["heads"], head_width, causal)
+        if self.feeds:
+            self.norm_2 = nn.LayerNorm(width, tower["eps"])
+            self.ffn = Ffn(width, block["ffn"], tower["activation"])
+        self.scale_1 = parameter(width) if scaled and self.attends else None
+        self.scale_2 = parameter(width) if scaled and self.feeds else None
 
     def forward(self, x_BND: Tensor) -> Tensor:
-        seen_BND = self.attention(self.norm_1(x_BND))
-        x_BND = x_BND + (seen_BND if self.scale_1 is None else seen_BND * self.scale_1)
-        made_BND = self.ffn(self.norm_2(x_BND))
-        return x_BND + (made_BND if self.scale_2 is None else made_BND * self.scale_2)
+        if self.attends:
+            seen_BND = self.attention(self.norm_1(x_BND))
+            x_BND = x_BND + _scaled(seen_BND, self.scale_1)
+        if self.feeds:
+            made_BND = self.ffn(self.norm_2(x_BND))
+            x_BND = x_BND + _scaled(made_BND, self.scale_2)
+        return x_BND
+
+
+def _scaled(update_BND: Tensor, scale_D: Tensor | None) -> Tensor:
+    return update_BND if scale_D is None else update_BND * scale_D
 
 
 class AttentionPool(nn.Module):

@@ -7,8 +7,10 @@ from typing import Any
 
 from ...errors import UserError
 from ...model.preprocess import Preprocess
+from .processor import INTERPOLATION
 
-RESAMPLE = {"bilinear": 2, "bicubic": 3, "random": 3}  # PIL's numbers
+RESAMPLE = {name: number for number, name in INTERPOLATION.items()}
+RESAMPLE["random"] = RESAMPLE["bicubic"]
 
 
 def refuse_padding(preprocess: Preprocess) -> None:

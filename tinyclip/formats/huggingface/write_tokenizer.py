@@ -14,16 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import UserError
 from ...files import read_json, write_json
 from ...shapes import TextShape
 from ...tokenizers.clip import Tokenizer
 from ...tokenizers.files import save_hf
 from ...tokenizers.protocol import TokenizerLike
 from ...tokenizers.trimmed import TrimmedTokenizer
-from .bpe_files import write_tokenizer as write_bpe
+from .full_tokenizer import write_full
 from .trim import trim_file
 
+WHERE = "--to huggingface"
 CONFIG = "tokenizer_config.json"
 PAD = "<|pad|>"
 # what transformers notes of where it read a tokenizer: of no use elsewhere
@@ -45,19 +45,9 @@ def write_tokenizer(tokenizer: TokenizerLike, folder: Path, text: TextShape) -> 
     Raises:
         UserError: it has no form that transformers reads.
     """
-    full = tokenizer.full if isinstance(tokenizer, TrimmedTokenizer) else tokenizer
-    if isinstance(full, Tokenizer):
-        write_bpe(full, folder)
-        native = "lower"  # CLIPTokenizer does that by itself
-    elif hasattr(full, "save_pretrained"):
-        full.save_pretrained(folder)
-        native = "none"
-    else:
-        raise UserError(
-            "--to huggingface",
-            f"a {type(full).__name__} has no form that transformers reads",
-            "Export --to safetensors",
-        )
+    full = write_full(tokenizer, folder, WHERE, "Export --to safetensors")
+    # CLIPTokenizer makes small letters by itself
+    native = "lower" if isinstance(full, Tokenizer) else "none"
     hf = read_tokenizer(folder)
     clean = getattr(full, "clean", native)
     if clean != native or getattr(full, "strip_sep", False):

@@ -36,7 +36,7 @@ from .graph import (
 from .half import halve
 from .int8 import quantise
 from .session import Feed, load_onnx
-from .write_tokenizer import write_words
+from .write_tokenizer import write_tokenizer_json
 
 log = logging.getLogger("tinyclip")
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -86,7 +86,7 @@ def export_onnx(
                 made[tower] = quantise(path, feed, ranges[tower], bound)
             strip(path)
         captions = with_edges(probe, loaded.tokenizer).captions
-        ids = write_words(loaded.tokenizer, model.shape.text, captions, draft)
+        ids = write_tokenizer_json(loaded.tokenizer, model.shape.text, captions, draft)
         write_json(draft / "config.json", _config(loaded, precision, draft))
         found: dict[str, Any] = {"format": "onnx", "precision": precision}
         found |= _read_back(loaded, draft, feeds, precision)

@@ -23,7 +23,7 @@ log = logging.getLogger("tinyclip")
 FILE = "tokenizer.json"
 
 
-def write_words(
+def write_tokenizer_json(
     tokenizer: TokenizerLike, text: TextShape, captions: Sequence[str], folder: Path
 ) -> int:
     """Write our own tokenizer files and, where it can be had, a `tokenizer.json` that

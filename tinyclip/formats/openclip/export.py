@@ -23,7 +23,7 @@ from ..huggingface.write_tokenizer import same_ids
 from ..parity import Probe, compare_agreeing, with_edges
 from .layout import CONFIG, OWN_WEIGHTS
 from .model import preprocess_cfg, to_openclip
-from .write_tokenizer import write_words
+from .write_tokenizer import write_for_openclip
 
 WEIGHTS = OWN_WEIGHTS[0]  # transformers takes `model.safetensors` for its own
 LOAD = """
@@ -60,7 +60,7 @@ def export_openclip(
     cfg, weights = to_openclip(loaded.model)
     text = loaded.model.shape.text
     with whole_folder(out) as draft:
-        cfg["text_cfg"].update(write_words(loaded.tokenizer, draft, text))
+        cfg["text_cfg"].update(write_for_openclip(loaded.tokenizer, draft, text))
         floats = {name: value.float() for name, value in weights.items()}
         write_bytes(draft / WEIGHTS, save_tensors(floats, {"format": "pt"}))
         settings = preprocess_cfg(loaded.preprocess)

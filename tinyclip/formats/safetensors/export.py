@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 
+from ...dtypes import DTYPES
 from ...errors import TinyclipError, UserError
 from ...files import write_json
-from ...model.store import DTYPES, Loaded, load_model, save_model
+from ...model.store import Loaded, load_model, save_model
 from ..cosine import compare_cosines, under
 from ..folder import whole_folder
 from ..parity import Probe, compare, with_edges
@@ -65,8 +66,9 @@ def _read_back(
 ) -> dict[str, Any]:
     again = load_model(folder)
     mine, theirs = loaded.model.state_dict(), again.model.state_dict()
+    kind = DTYPES[dtype].torch
     for name, value in mine.items():
-        if not torch.equal(value.to(DTYPES[dtype]).to(value.dtype), theirs[name]):
+        if not torch.equal(value.to(kind).to(value.dtype), theirs[name]):
             raise TinyclipError(f"{name} did not read back bit for bit")
     captions = with_edges(probe, loaded.tokenizer).captions
     if not torch.equal(loaded.tokenizer(captions), again.tokenizer(captions)):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...dtypes import SHORT
 from ...errors import UserError
 from ..format import FOREIGN, Job, Option
 from ..pytorch import PytorchFormat
@@ -13,7 +14,7 @@ from ..pytorch import PytorchFormat
 if TYPE_CHECKING:
     from ...model.store import Loaded
 
-DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
+HALF = ("fp16", "bf16")
 
 
 class Safetensors(PytorchFormat):
@@ -22,7 +23,7 @@ class Safetensors(PytorchFormat):
     name = "safetensors"
     writes = "a model directory of tinyclip, its weights in float32 or a half type"
     loads = 'Load it: model, preprocess, tokenizer = tinyclip.load("{out}")'
-    options = (Option("dtype", tuple(DTYPES), "float32"),)
+    options = (Option("dtype", HALF, "float32"),)
 
     def recognises(self, folder: Path) -> bool:
         from ..describe import config_of
@@ -34,7 +35,7 @@ class Safetensors(PytorchFormat):
         from ..parity import probe_of
         from .export import export_safetensors
 
-        dtype = DTYPES.get(job.options.get("dtype", ""), "float32")
+        dtype = SHORT[job.options.get("dtype", "fp32")].name
         probe = probe_of(job.data)
         return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.beside)
 
