@@ -64,6 +64,14 @@ def test_folders_are_classes(place) -> None:
     assert pairs.dropped == {"no caption": 1}
 
 
+def test_pictures_of_formats_that_are_not_read_are_counted(place) -> None:
+    root = place(**{"a/1.png": "1", "b/1.png": "2"})
+    (root / "b" / "2.HEIC").write_bytes(b"x")
+    pairs = opened(root, max_broken_share=0.5)
+    assert pairs.dropped == {"not a picture": 1}
+    assert "b/2.HEIC: not a picture (this format is not read here)" in refusal(root)
+
+
 def test_keys_are_in_order_whatever_the_disk_says(place) -> None:
     root = place(**{f"{name}/1.png": "1" for name in "cab"})
     pairs = opened(root)
