@@ -1,8 +1,9 @@
 """Batches of drawings and captions, drawn from a seed and a step alone."""
 
-# B batch, C channels, S side of a picture
+# B batch, N tokens, C channels, S side of a picture
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -70,6 +71,15 @@ class Mix:
         return round(self.concepts * self.emoji_share)
 
 
+class Batch(NamedTuple):
+    """Pictures (the views one after another), captions, and which they are."""
+
+    images_BCSS: Tensor
+    tokens_BN: Tensor
+    concepts_B: Tensor
+    captions_B: Tensor
+
+
 class Pool:
     """The training pictures and captions of a prepared set, by concept."""
 
@@ -107,13 +117,14 @@ class Pool:
         return torch.cat([self.rows[starts + pick] for pick in picks])
 
     def captions(self, concepts: Tensor, dice: torch.Generator) -> Tensor:
-        """One caption a concept."""
+        """Rows of one caption a concept."""
         start, end = self.caption_starts[concepts], self.caption_starts[concepts + 1]
-        pick = (torch.rand(len(concepts), generator=dice) * (end - start)).long()
-        return self.data["captions"][(start + pick).to(self.device)].long()
+        return (
+            start + (torch.rand(len(concepts), generator=dice) * (end - start)).long()
+        )
 
-    def batch(self, step: int, mix: Mix) -> tuple[Tensor, Tensor]:
-        """Pictures (the views one after another) and captions of a step.
+    def batch(self, step: int, mix: Mix) -> Batch:
+        """What a step is trained on.
 
         They depend on the seed and the step alone: a resumed run sees what an unbroken
         one would have seen.
@@ -128,4 +139,6 @@ class Pool:
         )
         rows = self.pictures(concepts, mix.views, dice).to(self.device)
         images = augment(self.data["pictures"][rows], dice)
-        return images, self.captions(concepts, dice)
+        captions = self.captions(concepts, dice).to(self.device)
+        tokens = self.data["captions"][captions].long()
+        return Batch(images, tokens, concepts.to(self.device), captions)

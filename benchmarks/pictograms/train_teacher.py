@@ -2,8 +2,9 @@
 
     python train_teacher.py train.safetensors --out DIR [--resume | --start WEIGHTS]
 
-The learning rate is constant and then falls over the last part of the steps. The
-state before it falls is kept, so that training can go on from there with more steps.
+The learning rate is constant and falls over the last `--fall` steps. While it is
+constant, states of one run and of a longer one are the same: any of them can be gone on
+from, or made to fall (`--resume STATE --out OTHER --steps S --fall F`).
 """
 
 # B batch, E joint embedding
@@ -13,14 +14,14 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from small_clip import SmallClip
-from teacher_data import Mix, Pool
+from teacher_data import Batch, Mix, Pool
 from teacher_eval import Judge
+from teacher_loss import Captions, Memory, Sides, contrast
 from torch import Tensor, nn
 
 MODEL = {
@@ -42,6 +43,7 @@ MODEL = {
         "mlp_ratio": 4.0,
     },
 }
+KEPT_STATES = 3
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Plan:
     """Everything that decides the weights."""
 
     steps: int = 5000
-    decay: float = 0.35
+    fall: int = 1500
     warmup: int = 200
     lr: float = 1e-3
     weight_decay: float = 0.1
@@ -61,43 +63,13 @@ class Plan:
     seed: int = 0
 
     @property
-    def decay_starts(self) -> int:
-        return self.steps - round(self.steps * self.decay)
-
-    @property
     def mix(self) -> Mix:
         return Mix(self.concepts, self.views, self.emoji_share, self.seed)
 
     def rate(self, step: int) -> float:
         """The learning rate: warm-up, constant, then down to a hundredth."""
-        left = (self.steps - step) / max(1, self.steps - self.decay_starts)
+        left = (self.steps - step) / self.fall if self.fall else 1.0
         return self.lr * min(1.0, (step + 1) / self.warmup, max(0.01, left))
-
-
-def contrast(scores_BB: Tensor, same_BB: Tensor) -> Tensor:
-    """InfoNCE both ways; equal captions share the weight of the positive."""
-    target = same_BB / same_BB.sum(1, keepdim=True)
-    forth = (target * scores_BB.log_softmax(1)).sum(1).mean()
-    back = (target * scores_BB.T.log_softmax(1)).sum(1).mean()
-    return -(forth + back) / 2
-
-
-def loss_of(clip: SmallClip, images: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
-    """Image-text terms, one a view, and image-image terms, one a pair of views."""
-    views = clip.encode_image(images).chunk(plan.views)
-    texts_BE = clip.encode_text(tokens)
-    scale = clip.logit_scale.exp()
-    _, kind_B = torch.unique(tokens, dim=0, return_inverse=True)
-    same_BB = (kind_B[:, None] == kind_B[None]).float()
-    terms = [contrast(scale * view @ texts_BE.T, same_BB) for view in views]
-    total = torch.stack(terms).mean()
-    if plan.views > 1 and plan.image_image:
-        pairs = [
-            contrast(scale * one @ other.T, same_BB)
-            for one, other in combinations(views, 2)
-        ]
-        total = total + plan.image_image * torch.stack(pairs).mean()
-    return total
 
 
 def make_optimizer(clip: SmallClip, plan: Plan) -> torch.optim.AdamW:
@@ -123,6 +95,8 @@ class Run:
         self.plan, self.out = plan, out
         self.device = data["pictures"].device.type
         self.pool, self.judge = Pool(data), Judge(data, self.device)
+        self.captions = Captions(data)
+        self.memory = Memory(self.captions, MODEL["embed_dim"])
         self.clip = SmallClip(MODEL).to(self.device)
         self.optimizer = make_optimizer(self.clip, plan)
         self.average = self._copy()
@@ -136,15 +110,27 @@ class Run:
         self.clip.load_state_dict(load_file(weights, device=self.device))
         self.average = self._copy()
 
+    def forward_backward(self, batch: Batch) -> float:
+        """Gradients and loss of a batch, which is then remembered."""
+        with torch.autocast(self.device, torch.bfloat16):
+            views = self.clip.encode_image(batch.images_BCSS).chunk(self.plan.views)
+            texts_BE = self.clip.encode_text(batch.tokens_BN)
+        fits_BN = self.captions.fits(batch.captions_B)
+        scale = self.clip.logit_scale.exp()
+        sides = Sides(views, texts_BE, batch.concepts_B, fits_BN)
+        loss = contrast(sides, scale, self.memory, self.plan.image_image)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        # Features of the first steps mean nothing.
+        if self.step >= self.plan.warmup:
+            self.memory.remember(sides)
+        return loss.item()
+
     def train_step(self) -> None:
         """One optimizer step and one of the average."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.step)
-        images, tokens = self.pool.batch(self.step, self.plan.mix)
-        with torch.autocast(self.device, torch.bfloat16):
-            loss = loss_of(self.clip, images, tokens, self.plan)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = self.forward_backward(self.pool.batch(self.step, self.plan.mix))
         nn.utils.clip_grad_norm_(self.clip.parameters(), 1.0)
         self.optimizer.step()
         # Young averages follow fast: the random start must not stay in them.
@@ -154,7 +140,7 @@ class Run:
             for name, value in self.clip.state_dict().items():
                 self.average[name].lerp_(value, 1 - keep)
         weight = 0.02 if self.step else 1.0
-        self.loss += weight * (loss.item() - self.loss)
+        self.loss += weight * (loss - self.loss)
         self.step += 1
 
     def log(self) -> None:
@@ -175,36 +161,39 @@ class Run:
             file.write(json.dumps(line) + "\n")
 
     def save(self, name: str) -> None:
-        """Write the whole state beside and rename it."""
+        """Write the whole state beside and rename it; three numbered ones stay."""
         state = {
             "clip": self.clip.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
+            "memory": self.memory.state,
             "counters": [self.step, self.seconds, self.loss],
         }
         draft = self.out / f"{name}.part"
         torch.save(state, draft)
         draft.replace(self.out / name)
+        for old in sorted(self.out.glob("state-*.pt"))[:-KEPT_STATES]:
+            old.unlink()
 
     def load(self, path: Path) -> None:
         """Go on from a saved state."""
         state = torch.load(path, weights_only=True, map_location=self.device)
         self.clip.load_state_dict(state["clip"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average = state["average"]
+        self.average, self.memory.state = state["average"], state["memory"]
         self.step, self.seconds, self.loss = state["counters"]
 
-    def train(self, every: int) -> None:
-        """To the last step, with a measurement every so many."""
+    def train(self, every: int, saves: int) -> None:
+        """To the last step; a measurement and a state every so many."""
         while self.step < self.plan.steps:
-            began = time.monotonic()
+            began = time.process_time()
             self.train_step()
-            self.seconds += time.monotonic() - began
-            if self.step == self.plan.decay_starts:
-                self.save("predecay.pt")
-            if self.step % every == 0 or self.step == self.plan.steps:
+            self.seconds += time.process_time() - began
+            last = self.step == self.plan.steps
+            if self.step % every == 0 or last:
                 self.log()
-                self.save("last.pt")
+            if self.step % saves == 0 or last:
+                self.save(f"state-{self.step:08d}.pt")
         for name, weights in (("raw", self.clip.state_dict()), ("ema", self.average)):
             whole = {key: value.contiguous().cpu() for key, value in weights.items()}
             save_file(whole, self.out / f"{name}.safetensors")
@@ -214,9 +203,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--resume", action="store_true", help="go on from OUT/last.pt")
+    parser.add_argument(
+        *("--resume", "-r"), nargs="?", const="", help="a state, or OUT's last one"
+    )
     parser.add_argument("--start", type=Path, help="weights with open_clip's names")
     parser.add_argument("--every", type=int, default=1000, help="steps a measurement")
+    parser.add_argument("--saves", type=int, default=1000, help="steps a state")
     parser.add_argument("--threads", type=int, default=2)
     for name, value in asdict(Plan()).items():
         flag = "--" + name.replace("_", "-")
@@ -229,10 +221,12 @@ def main() -> None:
     run = Run(load_file(args.data, device=device), plan, args.out)
     if args.start:
         run.start_from(args.start)
-    if args.resume:
-        run.load(args.out / "last.pt")
+    if args.resume is not None:
+        states = sorted(args.out.glob("state-*.pt"))
+        if args.resume or states:
+            run.load(Path(args.resume) if args.resume else states[-1])
     (args.out / "plan.json").write_text(json.dumps(asdict(plan), indent=1) + "\n")
-    run.train(args.every)
+    run.train(args.every, args.saves)
 
 
 if __name__ == "__main__":
