@@ -1,9 +1,8 @@
 """Batches of drawings and captions, drawn from a seed and a step alone."""
 
-# B batch, N tokens, C channels, S side of a picture
+# B batch, C channels, S side of a picture
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,34 +26,59 @@ def on_white(rgba_BCSS: Tensor) -> Tensor:
     return rgba[:, :3] + 1 - rgba[:, 3:]
 
 
-def augment(rgba_BCSS: Tensor, dice: torch.Generator) -> Tensor:
-    """Shifted, scaled, turned, mirrored, recoloured, on white or on a pale colour."""
-    rgba = rgba_BCSS.float() / 255
-    batch, device = len(rgba), rgba.device
+class Dice:
+    """Uniform numbers, one row a picture, the same on every device."""
 
-    # Numbers are drawn on the CPU, so that every device sees the same ones.
-    def draw(low: float, high: float, *shape: int) -> Tensor:
-        numbers = torch.rand(batch, *shape, generator=dice)
-        return (low + (high - low) * numbers).to(device)
+    def __init__(self, generator: torch.Generator, batch: int, device: str) -> None:
+        self.generator, self.batch, self.device = generator, batch, device
 
-    pale = draw(0.4, 1.0, 3, 1, 1)
-    ground = torch.where(draw(0, 1, 1, 1, 1) < WHITE_SHARE, torch.ones_like(pale), pale)
-    # Minus the ground: what the warp brings in from outside is then 0, the ground.
-    rgb = rgba[:, :3] - rgba[:, 3:] * ground
-    size, stretch, turn = draw(0.7, 1.1), draw(-0.12, 0.12).exp(), draw(-0.15, 0.15)
-    room = (1 - size).abs().clamp(min=0.05)
-    flip = torch.where(draw(0, 1) < FLIP_SHARE, -1.0, 1.0)
+    def draw(self, low: float, high: float, *shape: int) -> Tensor:
+        numbers = torch.rand(self.batch, *shape, generator=self.generator)
+        return (low + (high - low) * numbers).to(self.device)
+
+    def chance(self, share: float, *shape: int) -> Tensor:
+        return self.draw(0, 1, *shape) < share
+
+
+def warp(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
+    """Shifted, scaled, turned, mirrored and bent; 0 comes in from outside."""
+    size, stretch = dice.draw(0.65, 1.25), dice.draw(-0.2, 0.2).exp()
+    turn = dice.draw(-0.25, 0.25)
+    room = (1 - size).abs().clamp(min=0.08)
+    flip = torch.where(dice.chance(FLIP_SHARE), -1.0, 1.0)
     cos, sin = turn.cos(), turn.sin()
     wide, high = size * stretch, size / stretch
-    across = torch.stack([wide * cos * flip, -high * sin, draw(-1, 1) * room], 1)
-    down = torch.stack([wide * sin * flip, high * cos, draw(-1, 1) * room], 1)
-    matrix = torch.stack([across, down], 1)
-    grid = F.affine_grid(matrix, list(rgb.shape), align_corners=False)
-    rgb = F.grid_sample(rgb, grid, align_corners=False) + ground
+    across = [wide * cos * flip, -high * sin, dice.draw(-1, 1) * room]
+    down = [wide * sin * flip, high * cos, dice.draw(-1, 1) * room]
+    matrix = torch.stack([torch.stack(across, 1), torch.stack(down, 1)], 1)
+    grid = F.affine_grid(matrix, list(rgb_BCSS.shape), align_corners=False)
+    bend = dice.draw(-1, 1, 2, 4, 4) * dice.draw(0, 0.12, 1, 1, 1)
+    bend = F.interpolate(bend, rgb_BCSS.shape[-2:], mode="bicubic", align_corners=False)
+    grid = grid + bend.permute(0, 2, 3, 1)
+    return F.grid_sample(rgb_BCSS, grid, align_corners=False)
+
+
+def recolour(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
+    """Blurred or with harder edges, paler or stronger, tinted, lighter or darker."""
+    blurred = F.avg_pool2d(rgb_BCSS, 3, 1, 1, count_include_pad=False)
+    rgb = rgb_BCSS + dice.draw(-1.0, 1.5, 1, 1, 1) * (rgb_BCSS - blurred)
     grey = rgb.mean(1, keepdim=True)
-    rgb = grey + (rgb - grey) * draw(0.3, 1.3, 1, 1, 1)
-    rgb = ((rgb - 0.8) * draw(0.7, 1.2, 1, 1, 1) + 0.8) * draw(0.8, 1.2, 1, 1, 1)
-    return normalise(rgb.clamp(0, 1))
+    rgb = grey + (rgb - grey) * dice.draw(0.0, 1.4, 1, 1, 1)
+    tint, contrast = dice.draw(0.6, 1.3, 3, 1, 1), dice.draw(0.6, 1.3, 1, 1, 1)
+    rgb = (rgb - 0.8) * tint.lerp(contrast, 0.6) + 0.8
+    return (rgb * dice.draw(0.8, 1.2, 1, 1, 1)).clamp(0, 1)
+
+
+def augment(rgba_BCSS: Tensor, generator: torch.Generator) -> Tensor:
+    """Warped and recoloured, on white or on a pale colour."""
+    rgba = rgba_BCSS.float() / 255
+    dice = Dice(generator, len(rgba), rgba.device.type)
+    pale = dice.draw(0.4, 1.0, 3, 1, 1)
+    white = dice.chance(WHITE_SHARE, 1, 1, 1)
+    ground = torch.where(white, torch.ones_like(pale), pale)
+    # Minus the ground: what the warp brings in from outside is then 0, the ground.
+    rgb = warp(rgba[:, :3] - rgba[:, 3:] * ground, dice) + ground
+    return normalise(recolour(rgb, dice))
 
 
 @dataclass(frozen=True)
@@ -69,15 +93,6 @@ class Mix:
     @property
     def emoji(self) -> int:
         return round(self.concepts * self.emoji_share)
-
-
-class Batch(NamedTuple):
-    """Pictures (the views one after another), captions, and which they are."""
-
-    images_BCSS: Tensor
-    tokens_BN: Tensor
-    concepts_B: Tensor
-    captions_B: Tensor
 
 
 class Pool:
@@ -117,14 +132,13 @@ class Pool:
         return torch.cat([self.rows[starts + pick] for pick in picks])
 
     def captions(self, concepts: Tensor, dice: torch.Generator) -> Tensor:
-        """Rows of one caption a concept."""
+        """One caption a concept."""
         start, end = self.caption_starts[concepts], self.caption_starts[concepts + 1]
-        return (
-            start + (torch.rand(len(concepts), generator=dice) * (end - start)).long()
-        )
+        pick = (torch.rand(len(concepts), generator=dice) * (end - start)).long()
+        return self.data["captions"][(start + pick).to(self.device)].long()
 
-    def batch(self, step: int, mix: Mix) -> Batch:
-        """What a step is trained on.
+    def batch(self, step: int, mix: Mix) -> tuple[Tensor, Tensor]:
+        """Pictures (the views one after another) and captions of a step.
 
         They depend on the seed and the step alone: a resumed run sees what an unbroken
         one would have seen.
@@ -139,6 +153,4 @@ class Pool:
         )
         rows = self.pictures(concepts, mix.views, dice).to(self.device)
         images = augment(self.data["pictures"][rows], dice)
-        captions = self.captions(concepts, dice).to(self.device)
-        tokens = self.data["captions"][captions].long()
-        return Batch(images, tokens, concepts.to(self.device), captions)
+        return images, self.captions(concepts, dice)

@@ -14,14 +14,14 @@ import json
 import math
 import time
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from small_clip import SmallClip
-from teacher_data import Batch, Mix, Pool
+from teacher_data import Mix, Pool
 from teacher_eval import Judge
-from teacher_loss import Captions, Memory, Sides, contrast
 from torch import Tensor, nn
 
 MODEL = {
@@ -72,6 +72,32 @@ class Plan:
         return self.lr * min(1.0, (step + 1) / self.warmup, max(0.01, left))
 
 
+def contrast(scores_BB: Tensor, same_BB: Tensor) -> Tensor:
+    """InfoNCE both ways; equal captions share the weight of the positive."""
+    target = same_BB / same_BB.sum(1, keepdim=True)
+    forth = (target * scores_BB.log_softmax(1)).sum(1).mean()
+    back = (target * scores_BB.T.log_softmax(1)).sum(1).mean()
+    return -(forth + back) / 2
+
+
+def loss_of(clip: SmallClip, images: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+    """Image-text terms, one a view, and image-image terms, one a pair of views."""
+    views = clip.encode_image(images).chunk(plan.views)
+    texts_BE = clip.encode_text(tokens)
+    scale = clip.logit_scale.exp()
+    _, kind_B = torch.unique(tokens, dim=0, return_inverse=True)
+    same_BB = (kind_B[:, None] == kind_B[None]).float()
+    terms = [contrast(scale * view @ texts_BE.T, same_BB) for view in views]
+    total = torch.stack(terms).mean()
+    if plan.views > 1 and plan.image_image:
+        pairs = [
+            contrast(scale * one @ other.T, same_BB)
+            for one, other in combinations(views, 2)
+        ]
+        total = total + plan.image_image * torch.stack(pairs).mean()
+    return total
+
+
 def make_optimizer(clip: SmallClip, plan: Plan) -> torch.optim.AdamW:
     """AdamW; only matrices decay."""
     decays, rest = [], []
@@ -95,8 +121,6 @@ class Run:
         self.plan, self.out = plan, out
         self.device = data["pictures"].device.type
         self.pool, self.judge = Pool(data), Judge(data, self.device)
-        self.captions = Captions(data)
-        self.memory = Memory(self.captions, MODEL["embed_dim"])
         self.clip = SmallClip(MODEL).to(self.device)
         self.optimizer = make_optimizer(self.clip, plan)
         self.average = self._copy()
@@ -110,27 +134,15 @@ class Run:
         self.clip.load_state_dict(load_file(weights, device=self.device))
         self.average = self._copy()
 
-    def forward_backward(self, batch: Batch) -> float:
-        """Gradients and loss of a batch, which is then remembered."""
-        with torch.autocast(self.device, torch.bfloat16):
-            views = self.clip.encode_image(batch.images_BCSS).chunk(self.plan.views)
-            texts_BE = self.clip.encode_text(batch.tokens_BN)
-        fits_BN = self.captions.fits(batch.captions_B)
-        scale = self.clip.logit_scale.exp()
-        sides = Sides(views, texts_BE, batch.concepts_B, fits_BN)
-        loss = contrast(sides, scale, self.memory, self.plan.image_image)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        # Features of the first steps mean nothing.
-        if self.step >= self.plan.warmup:
-            self.memory.remember(sides)
-        return loss.item()
-
     def train_step(self) -> None:
         """One optimizer step and one of the average."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.step)
-        loss = self.forward_backward(self.pool.batch(self.step, self.plan.mix))
+        images, tokens = self.pool.batch(self.step, self.plan.mix)
+        with torch.autocast(self.device, torch.bfloat16):
+            loss = loss_of(self.clip, images, tokens, self.plan)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
         nn.utils.clip_grad_norm_(self.clip.parameters(), 1.0)
         self.optimizer.step()
         # Young averages follow fast: the random start must not stay in them.
@@ -140,7 +152,7 @@ class Run:
             for name, value in self.clip.state_dict().items():
                 self.average[name].lerp_(value, 1 - keep)
         weight = 0.02 if self.step else 1.0
-        self.loss += weight * (loss - self.loss)
+        self.loss += weight * (loss.item() - self.loss)
         self.step += 1
 
     def log(self) -> None:
@@ -166,7 +178,6 @@ class Run:
             "clip": self.clip.state_dict(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
-            "memory": self.memory.state,
             "counters": [self.step, self.seconds, self.loss],
         }
         draft = self.out / f"{name}.part"
@@ -180,7 +191,7 @@ class Run:
         state = torch.load(path, weights_only=True, map_location=self.device)
         self.clip.load_state_dict(state["clip"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.average, self.memory.state = state["average"], state["memory"]
+        self.average = state["average"]
         self.step, self.seconds, self.loss = state["counters"]
 
     def train(self, every: int, saves: int) -> None:
