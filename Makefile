@@ -2,6 +2,7 @@
 # test   the tests
 # check  format, lint, types, tests: what CI runs
 # fix    what format and lint can mend by themselves
+# settings  docs/settings.md, from the classes that check them
 # build  dist/*.tar.gz and, from it, dist/*.whl
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ PIP     := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
 SOURCES := setup.cfg pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := check
-.PHONY: demo test check fix build clean
+.PHONY: demo test check fix settings build clean
 
 # The stamps: written last, so that an install that was cut off is done again.
 $(VENV)/installed: $(SOURCES)
@@ -44,6 +45,9 @@ check: $(VENV)/installed-dev
 fix: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+settings: $(VENV)/installed
+	$(VENV)/bin/python -m tinyclip.cli.settings > docs/settings.md
 
 # A stale build/ would ship files that were renamed, under both names.
 build: $(VENV)/installed-dev

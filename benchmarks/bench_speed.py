@@ -1,10 +1,12 @@
 """How much of the saved multiply-accumulates becomes speed: teacher and students.
 
     python benchmarks/bench_speed.py --out benchmarks/results
+    python benchmarks/bench_speed.py --quick
 
 Students of 75, 50 and 25 % of `encoder`, uniform and ragged, are cut from a teacher of
 random weights (speed does not look at values) by magnitude, and take turns with it.
-Writes DATE-speed.json and DATE-speed.md. To be run on a machine that is idle.
+Prints one JSON object; with --out it writes that as DATE-speed.json, and the table as
+DATE-speed.md. To be run on a machine that is idle.
 """
 
 from __future__ import annotations
@@ -192,27 +194,31 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Parse the options, measure, write both files."""
+    """Parse the options, measure, print, write both files."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--teacher", default="openclip:ViT-B-32")
-    add("--targets", default=",".join(map(str, TARGETS)))
-    add("--batch", default="1,32")
-    add("--rounds", type=int, default=20)
+    add("--quick", action="store_true", help="a pico teacher, seconds")
+    quick = "--quick" in sys.argv
+    add("--teacher", default="builtin:pico" if quick else "openclip:ViT-B-32")
+    add("--targets", default="0.5" if quick else ",".join(map(str, TARGETS)))
+    add("--batch", default="2" if quick else "1,32")
+    add("--rounds", type=int, default=2 if quick else 20)
     add("--threads", type=int, default=torch.get_num_threads())
     add("--spread", type=float, default=0.05)
     add("--round-to", type=int, default=1)
     add("--date", default=date.today().isoformat())
-    add("--out", type=Path, default=Path("benchmarks/results"))
+    add("--out", type=Path, help="folder for both files")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     found = measure(args)
+    text = json.dumps(found, indent=1)
+    print(text)
+    if args.out is None:
+        return
     args.out.mkdir(parents=True, exist_ok=True)
     name = f"{args.date}-speed" + (f"-by-{args.round_to}" if args.round_to > 1 else "")
-    (args.out / f"{name}.json").write_text(json.dumps(found, indent=1) + "\n")
-    text = markdown(found)
-    (args.out / f"{name}.md").write_text(text)
-    print(text)
+    (args.out / f"{name}.json").write_text(text + "\n")
+    (args.out / f"{name}.md").write_text(markdown(found))
 
 
 if __name__ == "__main__":

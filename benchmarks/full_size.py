@@ -1,6 +1,7 @@
 """Scoring, choosing and inheriting at full size, without training: time and memory.
 
     python benchmarks/full_size.py openclip:ViT-L-14
+    python benchmarks/full_size.py --quick
 
 Weights are random where the source has none: time and memory do not depend on them.
 Each part is timed alone, on real pairs of the embedded set; the certificate's 64 too.
@@ -115,15 +116,16 @@ def measure(source: str, target: float, layout: str, pairs: int) -> dict[str, An
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("source", nargs="+")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("source", nargs="*", default=["builtin:pictoclip"])
+    parser.add_argument("--quick", action="store_true", help="a pico model, seconds")
     parser.add_argument("--target", type=float, default=0.25)
     parser.add_argument("--layout", choices=("ragged", "uniform"), default="ragged")
     parser.add_argument("--pairs", type=int, default=8, help="of Taylor importance")
     args = parser.parse_args()
-    found = [
-        measure(source, args.target, args.layout, args.pairs) for source in args.source
-    ]
+    sources = ["builtin:pico"] if args.quick else args.source
+    cuts = [measure(source, args.target, args.layout, args.pairs) for source in sources]
+    found = {"torch": torch.__version__, "target": args.target, "cuts": cuts}
     print(json.dumps(found, indent=2))
 
 

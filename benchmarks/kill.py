@@ -2,6 +2,7 @@
 
     python benchmarks/kill.py --random 100 --points all
     python benchmarks/kill.py --random 0 --points 0 --launched 5
+    python benchmarks/kill.py --quick
 
 Two ways to die, both by SIGKILL: at random moments, and at every single flush of a file
 to disk (its content torn in the middle, or whole and not yet in its place, or just put
@@ -219,9 +220,12 @@ def what_is_left(out: Path) -> tuple[list[bytes], list[dict[str, Any]]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--random", type=int, default=100, help="kills at random")
-    parser.add_argument("--points", default="all", help="flushes to die at: all, or N")
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few kills, seconds")
+    quick = "--quick" in sys.argv
+    add = parser.add_argument
+    add("--random", type=int, default=1 if quick else 100, help="kills at random")
+    add("--points", default="1" if quick else "all", help="flushes to die at: all or N")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=V")
     parser.add_argument("--redo", type=int, default=0, help="kills a redone stage")
     parser.add_argument("--launched", type=int, default=0, help="two processes")

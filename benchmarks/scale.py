@@ -1,7 +1,7 @@
 """What the paper's run costs on 1, 8 and 64 GPUs, by the plan's own formulas.
 
-    python benchmarks/scale.py            the tables of docs/scale.md
-    python benchmarks/scale.py --json
+    python benchmarks/scale.py            one JSON object
+    python benchmarks/scale.py --table    the tables of docs/scale.md
 
 Nothing is run: operations, bytes and messages follow from the recipe; the speed of a
 GPU and of the network are assumptions, named in the output.
@@ -108,10 +108,10 @@ def tables(found: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    found = figures()
+    parser.add_argument("--table", action="store_true", help="markdown, not JSON")
     args = parser.parse_args()
-    print(json.dumps(found, indent=2) if args.json else tables(found))
+    found = figures()
+    print(tables(found) if args.table else json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

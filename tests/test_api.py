@@ -17,6 +17,7 @@ EXAMPLE = Path(__file__).parents[1] / "docs" / "example.py"
 def example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the example's names stand for after it ran."""
     monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)  # eight gates may all be wide open in one draw of many
     return runpy.run_path(str(EXAMPLE))
 
 
@@ -51,3 +52,15 @@ def test_inherit_can_be_called_before_and_after_its_modules_are_imported() -> No
 
     assert callable(tinyclip.inherit)
     assert tinyclip.inherit is not slicing.inherit  # the package, which is callable
+
+
+def test_the_losses_have_the_objectives_and_the_penalty_of_a_size() -> None:
+    import tinyclip
+
+    losses = tinyclip.losses
+    assert {"affinity", "contrastive", "feature", "mimic"} <= set(losses.__all__)
+    multipliers = losses.Multipliers()
+    p = torch.tensor(0.6, requires_grad=True)
+    losses.penalty(p, losses.ramp(9, 10, 0.5, 1.0, 0.5), multipliers).backward()
+    # beta is 30 and lambda 0 at the start: 2 * 30 * (0.6 - 0.5)
+    assert p.grad is not None and abs(float(p.grad) - 6.0) < 1e-5

@@ -17,11 +17,13 @@ DOCUMENTS = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/decisions.md",
+    "docs/design.md",
     "docs/log.md",
     "docs/data.md",
     "docs/export.md",
     "docs/models.md",
     "docs/scale.md",
+    "docs/settings.md",
 )
 VERBS = re.compile(r"(?:^|\s)tinyclip ([a-z]+)", re.MULTILINE)
 TARGETS = re.compile(r"^\s*make ([a-z]+)", re.MULTILINE)

@@ -6,7 +6,7 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"errors"},  # the ground floor, in the order in which it is built
-    {"files", "hub", "registry", "shapes"},
-    {"keep"},
-    {"config", "cost", "tokenizers"},
+    {"cpus", "dtypes", "files", "hub", "registry", "shapes", "words"},
+    {"sites"},
+    {"keep", "cost"},
+    {"goal"},
+    {"config", "tokenizers"},
     {"model"},
     {"masks", "data", "losses"},
     {"formats", "inherit", "evaluation"},
@@ -27,7 +29,8 @@ FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-TORCH_FREE = {"errors", "files", "hub", "registry", "shapes", "keep", "config", "cost"}
+TORCH_FREE = {"errors", "cpus", "dtypes", "files", "hub", "registry", "shapes", "words"}
+TORCH_FREE |= {"sites", "keep", "cost", "goal", "config"}
 HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},
@@ -100,6 +103,71 @@ def test_a_library_is_known_only_where_it_belongs() -> None:
         and not {room_of(path), str(path.relative_to(PACKAGE))} & ONLY_IN[target[0]]
     ]
     assert not strays
+
+
+def graph(texts: Mapping[Path, str]) -> dict[str, set[str]]:
+    """Which file imports which, by dotted name.
+
+    Imports inside functions and those for types alone count: what cannot be read from
+    top to bottom is one thing in several files.
+    """
+    names = {
+        path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in texts
+    }
+    names = {path: name.removesuffix(".__init__") for path, name in names.items()}
+    known = set(names.values())
+    edges: dict[str, set[str]] = {name: set() for name in known}
+    for path, text in texts.items():
+        for parts, _ in imported(path, text):
+            while parts and ".".join(parts) not in known:
+                parts = parts[:-1]
+            edges[names[path]].add(".".join(parts))
+        edges[names[path]] -= {"", names[path]}
+    return edges
+
+
+def circles(edges: Mapping[str, set[str]]) -> list[list[str]]:
+    """The files that reach themselves, those of one circle together."""
+    below: dict[str, set[str]] = {}
+    for name in edges:
+        reached, rest = set(), [name]
+        while rest:
+            new = edges[rest.pop()] - reached
+            reached |= new
+            rest += new
+        below[name] = reached
+    knots = {
+        tuple(sorted(other for other in reached if name in below[other]))
+        for name, reached in below.items()
+        if name in reached
+    }
+    return [list(knot) for knot in sorted(knots)]
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(graph({path: path.read_text() for path in SOURCES})) == []
+
+
+@pytest.mark.parametrize(
+    "back",
+    [
+        "from . import first",
+        "from .first import something",
+        "import tinyclip.data.first",
+        "def late():\n    from .first import something",
+        "if TYPE_CHECKING:\n    from .first import Something",
+    ],
+)
+def test_a_circle_of_files_is_found(back: str) -> None:
+    planted = {
+        PACKAGE / "data" / "first.py": "from .second import a",
+        PACKAGE / "data" / "second.py": "from .third import b",
+        PACKAGE / "data" / "third.py": back,
+        PACKAGE / "data" / "fourth.py": "from .first import c",
+    }
+    assert circles(graph(planted)) == [
+        [f"tinyclip.data.{name}" for name in ("first", "second", "third")]
+    ]
 
 
 def loaded_by(code: str) -> set[str]:

@@ -30,13 +30,13 @@ def test_a_dead_layer_is_a_keep_but_a_dead_tower_is_not() -> None:
     dead, one = Keep((), 4), Keep.everything(1)
     assert len(dead) == 0
     with pytest.raises(ValueError, match="at least one"):
-        TowerKeep(embed=dead, heads=(one,), ffn=(one,), layers=one)
+        TowerKeep({"embed": (dead,), "heads": (one,), "ffn": (one,)}, one)
 
 
 def test_heads_and_ffn_come_one_for_each_kept_layer() -> None:
     one = Keep.everything(1)
     with pytest.raises(ValueError, match="each kept layer"):
-        TowerKeep(embed=one, heads=(one, one), ffn=(one,), layers=one)
+        TowerKeep({"embed": (one,), "heads": (one, one), "ffn": (one,)}, one)
 
 
 def test_keeping_everything_cuts_nothing(pico_shape: ClipShape) -> None:
@@ -45,10 +45,12 @@ def test_keeping_everything_cuts_nothing(pico_shape: ClipShape) -> None:
 
 def test_a_cut_counts_the_survivors(pico_shape: ClipShape) -> None:
     image = TowerKeep(
-        embed=Keep((0, 5, 6), 24),
-        heads=(Keep((), 3),),
-        ffn=(Keep((1, 2), 28),),
-        layers=Keep((1,), 2),
+        {
+            "embed": (Keep((0, 5, 6), 24),),
+            "heads": (Keep((), 3),),
+            "ffn": (Keep((1, 2), 28),),
+        },
+        Keep((1,), 2),
     )
     keep = ClipKeep(image=image, text=TowerKeep.everything(pico_shape.text))
     cut = keep.cut(pico_shape)
@@ -61,7 +63,8 @@ def test_a_keep_comes_back_from_json_with_every_bit(pico_shape: ClipShape) -> No
     whole = TowerKeep.everything(pico_shape.text)
     third = Keep((0, 1), 24, (1 / 3, 0.1))
     image = TowerKeep(
-        embed=third, heads=(Keep((), 4),), ffn=(Keep((3,), 9),), layers=Keep((0,), 1)
+        {"embed": (third,), "heads": (Keep((), 4),), "ffn": (Keep((3,), 9),)},
+        Keep((0,), 1),
     )
     keep = ClipKeep(image=image, text=whole)
     assert keep_from_dict(json.loads(json.dumps(keep_to_dict(keep)))) == keep

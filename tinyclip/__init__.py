@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from . import cpus
+
 if TYPE_CHECKING:
     from . import losses as losses
     from .formats.source import load as load
@@ -12,16 +14,31 @@ if TYPE_CHECKING:
     from .masks.choose import choose as choose
     from .masks.gates import Gates as Gates
     from .pipeline.api import compress as compress
+    from .pipeline.exports import export as export
+    from .pipeline.make_cache import cache as cache
 
 __version__ = "0.1.0"
-__all__ = ["Gates", "choose", "compress", "inherit", "load", "losses"]
+__all__ = [
+    "Gates",
+    "cache",
+    "choose",
+    "compress",
+    "export",
+    "inherit",
+    "load",
+    "losses",
+]
+
+cpus.prepare()  # before torch is loaded, whatever the way in
 
 # where each name lives; imported when it is first asked for, so that the command line
 # answers without torch
 _HOMES = {
     "Gates": "masks.gates",
+    "cache": "pipeline.make_cache",
     "choose": "masks.choose",
     "compress": "pipeline.api",
+    "export": "pipeline.exports",
     "load": "formats.source",
 }
 

@@ -9,7 +9,8 @@ the expectation leaves out the variance, a share under 1 / (4 · width) of those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import UserError, nearest
@@ -23,7 +24,6 @@ from .shapes import (
 )
 
 Number = Any  # int, or a 0-dim tensor
-BUDGETS = ("encoder", "total", "macs", "bytes")
 FLOAT_BYTES = 4  # a stored parameter
 # A tensor's entry in the header of a safetensors file, its name included: 89 to 91
 # bytes in pico models, 96 to 97 in the embedded teacher and its students, 101 in
@@ -31,22 +31,22 @@ FLOAT_BYTES = 4  # a stored parameter
 ENTRY_BYTES = 96
 
 
-def attention_params(width: Number, heads: Number, head_width: int) -> Number:
-    """q, k, v and out with their biases."""
-    inner = heads * head_width
-    return 3 * (width * inner + inner) + inner * width + width
+def attention_params(width: Number, block: BlockShape, head_width: int) -> Number:
+    """q, k, v and out with their biases, where the block has attention."""
+    inner = block.heads * head_width
+    matrices = 3 * (width * inner + inner) + inner * width
+    return matrices + block.attention_layers * width
 
 
-def ffn_params(width: Number, ffn: Number) -> Number:
-    """Both FFN matrices with their biases."""
-    return width * ffn + ffn + ffn * width + width
+def ffn_params(width: Number, block: BlockShape) -> Number:
+    """Both FFN matrices with their biases, where the block has an FFN."""
+    matrices = width * block.ffn + block.ffn + block.ffn * width
+    return matrices + block.ffn_layers * width
 
 
 def block_params(width: Number, block: BlockShape, head_width: int) -> Number:
     """What one block counts in `encoder`: its matrices and biases, no LayerNorm."""
-    return attention_params(width, block.heads, head_width) + ffn_params(
-        width, block.ffn
-    )
+    return attention_params(width, block, head_width) + ffn_params(width, block)
 
 
 def encoder_params(tower: TowerShape) -> Number:
@@ -56,11 +56,16 @@ def encoder_params(tower: TowerShape) -> Number:
     )
 
 
+def layer_count(tower: TowerShape) -> Number:
+    """How many attention layers and FFNs the blocks have in all."""
+    return sum(block.attention_layers + block.ffn_layers for block in tower.blocks)
+
+
 def stem_params(tower: TowerShape, embed_dim: Number) -> Number:
     """Everything outside the blocks' matrices: embeddings, LayerNorms, projection."""
     width = tower.width
-    # vectors as wide as the stream: two norms a block, their scales, what stands alone
-    vectors = len(tower.blocks) * (6 if tower.layer_scale else 4) + 2  # + the last norm
+    # vectors as wide as the stream: a norm a layer, its scale, what stands alone
+    vectors = layer_count(tower) * (3 if tower.layer_scale else 2) + 2  # the last norm
     if isinstance(tower, TextShape):
         vectors += tower.vocab_size + tower.context_length
         bias = embed_dim if tower.projection_bias else 0
@@ -104,9 +109,11 @@ def tower_macs(tower: TowerShape, embed_dim: Number) -> Number:
     return total + (width * embed_dim if tower.projection else 0)
 
 
-def tensor_count(tower: TowerShape) -> int:
+def tensor_count(tower: TowerShape) -> Number:
     """How many tensors a tower stores."""
-    count = len(tower.blocks) * (18 if tower.layer_scale else 16) + 2  # + the last norm
+    # matrices and biases: 8 of attention, 4 of an FFN; then a norm, a scale
+    count = sum(8 * b.attention_layers + 4 * b.ffn_layers for b in tower.blocks)
+    count += layer_count(tower) * (3 if tower.layer_scale else 2) + 2  # the last norm
     if isinstance(tower, TextShape):
         return count + 3 + int(tower.projection_bias)
     assert isinstance(tower, ImageShape)
@@ -114,22 +121,68 @@ def tensor_count(tower: TowerShape) -> int:
     return count + (15 if tower.pool_block is not None else 0) + int(tower.projection)
 
 
-def tower_size(tower: TowerShape, embed_dim: Number, budget: str) -> Number:
-    """The size of one tower in a budget.
+def tower_bytes(tower: TowerShape, embed_dim: Number) -> Number:
+    """What one tower takes of the float32 file."""
+    header = ENTRY_BYTES * tensor_count(tower)
+    return FLOAT_BYTES * tower_params(tower, embed_dim) + header
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """One way to count a size.
+
+    Args:
+        tower: the size of one tower, from its shape and the joint embedding's width.
+        unit: what is counted, in messages.
+        about: what is counted, in the help.
+        joint: the size of a parameter that belongs to no tower.
+        token: the size of a number of the token embedding; 0 where it does not count.
+    """
+
+    tower: Callable[[TowerShape, Number], Number]
+    unit: str
+    about: str
+    joint: int = 0
+    token: int = 0
+
+
+BUDGETS: dict[str, Budget] = {
+    "encoder": Budget(
+        tower=lambda tower, _embed_dim: encoder_params(tower),
+        unit="parameters",
+        about="the blocks' matrices",
+    ),
+    "total": Budget(
+        tower=tower_params,
+        unit="parameters",
+        about="all parameters",
+        joint=1,
+        token=1,
+    ),
+    "macs": Budget(
+        tower=tower_macs,
+        unit="MACs",
+        about="multiply-accumulates of one picture and one caption",
+    ),
+    "bytes": Budget(
+        tower=tower_bytes,
+        unit="B",
+        about="the float32 file",
+        joint=FLOAT_BYTES + ENTRY_BYTES,
+        token=FLOAT_BYTES,
+    ),
+}
+
+
+def budget_named(name: str) -> Budget:
+    """The entry of the table.
 
     Raises:
         UserError: there is no such budget.
     """
-    if budget == "encoder":
-        return encoder_params(tower)
-    if budget == "total":
-        return tower_params(tower, embed_dim)
-    if budget == "macs":
-        return tower_macs(tower, embed_dim)
-    if budget == "bytes":
-        header = ENTRY_BYTES * tensor_count(tower)
-        return FLOAT_BYTES * tower_params(tower, embed_dim) + header
-    raise UserError("budget", f"unknown budget {budget!r}", nearest(budget, BUDGETS))
+    if name not in BUDGETS:
+        raise UserError("budget", f"unknown budget {name!r}", nearest(name, BUDGETS))
+    return BUDGETS[name]
 
 
 def size(shape: ClipShape, budget: str, towers: Sequence[str] = TOWERS) -> Number:
@@ -137,23 +190,21 @@ def size(shape: ClipShape, budget: str, towers: Sequence[str] = TOWERS) -> Numbe
 
     Args:
         shape: ints, or 0-dim tensors while an expectation is counted.
-        budget: `encoder` (the blocks' matrices), `total` (every stored parameter),
-            `macs` (of one picture and one caption) or `bytes` (of the float32 file).
+        budget: an entry of `BUDGETS`.
         towers: which of them count. What belongs to none, the logit scale and bias, is
             counted with both.
 
     Raises:
         UserError: there is no such budget.
     """
+    counted = budget_named(budget)
     parts = [
-        tower_size(tower, shape.embed_dim, budget)
+        counted.tower(tower, shape.embed_dim)
         for name, tower in shape.towers().items()
         if name in towers
     ]
-    joint = 1 + int(shape.logit_bias)
-    beside = {"total": joint, "bytes": joint * (FLOAT_BYTES + ENTRY_BYTES)}
     alone = len(parts) < len(TOWERS)
-    return sum(parts) + (0 if alone else beside.get(budget, 0))
+    return sum(parts) + (0 if alone else counted.joint * (1 + int(shape.logit_bias)))
 
 
 def sizes(shape: ClipShape) -> dict[str, int]:

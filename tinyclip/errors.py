@@ -2,7 +2,7 @@
 
     TinyclipError
     ├── UserError      the input is wrong (exit 2): where, what, what to do
-    │   └── StorageError   a file cannot be written
+    │   └── StorageError   a file or a folder cannot be written
     └── Interrupted    the run was asked to stop and saved its state (exit 3)
 
 Everything else that escapes is a bug of ours (exit 1).
@@ -11,6 +11,7 @@ Everything else that escapes is a bug of ours (exit 1).
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -36,19 +37,36 @@ class UserError(TinyclipError):
         super().__init__(f"{where}: {what}" + (f". {todo}" if todo else ""))
 
 
+ELSEWHERE = "Name another place"
+REMEDIES = {  # what to do about each of the system's reasons
+    errno.ENOSPC: "Make room there; what was written before is whole",
+    errno.EDQUOT: "Your quota is used up: make room; what was written before is whole",
+    errno.EFBIG: "Files may not grow so large there: raise the limit (ulimit -f)",
+    errno.ENOENT: "There is no such folder: make it, or name another place",
+    errno.ENOTDIR: "A file lies where a folder is wanted: name another place",
+    errno.EISDIR: "A folder of that name is in the way: name another place",
+    errno.EEXIST: "A file of that name is in the way: name another place",
+    errno.EACCES: "You are not allowed to write there: name another place",
+    errno.EPERM: "You are not allowed to write there: name another place",
+    errno.EROFS: "Nothing can be written to that disk: name another place",
+    errno.EIO: "The disk does not work: name another place",
+    errno.ENAMETOOLONG: "Name a shorter one",
+}
+
+
 class StorageError(UserError):
-    """A file cannot be written: the disk is full, or may not be written to.
+    """A file or a folder cannot be written, and what to do follows from the reason.
 
     Args:
-        path: the file.
-        why: the system's own words.
+        path: the file or folder.
+        error: the system's.
     """
 
-    def __init__(self, path: object, why: str | None) -> None:
+    def __init__(self, path: object, error: OSError) -> None:
         super().__init__(
             str(path),
-            f"cannot be written ({why})",
-            "Make room there; what was written before is whole",
+            f"cannot be written ({error.strerror or error})",
+            REMEDIES.get(error.errno or 0, ELSEWHERE),
         )
 
 

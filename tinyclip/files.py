@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -25,9 +26,22 @@ def write_bytes(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise StorageError(path, error.strerror) from None
+        with contextlib.suppress(OSError):  # there may be no folder that it lies in
+            draft.unlink()
+        raise StorageError(path, error) from None
     sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """The folder, and those that it lies in, where they are not there yet.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(folder, error) from None
 
 
 def sync_folder(folder: Path) -> None:

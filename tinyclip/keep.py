@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .shapes import BlockShape, ClipShape, ImageShape, TowerShape
+from .shapes import ClipShape, TowerShape
+from .sites import KEYS, USUAL, keys_of, resized, units_of
 
 
 @dataclass(frozen=True)
@@ -49,48 +50,52 @@ class TowerKeep:
     """What survives in one tower.
 
     Args:
-        embed: residual channels, never empty.
-        heads, ffn: one `Keep` a block, for the blocks in `layers` only.
-        layers: the blocks that survive as blocks; all, unless inherited by hand.
-        pool_heads, pool_ffn: of an attention pool; None keeps it whole.
+        units: by the site's name inside a tower: one `Keep` a block, for the blocks in
+            `layers` only, or the only one. A site that is not named stays whole.
+        layers: the blocks that survive as blocks.
     """
 
-    embed: Keep
-    heads: tuple[Keep, ...]
-    ffn: tuple[Keep, ...]
+    units: Mapping[str, tuple[Keep, ...]]
     layers: Keep
-    pool_heads: Keep | None = None
-    pool_ffn: Keep | None = None
 
     def __post_init__(self) -> None:
-        if not self.embed.kept:
-            raise ValueError("a tower needs at least one embedding channel")
-        if not len(self.heads) == len(self.ffn) == len(self.layers):
-            raise ValueError("heads and ffn need one Keep for each kept layer")
+        for key, keeps in self.units.items():
+            group = KEYS[key]
+            if sum(map(len, keeps)) < min(1, group.site.least):
+                raise ValueError(f"a tower needs at least one {group.site.unit}")
+            if len(keeps) != (1 if _alone(key) else len(self.layers)):
+                raise ValueError(f"{key} needs one Keep for each kept layer")
+
+    def __getitem__(self, key: str) -> tuple[Keep, ...]:
+        return self.units[key]
+
+    def one(self, key: str) -> Keep | None:
+        """The `Keep` of a site that has only one; None keeps it whole."""
+        return self.units[key][0] if key in self.units else None
 
     def cut(self, shape: TowerShape) -> TowerShape:
         """The shape of the tower that is left."""
-        blocks = tuple(
-            BlockShape(heads=len(heads), ffn=len(ffn))
-            for heads, ffn in zip(self.heads, self.ffn, strict=True)
-        )
-        cut = replace(shape, width=len(self.embed), blocks=blocks)
-        if not isinstance(cut, ImageShape) or cut.pool_block is None:
-            return cut
-        whole = cut.pool_block
-        heads = whole.heads if self.pool_heads is None else len(self.pool_heads)
-        ffn = whole.ffn if self.pool_ffn is None else len(self.pool_ffn)
-        return replace(cut, pool_block=BlockShape(heads=heads, ffn=ffn))
+        blocks = tuple(shape.blocks[i] for i in self.layers.kept)
+        left = replace(shape, blocks=blocks)
+        units = {
+            key: [len(keep) for keep in keeps] for key, keeps in self.units.items()
+        }
+        for key in keys_of(left):  # a layer that is gone takes its units along
+            layer = KEYS[key].site.layer
+            if layer in units and not KEYS[key].part:
+                whole = units.get(key, units_of(left, key))
+                pairs = zip(whole, units[layer], strict=True)
+                units[key] = [count if there else 0 for count, there in pairs]
+        return resized(left, units)
 
     @classmethod
     def everything(cls, shape: TowerShape) -> TowerKeep:
         """Nothing is cut."""
-        return cls(
-            embed=Keep.everything(shape.width),
-            heads=tuple(Keep.everything(block.heads) for block in shape.blocks),
-            ffn=tuple(Keep.everything(block.ffn) for block in shape.blocks),
-            layers=Keep.everything(len(shape.blocks)),
-        )
+        units = {
+            key: tuple(Keep.everything(total) for total in units_of(shape, key))
+            for key in USUAL
+        }
+        return cls(units, Keep.everything(len(shape.blocks)))
 
 
 @dataclass(frozen=True)
@@ -121,23 +126,14 @@ def keep_to_dict(keep: ClipKeep) -> dict[str, Any]:
         scale = None if site.scale is None else list(site.scale)
         return {"kept": list(site.kept), "total": site.total, "scale": scale}
 
-    def perhaps(site: Keep | None) -> dict[str, Any] | None:
-        return None if site is None else one(site)
+    def tower(held: TowerKeep) -> dict[str, Any]:
+        # a site of a pool is named even where it stays whole, as it always was
+        named: dict[str, Any] = {key: None for key, g in KEYS.items() if g.part}
+        for key, keeps in held.units.items():
+            named[key] = one(keeps[0]) if _alone(key) else list(map(one, keeps))
+        return {**named, "layers": one(held.layers)}
 
-    def many(sites: Sequence[Keep]) -> list[dict[str, Any]]:
-        return [one(site) for site in sites]
-
-    return {
-        name: {
-            "embed": one(tower.embed),
-            "heads": many(tower.heads),
-            "ffn": many(tower.ffn),
-            "layers": one(tower.layers),
-            "pool_heads": perhaps(tower.pool_heads),
-            "pool_ffn": perhaps(tower.pool_ffn),
-        }
-        for name, tower in keep.towers().items()
-    }
+    return {name: tower(held) for name, held in keep.towers().items()}
 
 
 def keep_from_dict(value: Mapping[str, Any]) -> ClipKeep:
@@ -148,13 +144,16 @@ def keep_from_dict(value: Mapping[str, Any]) -> ClipKeep:
         return Keep(tuple(entry["kept"]), entry["total"], scale)
 
     def tower(entry: Mapping[str, Any]) -> TowerKeep:
-        return TowerKeep(
-            embed=one(entry["embed"]),
-            heads=tuple(map(one, entry["heads"])),
-            ffn=tuple(map(one, entry["ffn"])),
-            layers=one(entry["layers"]),
-            pool_heads=one(entry["pool_heads"]) if entry.get("pool_heads") else None,
-            pool_ffn=one(entry["pool_ffn"]) if entry.get("pool_ffn") else None,
-        )
+        units = {
+            key: (one(found),) if _alone(key) else tuple(map(one, found))
+            for key in KEYS
+            if (found := entry.get(key)) is not None
+        }
+        return TowerKeep(units, one(entry["layers"]))
 
     return ClipKeep(image=tower(value["image"]), text=tower(value["text"]))
+
+
+def _alone(key: str) -> bool:
+    """Whether a tower has one Keep of the site, not one a block."""
+    return bool(KEYS[key].part) or not KEYS[key].site.in_block

@@ -19,10 +19,24 @@ TextPool = Literal["argmax", "eos", "last", "first"]
 
 @dataclass(frozen=True, kw_only=True)
 class BlockShape:
-    """One transformer block: so many heads, so many FFN units."""
+    """One transformer block: so many heads, so many FFN units.
 
-    heads: Any  # int, or a 0-dim tensor while an expectation is counted
+    Args:
+        heads, ffn: ints, or 0-dim tensors while an expectation is counted.
+        attention_layers, ffn_layers: 1, or 0 where the block has no attention, no FFN:
+            then it adds nothing to the stream, where a layer without heads or units
+            still adds its bias.
+    """
+
+    heads: Any
     ffn: Any
+    attention_layers: Any = 1
+    ffn_layers: Any = 1
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has both layers."""
+        return bool(self.attention_layers and self.ffn_layers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +60,9 @@ class TowerShape:
         """Whether a stock configuration holds it: like blocks, heads fill the width."""
         first = self.blocks[0] if self.blocks else None
         return first is not None and all(
-            block == first and block.heads * self.head_width == self.width
+            block == first
+            and block.is_whole
+            and block.heads * self.head_width == self.width
             for block in self.blocks
         )
 
@@ -136,9 +152,20 @@ class ClipShape:
         return replace(made, embed_dim=made.image.width)
 
 
+def block_to_dict(block: BlockShape) -> dict[str, Any]:
+    """The block as plain JSON values; a layer is named only where it is missing."""
+    whole = {"attention_layers": 1, "ffn_layers": 1}
+    return {n: v for n, v in asdict(block).items() if n not in whole or v != whole[n]}
+
+
 def shape_to_dict(shape: ClipShape) -> dict[str, Any]:
     """The shape as plain JSON values."""
-    return asdict(shape)
+    value = asdict(shape)
+    for name, tower in shape.towers().items():
+        value[name]["blocks"] = tuple(map(block_to_dict, tower.blocks))
+    if shape.image.pool_block is not None:
+        value["image"]["pool_block"] = block_to_dict(shape.image.pool_block)
+    return value
 
 
 def shape_from_dict(value: Mapping[str, Any]) -> ClipShape:

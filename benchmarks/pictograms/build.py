@@ -11,6 +11,7 @@ import argparse
 import functools
 import hashlib
 import json
+import sys
 from collections import Counter
 from multiprocessing import Pool
 from pathlib import Path
@@ -67,7 +68,7 @@ def make_pictures(drawings: list[Drawing], processes: int) -> list[table.Picture
     failed = Counter(
         d.source for d, p in zip(drawings, pixels, strict=True) if p is None
     )
-    print(f"{len(drawings)} drawings, not drawn: {dict(failed)}")
+    print(f"{len(drawings)} drawings, not drawn: {dict(failed)}", file=sys.stderr)
     kept, by_key = drop_doubles(drawings, pixels)
     kept = splits.cap_series(kept)
     chosen = zip(kept, splits.split_all(kept), strict=True)
@@ -84,21 +85,22 @@ def write_set(
     rows = [table.row(p, image) for p, image in zip(pictures, images, strict=True)]
     table.write(rows, path)
     counts = Counter(f"{p.split}/{p.drawing.source}" for p in pictures)
-    facts = {
+    return {
         "bytes": path.stat().st_size,
         "rows": len(rows),
         "sha256": fetch.sha256(path),
         "content_sha256": table.content_sha256(rows),
         "pictures": dict(sorted(counts.items())),
     }
-    print(path.name, json.dumps(facts, indent=1))
-    return facts
 
 
-def build(out: Path, fetched: Path, processes: int) -> None:
-    """The whole job."""
+def build(out: Path, fetched: Path, processes: int, stated: Path) -> dict[str, object]:
+    """The whole job; returns what `checksums.json` says of it.
+
+    Args:
+        stated: the file whose checksums the packages must have, if it is there.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    stated = HERE / "checksums.json"
     expected = json.loads(stated.read_text())["packages"] if stated.exists() else {}
     folders, sums = fetch.fetch_all(fetched, expected)
     pictures = make_pictures(read_drawings(folders), processes)
@@ -113,6 +115,7 @@ def build(out: Path, fetched: Path, processes: int) -> None:
     draft = out / "checksums.json.part"
     draft.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
     draft.replace(out / "checksums.json")
+    return facts
 
 
 def main() -> None:
@@ -120,8 +123,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--fetch", type=Path, help="folder of archives (default: OUT)")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--checksums", type=Path, default=HERE / "checksums.json")
     args = parser.parse_args()
-    build(args.out, args.fetch or args.out / "packages", args.processes)
+    fetched = args.fetch or args.out / "packages"
+    facts = build(args.out, fetched, args.processes, args.checksums)
+    print(json.dumps(facts, indent=1))
 
 
 if __name__ == "__main__":

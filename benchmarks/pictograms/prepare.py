@@ -9,6 +9,7 @@ needs becomes index arrays, so that training needs torch and safetensors alone.
 import argparse
 import gzip
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -102,8 +103,8 @@ def prepare(source: Path, out: Path, bpe: Path) -> None:
         **retrieval_array(rows, tokens_of),
     }
     save_file({name: value.contiguous() for name, value in arrays.items()}, out)
-    for name, value in arrays.items():
-        print(name, tuple(value.shape), value.dtype)
+    shapes = {name: list(value.shape) for name, value in arrays.items()}
+    print(json.dumps({"rows": len(rows), "arrays": shapes}, indent=1))
 
 
 def main() -> None:

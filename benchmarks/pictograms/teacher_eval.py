@@ -47,7 +47,8 @@ class Judge:
     def hits(
         self, images_BE: Tensor, classes_CE: Tensor, labels_B: Tensor, top: int
     ) -> float:
-        best = (images_BE @ classes_CE.T).topk(top, dim=1).indices
+        most = min(top, len(classes_CE))
+        best = (images_BE @ classes_CE.T).topk(most, dim=1).indices
         return 100 * (best == labels_B[:, None]).any(1).float().mean().item()
 
     @torch.no_grad()

@@ -12,6 +12,7 @@ from, or made to fall (`--resume STATE --out OTHER --steps S --fall F`).
 import argparse
 import json
 import math
+import sys
 import time
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -155,7 +156,7 @@ class Run:
         self.loss += weight * (loss.item() - self.loss)
         self.step += 1
 
-    def log(self) -> None:
+    def log(self) -> dict[str, object]:
         """Measure the weights and their average, and append a line."""
         plan = self.plan
         averaged = SmallClip(MODEL).to(self.device)
@@ -168,9 +169,10 @@ class Run:
             "raw": self.judge.measure(self.clip),
             "ema": self.judge.measure(averaged),
         }
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line), file=sys.stderr, flush=True)
         with (self.out / "log.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
+        return line
 
     def save(self, name: str) -> None:
         """Write the whole state beside and rename it; three numbered ones stay."""
@@ -194,20 +196,22 @@ class Run:
         self.average = state["average"]
         self.step, self.seconds, self.loss = state["counters"]
 
-    def train(self, every: int, saves: int) -> None:
-        """To the last step; a measurement and a state every so many."""
+    def train(self, every: int, saves: int) -> dict[str, object]:
+        """To the last step; a measurement and a state every so many; the last one."""
+        line: dict[str, object] = {}
         while self.step < self.plan.steps:
             began = time.process_time()
             self.train_step()
             self.seconds += time.process_time() - began
             last = self.step == self.plan.steps
             if self.step % every == 0 or last:
-                self.log()
+                line = self.log()
             if self.step % saves == 0 or last:
                 self.save(f"state-{self.step:08d}.pt")
         for name, weights in (("raw", self.clip.state_dict()), ("ema", self.average)):
             whole = {key: value.contiguous().cpu() for key, value in weights.items()}
             save_file(whole, self.out / f"{name}.safetensors")
+        return line
 
 
 def main() -> None:
@@ -237,7 +241,7 @@ def main() -> None:
         if args.resume or states:
             run.load(Path(args.resume) if args.resume else states[-1])
     (args.out / "plan.json").write_text(json.dumps(asdict(plan), indent=1) + "\n")
-    run.train(args.every, args.saves)
+    print(json.dumps(run.train(args.every, args.saves)))
 
 
 if __name__ == "__main__":

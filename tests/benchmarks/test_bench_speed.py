@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
 from tinyclip import cost
 from tinyclip.formats.source import load_source
 
-SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_speed.py"
-
 
 @pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("bench_speed", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def script(scripts: Any) -> ModuleType:
+    return scripts("bench_speed")
 
 
 def test_students_have_their_size_and_their_layout(script: ModuleType) -> None:
@@ -44,7 +37,7 @@ def test_students_have_their_size_and_their_layout(script: ModuleType) -> None:
 def test_both_files_are_written(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    argv = ["x", "--teacher", "builtin:pictoclip", "--targets", "0.5", "--batch", "1"]
+    argv = ["x", "--teacher", "builtin:pico", "--targets", "0.5", "--batch", "1"]
     argv += ["--rounds", "1", "--date", "2026-11-21", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", argv)
     script.main()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -20,23 +18,6 @@ COLUMNS = (
     *("group", "subgroup", "source", "licence", "split"),
 )
 SPLITS = {"train", "dev", "test_designer", "test_unseen", "test_clipart"}
-
-
-@pytest.fixture(scope="module")
-def pictoset() -> Iterator[ModuleType]:
-    """The builder's package, which is not installed."""
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import pictoset.captions
-        import pictoset.emoji
-        import pictoset.render
-        import pictoset.sources
-        import pictoset.splits
-        import pictoset.table
-
-        yield pictoset
-    finally:
-        sys.path.remove(str(FOLDER))
 
 
 @pytest.fixture(scope="module")

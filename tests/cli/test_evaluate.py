@@ -13,8 +13,9 @@ from PIL import Image
 
 from tinyclip.cli import evaluate as verb
 from tinyclip.errors import UserError
-from tinyclip.formats import source
-from tinyclip.model.store import Loaded
+from tinyclip.formats import lookup
+from tinyclip.model.store import Loaded, save_model
+from tinyclip.pipeline.exports import export
 
 
 def pixels(image: Image.Image) -> torch.Tensor:
@@ -38,7 +39,7 @@ def models(pico_clip, monkeypatch):
         config = {"provenance": known[spec]}
         return Loaded(pico_clip, pixels, tokens, config)
 
-    monkeypatch.setattr(source, "load_source", load)
+    monkeypatch.setattr(lookup, "load_source", load)
     return known
 
 
@@ -129,6 +130,15 @@ def test_tasks_come_in_the_order_asked_for() -> None:
     assert verb.chosen(tasks, None) == tasks
 
 
+def test_settings_of_the_data_can_be_given(models, data, tmp_path, capsys) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text(file.read_text().replace("path,caption", "a,b"))
+    settings = ("data.image_column=a", "data.caption_column=b")
+    words = [word for setting in settings for word in ("--set", setting)]
+    assert run("student", "--data", data, *words, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["tasks"]["retrieval"]["n"] == 8
+
+
 def test_a_model_that_is_none_is_refused(models, data) -> None:
     with pytest.raises(UserError, match="MODEL: no model 'nowhere'"):
         run("nowhere", "--data", data)
@@ -137,3 +147,17 @@ def test_a_model_that_is_none_is_refused(models, data) -> None:
 def test_data_that_is_none_is_refused(models) -> None:
     with pytest.raises(UserError, match="unknown source 'cvs'"):
         run("student", "--data", "cvs:x")
+
+
+@pytest.mark.slow
+def test_an_onnx_folder_is_as_good_as_its_export_measured(
+    pico_loaded: Loaded, data: str, tmp_path: Path, capsys
+) -> None:
+    made = {"data": data}  # so that both look at the held-out pairs
+    folder, out = tmp_path / "student", tmp_path / "onnx"
+    save_model(folder, *pico_loaded, provenance=made, teacher_sizes=None)
+    parity = export(folder, "onnx", out=out, data=data)["parity"]
+    assert run(str(out), "--data", data, "--json") == 0
+    task = json.loads(capsys.readouterr().out)["tasks"]["retrieval"]
+    assert parity["tasks"]["onnx"]["retrieval image_to_text_r1"] == task["value"]
+    assert parity["tasks"]["n"] == task["n"]

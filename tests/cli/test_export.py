@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
-from tinyclip.cli.export import apart, default_out, measure_on
 from tinyclip.cli.main import main
+from tinyclip.formats.parity import apart
 from tinyclip.model.store import Loaded, load_model, save_model
+from tinyclip.pipeline import exports
+from tinyclip.pipeline.exports import default_out, measure_on
 
 
 @pytest.fixture
@@ -80,15 +82,13 @@ def test_onnx_says_cosines_and_tasks(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tinyclip.cli import export
-
     asked: list[object] = []
 
-    def measure_on(source: str, loaded: Loaded) -> object:
+    def measure_on(source: str, loaded: Loaded, say: object) -> object:
         asked.append(source)
         return lambda model: ({"retrieval r1": 0.25}, 400)
 
-    monkeypatch.setattr(export, "measure_on", measure_on)
+    monkeypatch.setattr(exports, "measure_on", measure_on)
     out = tmp_path / "out"
     argv = ["export", str(saved), "--to", "onnx", "--out", str(out)]
     assert main([*argv, "--data", "random", "--precision", precision]) == 0
@@ -147,8 +147,6 @@ def test_int8_is_compared_on_other_pairs_than_it_was_calibrated_on() -> None:
 def test_the_builtin_data_is_measured_by_retrieval(
     pico_loaded: Loaded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tinyclip.evaluation import suite
-
     def evaluate(loaded: Loaded, tasks: list[Any]) -> dict[str, Any]:
         return {
             task.name: {
@@ -160,7 +158,7 @@ def test_the_builtin_data_is_measured_by_retrieval(
             for task in tasks
         }
 
-    monkeypatch.setattr(suite, "evaluate", evaluate)
+    monkeypatch.setattr(exports, "evaluate", evaluate)
     measure = measure_on("builtin:pictograms", pico_loaded)
     assert measure is not None
     values, n = measure(pico_loaded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import resource
 import subprocess
@@ -148,8 +149,8 @@ def test_every_module_with_a_verb_is_in_the_table_and_the_other_way_round() -> N
     found = set()
     for path in (ROOT / "tinyclip" / "cli").glob("[!_]*.py"):
         module = importlib.import_module(f"tinyclip.cli.{path.stem}")
-        if hasattr(module, "HELP"):
-            assert callable(module.run)
+        run = getattr(module, "run", None)
+        if run is not None and list(inspect.signature(run).parameters) == ["args"]:
             assert callable(module.add_arguments)
             found.add(path.stem)
     assert found == set(VERBS)

@@ -54,6 +54,15 @@ def test_one_objective_beside_the_others() -> None:
     assert made.stages[0].distil.losses == {"mimic": 1.0, "feature": 2.0}
 
 
+def test_one_option_of_an_objective_keeps_its_weight() -> None:
+    sets = ["affinity=2", "affinity.direction=text", "mimic.weight=3"]
+    made = load_recipe("smoke", [f"stages[0].distil.losses.{one}" for one in sets])
+    assert made.stages[0].distil.losses == {
+        "mimic": 3.0,
+        "affinity": {"weight": 2.0, "direction": "text"},
+    }
+
+
 def test_all_objectives_at_once() -> None:
     made = load_recipe("smoke", ["stages[0].distil.losses={contrastive: 1}"])
     assert made.stages[0].distil.losses == {"contrastive": 1.0}
@@ -98,6 +107,8 @@ def test_the_last_of_two_counts() -> None:
         ("stages[*].learn.optim.lr=1e-4", "write 1.0e-4"),
         ("stages[*].learn.losses.affinity=-1", "must be at least 0"),
         ("stages[*].learn.losses.affinity=x", "wants a number"),
+        ("stages[*].learn.losses.affinity.weight=-1", "must be at least 0"),
+        ("stages[*].learn.losses.affinity.a.b=1", "there is nothing inside to call"),
         ("stages[0].learn={stpes: 1}", "Did you mean 'steps'?"),
         ("stages[0].use=score", "`use` cannot be changed here"),
         ("stages=[{use: score}]", "`use` cannot be changed here"),

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tinyclip.config import shelf
-from tinyclip.config.ladder import check_losses
 from tinyclip.config.load import load_recipe, load_stage
 from tinyclip.config.place import Place
 from tinyclip.config.schema import Recipe
@@ -41,13 +40,12 @@ def test_each_file_begins_with_what_it_does(kind: str) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_each_shipped_recipe_loads_and_names_objectives_that_exist(name: str) -> None:
-    from tinyclip.losses.distill import objectives
+    from tinyclip.losses.objectives import check_objectives
 
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.about
-    for stage in recipe.stages:
-        check_losses(stage, tuple(objectives), Place(name))
+    check_objectives(recipe, Place(name))
 
 
 @pytest.mark.parametrize(

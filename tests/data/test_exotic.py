@@ -149,3 +149,57 @@ def test_of_an_animation_the_first_frame_is_shown() -> None:
         content = saved(photo(), kind, **options, **frames())
         alone = saved(photo(), kind, **options)
         assert np.array_equal(outcome(content)[1], outcome(alone)[1])
+
+
+def with_chunks(before: bytes = b"", after: bytes = b"") -> bytes:
+    """A whole PNG with chunks before and after its pixels."""
+    content = saved(photo(), "PNG")
+    start, end = content.index(b"IDAT") - 4, content.index(b"IEND") - 4
+    return content[:start] + before + content[start:end] + after + content[end:]
+
+
+LONG = b"x" * 3 * 2**20  # three times what Pillow takes
+WORDS = {
+    "profile": chunk(b"iCCP", b"big\0\0" + zlib.compress(LONG)),
+    "packed": chunk(b"zTXt", b"history\0\0" + zlib.compress(LONG)),
+    "international": chunk(b"iTXt", b"history\0\1\0\0\0" + zlib.compress(LONG)),
+    "many": b"".join(chunk(b"tEXt", b"a%d\0" % i + LONG) for i in range(23)),
+    "broken": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(LONG * 9)),
+}
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("kind", sorted(WORDS))
+def test_long_words_in_a_png_do_not_matter(kind: str, after: bool) -> None:
+    if after and kind == "profile":
+        return  # it stands before the pixels
+    content = with_chunks(**{"after" if after else "before": WORDS[kind]})
+    assert np.array_equal(outcome(content)[1], np.asarray(photo()))
+
+
+@pytest.mark.parametrize("kind", ["XMP", "EXIF", "eXIf"])
+def test_long_words_keep_a_picture_upright(kind: str) -> None:
+    """The turn is stated in a text that is too long itself, or beside one."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = f"\nexif\n{len(exif.tobytes())}\n{exif.tobytes().hex()}\n".encode()
+    packed = zlib.compress(b'<x tiff:Orientation="6"/>' + b" " * len(LONG))
+    turn = {
+        "XMP": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + packed),
+        "EXIF": chunk(
+            b"zTXt",
+            b"Raw profile type exif\0\0" + zlib.compress(profile + b"\n" * len(LONG)),
+        ),
+        "eXIf": chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")),
+    }[kind]
+    _, pixels = outcome(with_chunks(before=turn + WORDS["packed"]))
+    assert np.array_equal(pixels, np.rot90(np.asarray(photo()), -1))
+
+
+def test_damage_beside_long_words_is_noticed() -> None:
+    content = with_chunks(before=WORDS["packed"])
+    at = content.index(b"IDAT") + 40
+    flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    assert outcome(flipped)[0] in ("damaged", "unreadable")
+    for cut in (at, len(content) - 30):
+        assert outcome(content[:cut])[0] != "picture"

@@ -88,6 +88,48 @@ def test_a_single_class_is_refused(place) -> None:
     assert "a single class, 'a'" in refusal(place(**{"a/1.png": "1"}))
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "todo"),
+    [
+        ("train/metadata.jsonl", "{}", "hf:"),
+        ("metadata.csv", "file_name,text", "hf:"),
+        ("all.csv", "path,caption\nimages/1.png,a cat", "csv:{root}/all.csv"),
+        ("coco.json", '{"images": [{"file_name": "2.png"}]}', "csv:FILE"),
+        ("captions/1.txt", "a cat", "Put each NAME.txt beside its NAME.png"),
+        ("images/1.png.txt", "a cat", "Put each NAME.txt beside its NAME.png"),
+        ("images/1.caption", "a cat", "Put each NAME.txt beside its NAME.png"),
+    ],
+)
+def test_no_captions_are_made_up_where_others_lie(place, key, text, todo) -> None:
+    root = place(**{"images/1.png": "1", "other/2.png": "2"})
+    (root / key).parent.mkdir(exist_ok=True)
+    (root / key).write_text(text)
+    said = refusal(root)
+    assert key in said
+    assert todo.format(root=root) in said
+
+
+def test_texts_that_have_nothing_to_do_with_pictures_do_not_matter(place) -> None:
+    root = place(**{"cat/1.png": "1", "dog/2.png": "2", "README.txt": "x"})
+    (root / "sizes.csv").write_text("class,count\ncat,1\ndog,1\n")
+    assert opened(root).labels == ("cat", "dog")
+
+
+def test_folders_that_are_no_classes_are_refused(place) -> None:
+    root = place(**{"images/1.png": "1", "masks/1.png": "2"})
+    assert "would make captions of 'images', 'masks', which are no" in refusal(root)
+
+
+def test_of_folders_by_split_the_one_with_classes_is_named(place) -> None:
+    root = place(**{"train/cat/1.png": "1", "val/dog/1.png": "2"})
+    assert f"folder:{root}/train" in refusal(root)
+
+
+def test_a_class_may_be_called_train(place) -> None:
+    root = place(**{"train/1.png": "1", "plane/1.png": "2"})
+    assert opened(root).labels == ("plane", "train")
+
+
 def test_pictures_that_nothing_names_are_refused(place) -> None:
     said = refusal(place(**{"1.png": "1", "2.png": "2"}))
     assert "2 pictures with neither captions nor class folders" in said

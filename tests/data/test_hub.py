@@ -138,6 +138,43 @@ def test_captions_may_be_lists_and_columns_be_named(saved) -> None:
     assert "Did you mean 'said'?" in refusal(folder, caption_column="sayd")
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_a_column_with_fields_is_told_and_read_by_field(saved, several) -> None:
+    rows = [{"raw": f"said {i}", "sentid": i} for i in range(6)]
+    folder = saved(
+        said=[[row, row | {"raw": "x"}] for row in rows] if several else rows
+    )
+    said = refusal(folder, caption_column="said")
+    assert "the column 'said' holds " in said
+    assert "{raw, sentid}, not text" in said
+    assert "--set data.caption_column=said.raw" in said
+    pairs = opened(folder, caption_column="said.raw")
+    assert pairs.captions(2) == (("said 2", "x") if several else ("said 2",))
+    said = refusal(folder, caption_column="said.row")
+    assert "and no 'row'" in said
+    assert "Did you mean 'raw'?" in said
+
+
+def test_a_column_of_something_else_is_told_from_none(saved) -> None:
+    said = refusal(saved(number=list(range(6))), caption_column="number")
+    assert "the column 'number' holds int64, not text" in said
+    assert "'image' holds" in refusal(saved(), caption_column="image")
+    assert "holds int64, not pictures" in refusal(
+        saved(number=list(range(6))), image_column="number"
+    )
+
+
+def test_labels_without_words_are_warned_of(datasets, saved, caplog, tmp_path) -> None:
+    kinds = {"label": datasets.ClassLabel(names=["0", "1"])}
+    folder = saved(text=None, label=[0, 1, 0, 1, 0, 1], kinds=kinds)
+    opened(folder)
+    assert "2 of 2 class names are numbers or codes" in caplog.text
+    (tmp_path / "names.txt").write_text("cat\ndog\n")
+    pairs = opened(folder, class_names=str(tmp_path / "names.txt"))
+    assert pairs.captions(1)[0] == "a photo of a dog"
+    assert pairs.labels[:2] == ["cat", "dog"]
+
+
 def test_broken_rows_are_counted_or_break(saved, picture) -> None:
     rows = [{"bytes": picture((i, 0, 0)), "path": None} for i in range(5)]
     rows += [None]

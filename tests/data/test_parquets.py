@@ -54,6 +54,29 @@ def test_rows_have_keys_captions_and_pictures(written) -> None:
     assert [pairs.image(i).getpixel((0, 0)) for i in (9, 0)] == [(9, 18, 7), (0, 0, 7)]
 
 
+def test_captions_may_be_a_field_or_lists_of_things_with_fields(written) -> None:
+    said = [{"en": f"a {i}", "n": i} for i in range(10)]
+    lists = [[{"en": f"a {i}"}, {"en": "b"}] for i in range(10)]
+    file = written(said=said, lists=lists, caption=None)
+    assert opened(file, caption_column="said.en").captions(3) == ("a 3",)
+    assert opened(file, caption_column="lists.en").captions(3) == ("a 3", "b")
+    message = refusal(file, caption_column="said")
+    assert "'said' holds {en, n}, not text" in message
+    assert "--set data.caption_column=said.en" in message
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_paths_may_have_lists_of_captions(written, tmp_path, picture, lists) -> None:
+    for i in range(10):
+        (tmp_path / f"{i}.png").write_bytes(picture((i, 0, 0)))
+    names, texts = [f"{i}.png" for i in range(10)], [f"a {i}" for i in range(10)]
+    several = [[text, "b"] for text in texts[:8]] + [[], None]
+    file = written(image=names, caption=several if lists else texts)
+    pairs = opened(file, max_broken_share=0.2)
+    assert pairs.captions(3) == (("a 3", "b") if lists else ("a 3",))
+    assert pairs.dropped == ({"empty caption": 1, "no caption": 1} if lists else {})
+
+
 def test_several_files_are_one_source(written, tmp_path: Path) -> None:
     written(10, "0.parquet")
     written(5, "1.parquet", first=10)

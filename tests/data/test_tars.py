@@ -77,6 +77,9 @@ def test_members_of_a_sample_need_not_stand_together(
         ({"caption": " one "}, None, ("one",)),
         ({"text": ["one", "two", "one"]}, None, ("one", "two")),
         ({"caption": "one", "blip": "two"}, "blip", ("two",)),
+        ({"said": {"en": "one", "de": "eins"}}, "said.en", ("one",)),
+        ({"said": [{"en": "one"}, {"en": "two"}]}, "said.en", ("one", "two")),
+        ({"said.en": "one", "said": {"en": "two"}}, "said.en", ("one",)),
     ],
 )
 def test_captions_of_json(make_tar, tmp_path, picture, about, named, captions) -> None:
@@ -123,9 +126,48 @@ def test_faults_are_counted_by_kind(make_tar, tmp_path: Path, picture) -> None:
         "duplicate key": 1,
         "no picture": 1,
     }
+    assert "there is 'url'" in pairs.dropped.rows["x/other"][1]
     assert pairs.dropped.rows["x/binary"] == (
         *("invalid UTF-8", "byte 0 of the caption"),
     )
+
+
+def test_pictures_with_a_second_dot_are_counted_and_shown(
+    make_tar, tmp_path, picture
+) -> None:
+    """webdataset makes `take 2` of them, with the parts `1 (a).png`, `1 (a).txt`."""
+    png = picture((1, 2, 3))
+    members = [("clip 0.png", png), ("clip 0.txt", b"a")]
+    for stem in ("take 2.1 (a)", "take 2.2 (b)"):
+        members += [(f"{stem}.png", png), (f"{stem}.txt", b"b")]
+    source = one(make_tar, tmp_path, members)
+    pairs = opened(source, max_broken_share=0.7)
+    assert (len(pairs), pairs.dropped) == (1, {"dotted name": 2})
+    said = refusal(source)
+    assert "2 of 3 pictures are broken" in said
+    assert "x/take 2.1 (a).png: dotted name (names are split at the first dot" in said
+
+
+def test_a_second_picture_of_a_sample_is_no_fault(make_tar, tmp_path, picture) -> None:
+    png, members = picture((1, 2, 3)), []
+    for i in range(2):
+        members += [(f"{i}.png", png), (f"{i}.mask.png", png), (f"{i}.txt", b"a")]
+    assert opened(one(make_tar, tmp_path, members)).dropped == {"other picture": 2}
+
+
+def test_a_second_dot_that_hides_a_sample_of_its_own_is_counted(
+    make_tar, tmp_path, picture
+) -> None:
+    png = picture((1, 2, 3))
+    members = [("a.png", png), ("a.txt", b"a"), ("a.1.png", png), ("a.1.txt", b"b")]
+    source = one(make_tar, tmp_path, members)
+    assert opened(source, max_broken_share=0.5).dropped == {"dotted name": 1}
+
+
+def test_a_caption_with_a_second_dot_is_pointed_at(make_tar, tmp_path, picture) -> None:
+    members = [("a.png", picture((1, 2, 3))), ("a.out.txt", b"a")]
+    said = refusal(one(make_tar, tmp_path, members))
+    assert "is it a.out.txt? Then call that a.txt" in said
 
 
 def test_over_the_share_the_first_ten_are_shown(make_tar, tmp_path, picture) -> None:

@@ -13,7 +13,7 @@ from tinyclip.formats.huggingface.export import export_huggingface
 from tinyclip.formats.huggingface.read_back import quiet
 from tinyclip.formats.openclip.export import export_openclip
 from tinyclip.formats.parity import random_probe
-from tinyclip.formats.safetensors import export_safetensors
+from tinyclip.formats.safetensors.export import export_safetensors
 from tinyclip.model.store import Loaded
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "export.md"

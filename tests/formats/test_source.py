@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 import tinyclip
 from tinyclip.errors import UserError
-from tinyclip.formats.openclip import load as checkpoint
+from tinyclip.formats import tensors
 from tinyclip.formats.openclip.model import to_openclip
 from tinyclip.formats.source import load_source
 from tinyclip.model.clip import Clip
@@ -144,14 +144,21 @@ def test_a_tag_and_a_file_together_are_refused() -> None:
         load_source(f"openclip:{NAME}/mine@w.safetensors")
 
 
-def test_weights_of_another_gelu_are_told(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_weights_of_another_gelu_are_refused_before_they_are_fetched(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tags = open_clip.pretrained._PRETRAINED[NAME]
     monkeypatch.setitem(tags["mine"], "quick_gelu", True)
-    with pytest.raises(UserError):  # its file is nowhere
+    with pytest.raises(UserError, match=f"quick-GELU.*Is there a {NAME}-quickgelu"):
         load_source(f"openclip:{NAME}/mine")
-    assert f"{NAME}-quickgelu" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-L-14-336", "ViT-H-14-378"])
+def test_a_tag_of_another_gelu_is_answered_with_the_name_that_has_it(name: str) -> None:
+    tags = open_clip.pretrained._PRETRAINED[name]
+    tag = next(tag for tag, settings in tags.items() if settings.get("quick_gelu"))
+    with pytest.raises(UserError, match=f"Write openclip:{name}-quickgelu/{tag}"):
+        load_source(f"openclip:{name}/{tag}")
 
 
 def test_a_name_alone_has_random_weights_and_says_so(
@@ -168,7 +175,7 @@ def test_an_unknown_name_shows_a_near_one() -> None:
 
 
 def test_the_checkpoint_reader_never_unpickles_code() -> None:
-    source = Path(checkpoint.__file__).read_text()
+    source = Path(tensors.__file__).read_text()
     assert source.count("torch.load(") == source.count("weights_only=True") == 1
 
 

@@ -23,10 +23,12 @@ def soft_keep(model: Clip) -> ClipKeep:
     """One layer dropped, one dead FFN, half of the channels, soft gates."""
     shape = model.shape
     image = TowerKeep(
-        embed=Keep(tuple(range(0, 24, 2)), 24, (0.3, 0.9) * 6),
-        heads=(Keep((0, 2), 3, (0.5, 1.0)),),
-        ffn=(Keep((), 28, ()),),
-        layers=Keep((1,), 2),
+        {
+            "embed": (Keep(tuple(range(0, 24, 2)), 24, (0.3, 0.9) * 6),),
+            "heads": (Keep((0, 2), 3, (0.5, 1.0)),),
+            "ffn": (Keep((), 28, ()),),
+        },
+        Keep((1,), 2),
     )
     return ClipKeep(image=image, text=TowerKeep.everything(shape.text))
 

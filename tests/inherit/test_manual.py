@@ -11,6 +11,7 @@ import torch
 from tinyclip import cost
 from tinyclip.config.schema import Manual
 from tinyclip.errors import UserError
+from tinyclip.goal import SizeGoal
 from tinyclip.inherit.certify import certify
 from tinyclip.inherit.manual import apportion, manual_keep, pick_units
 from tinyclip.inherit.slicing import inherit
@@ -37,7 +38,7 @@ def test_a_uniform_teacher_gives_a_uniform_student_of_the_size(
     manual = Manual(image_layers=layers, units="even")
     if layers and target == 0.75:
         target = 0.7
-    cut = manual_keep(shape, target, full, "encoder", manual).cut(shape)
+    cut = manual_keep(shape, SizeGoal(target, reference=full), manual).cut(shape)
     assert cut.image.is_uniform and cut.text.is_uniform
     assert len(cut.image.blocks) == (layers or 4)
     assert cost.size(cut, "encoder") == pytest.approx(target * full, rel=0.005)
@@ -45,7 +46,9 @@ def test_a_uniform_teacher_gives_a_uniform_student_of_the_size(
 
 def test_a_ragged_model_shrinks_in_proportion(pico_shape: ClipShape) -> None:
     full = cost.size(pico_shape, "encoder")
-    cut = manual_keep(pico_shape, 0.5, full, "encoder", Manual()).cut(pico_shape)
+    cut = manual_keep(pico_shape, SizeGoal(0.5, reference=full), Manual()).cut(
+        pico_shape
+    )
     assert cost.size(cut, "encoder") == pytest.approx(0.5 * full, rel=0.005)
     ffn = [block.ffn for block in cut.image.blocks]
     assert ffn[0] / 32 == pytest.approx(ffn[1] / 28, abs=0.05)
@@ -54,7 +57,7 @@ def test_a_ragged_model_shrinks_in_proportion(pico_shape: ClipShape) -> None:
 def test_a_student_by_hand_is_exact(pico_clip: Clip) -> None:
     full = cost.size(pico_clip.shape, "encoder")
     manual = Manual(image_layers=1, units="even")
-    keep = manual_keep(pico_clip.shape, 0.4, full, "encoder", manual)
+    keep = manual_keep(pico_clip.shape, SizeGoal(0.4, reference=full), manual)
     pixels, tokens = torch.randn(8, 3, 16, 16), torch.randint(0, 50, (8, 8))
     stated = certify(pico_clip, keep, inherit(pico_clip, keep), pixels, tokens)
     assert stated["max_abs_diff"] <= 1e-5
@@ -66,7 +69,7 @@ def test_layers_are_evenly_spaced_from_the_first_to_the_last(
     shape = uniform_shape(pico_shape)
     full = cost.size(shape, "encoder")
     keep = manual_keep(
-        shape, 0.3, full, "encoder", Manual(image_layers=2, text_layers=2)
+        shape, SizeGoal(0.3, reference=full), Manual(image_layers=2, text_layers=2)
     )
     assert keep.image.layers.kept == (0, 3)
     assert keep.text.layers.kept == (0, 2)
@@ -84,9 +87,8 @@ def test_every_budget_is_met_by_hand(
     if layout == "ragged":
         blocks = (*shape.text.blocks, BlockShape(heads=5, ffn=170))
         shape = shape.with_towers(text=replace(shape.text, blocks=blocks))
-    keep = manual_keep(
-        shape, 0.4, None, budget, Manual(image_layers=3), layout, round_to=round_to
-    )
+    wanted = SizeGoal(0.4, budget=budget, layout=layout, round_to=round_to)
+    keep = manual_keep(shape, wanted, Manual(image_layers=3))
     cut = keep.cut(shape)
     assert cut.image.is_uniform == (layout == "uniform")
     assert len(cut.image.blocks) == 3
@@ -102,18 +104,17 @@ def test_a_uniform_student_by_hand_is_exact(siglip_shape: ClipShape) -> None:
     block = shape.image.blocks[0]
     shape = shape.with_towers(image=replace(shape.image, pool_block=block))
     model = Clip(shape).eval()
-    keep = manual_keep(shape, 0.3, None, "total", Manual(units="even"))
+    keep = manual_keep(shape, SizeGoal(0.3, "total"), Manual(units="even"))
     assert keep.cut(shape).image.is_uniform
-    assert keep.image.pool_heads == keep.image.heads[0]
+    assert keep.image.one("pool_heads") == keep.image["heads"][0]
     pixels, tokens = torch.randn(8, 3, 16, 16), torch.randint(0, 50, (8, 8))
     stated = certify(model, keep, inherit(model, keep), pixels, tokens)
     assert stated["max_abs_diff"] <= 1e-5
 
 
 def test_one_tower_shrinks_by_hand(pico_shape: ClipShape) -> None:
-    keep = manual_keep(
-        pico_shape, 0.5, None, "macs", Manual(image_layers=1), towers=("image",)
-    )
+    wanted = SizeGoal(0.5, "macs", towers=("image",))
+    keep = manual_keep(pico_shape, wanted, Manual(image_layers=1))
     cut = keep.cut(pico_shape)
     assert keep.text == TowerKeep.everything(pico_shape.text)
     share = cost.size(cut, "macs", ("image",)) / cost.size(
@@ -124,9 +125,8 @@ def test_one_tower_shrinks_by_hand(pico_shape: ClipShape) -> None:
 
 def test_layers_of_a_tower_that_stays_whole_cannot_go(pico_shape: ClipShape) -> None:
     with pytest.raises(UserError, match="not among the towers"):
-        manual_keep(
-            pico_shape, 0.5, None, "total", Manual(text_layers=1), towers=("image",)
-        )
+        wanted = SizeGoal(0.5, "total", towers=("image",))
+        manual_keep(pico_shape, wanted, Manual(text_layers=1))
 
 
 def test_units_are_the_leading_ones_or_evenly_spaced() -> None:
@@ -150,10 +150,10 @@ def test_shares_of_layers_are_multiples() -> None:
 
 def test_more_layers_than_there_are_is_refused(pico_shape: ClipShape) -> None:
     with pytest.raises(UserError, match=r"image_layers: 9 layers of the 2"):
-        manual_keep(pico_shape, 0.5, 9286, "encoder", Manual(image_layers=9))
+        manual_keep(pico_shape, SizeGoal(reference=9286), Manual(image_layers=9))
 
 
 def test_a_target_above_what_the_layers_hold_is_refused(pico_shape: ClipShape) -> None:
     full = cost.size(pico_shape, "encoder")
     with pytest.raises(UserError, match="more than the model has"):
-        manual_keep(pico_shape, 0.9, full, "encoder", Manual(image_layers=1))
+        manual_keep(pico_shape, SizeGoal(0.9, reference=full), Manual(image_layers=1))

@@ -53,6 +53,9 @@ def expected(
         found[f"{name}_heads"] = np.concatenate(heads)
         found[f"{name}_ffn"] = np.concatenate(ffn)
         found[f"{name}_embed"] = embed
+        # a layer owns all of its matrices
+        found[f"{name}_attention_layers"] = np.array([part.sum() for part in heads])
+        found[f"{name}_ffn_layers"] = np.array([part.sum() for part in ffn])
     return found
 
 

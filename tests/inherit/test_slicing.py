@@ -33,12 +33,20 @@ def random_model(shape: ClipShape, seed: int) -> Clip:
     return model.eval()
 
 
+# blocks that lost one of their layers before
+HALVES = [
+    BlockShape(heads=0, ffn=9, attention_layers=0),
+    BlockShape(heads=3, ffn=0, ffn_layers=0),
+]
+
+
 @st.composite
 def shapes(draw: Draw) -> ClipShape:
     def blocks() -> tuple[BlockShape, ...]:
-        block = st.builds(
+        whole = st.builds(
             BlockShape, heads=st.integers(0, 4), ffn=st.sampled_from([0, 1, 9, 16])
         )
+        block = whole | st.sampled_from(HALVES)
         return tuple(draw(st.lists(block, min_size=1, max_size=3)))
 
     pool = draw(st.sampled_from(["class", "mean", "map"]))
@@ -92,21 +100,38 @@ def keeps(draw: Draw, shape: ClipShape, sites: tuple[str, ...]) -> ClipKeep:
         soft = st.floats(LEAST, 1.0, width=32)
         return Keep(kept, total, tuple(draw(soft) for _ in kept))
 
+    def layers(name: str, blocks: tuple[BlockShape, ...]) -> list[Keep]:
+        return [site(name, getattr(block, name)) for block in blocks]
+
     def tower(old: TowerShape) -> TowerKeep:
+        attention = layers("attention_layers", old.blocks)
+        ffn = layers("ffn_layers", old.blocks)
+        both = list(zip(old.blocks, attention, ffn, strict=True))
+        kept = [i for i, (_, one, other) in enumerate(both) if len(one) + len(other)]
+        # a layer that is gone takes its heads and units along
+        heads = [
+            site("heads", b.heads) if len(a) else Keep((), b.heads) for b, a, _ in both
+        ]
+        units = [site("ffn", b.ffn) if len(f) else Keep((), b.ffn) for b, _, f in both]
+        found = {
+            "heads": heads,
+            "ffn": units,
+            "attention_layers": attention,
+            "ffn_layers": ffn,
+        }
+        blocks = {name: tuple(keeps[i] for i in kept) for name, keeps in found.items()}
         return TowerKeep(
-            embed=site("embed", old.width),
-            heads=tuple(site("heads", block.heads) for block in old.blocks),
-            ffn=tuple(site("ffn", block.ffn) for block in old.blocks),
-            layers=Keep.everything(len(old.blocks)),
+            {"embed": (site("embed", old.width),), **blocks},
+            Keep(tuple(kept), len(old.blocks)),
         )
 
     image, pool = tower(shape.image), shape.image.pool_block
     if pool is not None:
-        image = replace(
-            image,
-            pool_heads=site("heads", pool.heads),
-            pool_ffn=site("ffn", pool.ffn),
-        )
+        pooled = {
+            "pool_heads": (site("heads", pool.heads),),
+            "pool_ffn": (site("ffn", pool.ffn),),
+        }
+        image = replace(image, units={**image.units, **pooled})
     return ClipKeep(image=image, text=tower(shape.text))
 
 
@@ -123,7 +148,7 @@ def largest_difference(model: Clip, keep: ClipKeep, student: Clip) -> float:
     pixels, tokens = inputs(model.shape)
     gated = model(pixels, tokens, gates=gates_of(keep, model.shape))
     sliced = student(pixels, tokens)
-    joint = None if model.shape.image.projection else keep.image.embed
+    joint = None if model.shape.image.projection else keep.image["embed"][0]
     image = (gated.image_BE - spread(sliced.image_BE, joint)).abs().max()
     text = (gated.text_BE - spread(sliced.text_BE, joint)).abs().max()
     assert torch.isfinite(image + text)
@@ -131,7 +156,18 @@ def largest_difference(model: Clip, keep: ClipKeep, student: Clip) -> float:
 
 
 SITES = st.sampled_from(
-    [("heads",), ("ffn",), ("embed",), ("heads", "ffn"), ("heads", "ffn", "embed")]
+    [
+        ("heads",),
+        ("ffn",),
+        ("embed",),
+        ("heads", "ffn"),
+        ("heads", "ffn", "embed"),
+        ("attention_layers",),
+        ("ffn_layers",),
+        ("attention_layers", "ffn_layers"),
+        ("heads", "ffn", "embed", "attention_layers", "ffn_layers"),
+        ("heads", "ffn", "embed", "attention_layers", "ffn_layers"),
+    ]
 )
 
 
@@ -151,10 +187,12 @@ def test_a_tower_without_a_head_or_a_unit_left_is_still_the_gated_model(
 ) -> None:
     def dead(shape: TowerShape) -> TowerKeep:
         return TowerKeep(
-            embed=Keep((1, 2, 5, 9), shape.width, (0.05, 1.0, 0.3, 0.7)),
-            heads=tuple(Keep((), block.heads, ()) for block in shape.blocks),
-            ffn=tuple(Keep((), block.ffn, ()) for block in shape.blocks),
-            layers=Keep.everything(len(shape.blocks)),
+            {
+                "embed": (Keep((1, 2, 5, 9), shape.width, (0.05, 1.0, 0.3, 0.7)),),
+                "heads": tuple(Keep((), block.heads, ()) for block in shape.blocks),
+                "ffn": tuple(Keep((), block.ffn, ()) for block in shape.blocks),
+            },
+            Keep.everything(len(shape.blocks)),
         )
 
     shape = pico_clip.shape
@@ -170,10 +208,12 @@ def half(pico: Clip, scale: float | None) -> ClipKeep:
 
     def tower(shape: TowerShape) -> TowerKeep:
         return TowerKeep(
-            embed=site(shape.width),
-            heads=tuple(site(block.heads) for block in shape.blocks),
-            ffn=tuple(site(block.ffn) for block in shape.blocks),
-            layers=Keep.everything(len(shape.blocks)),
+            {
+                "embed": (site(shape.width),),
+                "heads": tuple(site(block.heads) for block in shape.blocks),
+                "ffn": tuple(site(block.ffn) for block in shape.blocks),
+            },
+            Keep.everything(len(shape.blocks)),
         )
 
     return ClipKeep(image=tower(pico.shape.image), text=tower(pico.shape.text))
@@ -221,10 +261,12 @@ def test_dropped_layers_go_and_the_rest_is_numbered_anew(pico_clip: Clip) -> Non
     shape = pico_clip.shape
     block = shape.image.blocks[1]
     image = TowerKeep(
-        embed=Keep.everything(shape.image.width),
-        heads=(Keep.everything(block.heads),),
-        ffn=(Keep.everything(block.ffn),),
-        layers=Keep((1,), 2),
+        {
+            "embed": (Keep.everything(shape.image.width),),
+            "heads": (Keep.everything(block.heads),),
+            "ffn": (Keep.everything(block.ffn),),
+        },
+        Keep((1,), 2),
     )
     keep = ClipKeep(image=image, text=TowerKeep.everything(shape.text))
     student = inherit(pico_clip, keep)

@@ -57,6 +57,23 @@ def test_affinity_is_the_mean_cross_entropy_of_both_directions() -> None:
     assert float(affinity(student, teacher)[0]) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("direction", ["image", "text"])
+def test_affinity_in_one_direction_is_the_cross_entropy_of_those_rows(
+    direction: str,
+) -> None:
+    student, teacher = make_features(0), make_features(1, scale=30.0)
+    s, t = logits_of(student), logits_of(teacher)
+    if direction == "text":
+        s, t = s.T, t.T
+    cross = -(np.exp(log_softmax(t)) * log_softmax(s)).sum(1).mean()
+    entropy = -(np.exp(log_softmax(t)) * log_softmax(t)).sum(1).mean()
+    asked = {"affinity": {"weight": 0.5, "direction": direction}}
+    loss, parts = weighted(asked, student, teacher)
+    assert float(loss) == pytest.approx(cross / 2, abs=1e-12)
+    assert float(parts["affinity"]) == pytest.approx(cross, abs=1e-12)
+    assert float(parts["affinity_kl"]) == pytest.approx(cross - entropy, abs=1e-12)
+
+
 def test_the_logged_kl_is_zero_for_the_teacher_itself() -> None:
     teacher = make_features(1)
     loss, parts = affinity(teacher, teacher)

@@ -104,8 +104,8 @@ def follow(
         flat = {}
         for name, tower in (("image", sample.image), ("text", sample.text)):
             flat[f"{name}_embed"] = tower.embed_D
-            flat[f"{name}_heads"] = torch.cat(tower.heads_H)
-            flat[f"{name}_ffn"] = torch.cat(tower.ffn_F)
+            flat[f"{name}_heads"] = torch.cat(tower["heads"])
+            flat[f"{name}_ffn"] = torch.cat(tower["ffn"])
         task = -pull * sum((flat[n] * want).mean() for n, want in wants.items())
         q = ramp(step, steps, learn.ramp, q_from, q_to)
         p = expected_size(gates) / full

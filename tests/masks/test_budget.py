@@ -10,7 +10,6 @@ import torch
 
 from tinyclip import cost
 from tinyclip.errors import UserError
-from tinyclip.masks.budget import human
 from tinyclip.masks.choose import check_target, choose, choose_by_scores
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
@@ -108,7 +107,7 @@ def test_every_site_that_has_to_be_gated_is_named(vit_b_32: ClipShape) -> None:
 
 def test_a_tower_without_gates_limits_a_budget_of_both(vit_b_32: ClipShape) -> None:
     with pytest.raises(UserError, match="text embed is not gated") as refused:
-        choose(Gates(vit_b_32, towers=("image",)), 0.2, "total")
+        choose(Gates(vit_b_32, towers=("image",)), 0.2, budget="total")
     assert "gate the text tower, too" in refused.value.todo
     assert "towers: [image]" in refused.value.todo
 
@@ -202,9 +201,3 @@ def test_a_dead_layer_cannot_become_a_stock_one(siglip_shape: ClipShape) -> None
     text = replace(siglip_shape.text, blocks=(*siglip_shape.text.blocks, dead))
     error = refusal(siglip_shape.with_towers(text=text), 0.5, layout="uniform")
     assert "a layer has no ffn unit left" in error.what
-
-
-def test_numbers_are_short_when_large_and_whole_when_small() -> None:
-    assert human(25_296_896) == "25.30 M"
-    assert human(9286) == "9,286"
-    assert human(1.5e12) == "1.50 T"

@@ -31,7 +31,7 @@ from tinyclip.shapes import (
 Draw = Any
 SITES = ("heads", "ffn", "embed")
 NAMED = st.sampled_from([("image", "text"), ("image",), ("text",)])
-BUDGETS = st.sampled_from(cost.BUDGETS)
+BUDGETS = st.sampled_from(list(cost.BUDGETS))
 GATED = st.sampled_from([SITES, SITES, SITES, ("heads", "ffn"), ("ffn",), ("embed",)])
 RANGES = st.sampled_from([(-4.6, 4.6), (-4.6, -4.6), (-1.0, 3.0), (-4.6, -4)])
 
@@ -148,7 +148,14 @@ def test_the_size_is_within_half_a_percent_or_refused_and_never_wrong(
 ) -> None:
     gates = random_gates(shape, seed, around, sites=sites, pool=True)
     try:
-        keep = choose(gates, target, budget, layout, towers=towers, round_to=round_to)
+        keep = choose(
+            gates,
+            target,
+            budget=budget,
+            layout=layout,
+            towers=towers,
+            round_to=round_to,
+        )
     except UserError as error:
         assert error.where in ("target", "layout", "round_to")
         assert error.todo
@@ -284,7 +291,14 @@ def test_what_is_refused_cannot_be_reached_and_the_nearest_sizes_are_named(
     possible = len(sizes) and abs(sizes / wanted - 1).min() <= 0.005
     gates = random_gates(shape, seed, around, pool=True)
     try:
-        keep = choose(gates, target, budget, layout, towers=towers, round_to=round_to)
+        keep = choose(
+            gates,
+            target,
+            budget=budget,
+            layout=layout,
+            towers=towers,
+            round_to=round_to,
+        )
     except UserError as error:
         assert not possible
         below, above = sizes[sizes < wanted], sizes[sizes > wanted]
@@ -315,11 +329,11 @@ def test_the_smallest_size_that_a_refusal_names_can_be_asked_for(
 ) -> None:
     settings = {"sites": sites, "towers": towers, "round_to": round_to}
     with pytest.raises(UserError) as refused:
-        check_target(shape, 1e-6, budget, **settings)  # type: ignore[arg-type]
+        check_target(shape, 1e-6, budget=budget, **settings)  # type: ignore[arg-type]
     if refused.value.where == "target":
         found = re.search(r"a target of ([\d.e-]+) or more", refused.value.todo)
         assert found is not None
-        check_target(shape, min(1.0, float(found[1])), budget, **settings)  # type: ignore[arg-type]
+        check_target(shape, min(1.0, float(found[1])), budget=budget, **settings)  # type: ignore[arg-type]
 
 
 def clip_like(name: str) -> ClipShape:
@@ -386,7 +400,9 @@ def test_full_sizes_reach_every_target_in_widths_of_eight(
 ) -> None:
     shape = clip_like(name)
     for target, towers in product((0.1, 0.25, 0.75), (("image", "text"), ("text",))):
-        check_target(shape, target, budget, layout, towers=towers, round_to=8)
+        check_target(
+            shape, target, budget=budget, layout=layout, towers=towers, round_to=8
+        )
 
 
 @pytest.mark.slow
@@ -399,7 +415,9 @@ def test_full_size_gates_are_cut_to_the_size_asked_for(
     shape = clip_like(name)
     gates = random_gates(shape, 3, (-4.6, 4.6), pool=layout == "uniform")
     for budget, target in product(cost.BUDGETS, (0.1, 0.25, 0.5, 0.75, 0.9)):
-        cut = choose(gates, target, budget, layout, round_to=round_to).cut(shape)
+        cut = choose(
+            gates, target, budget=budget, layout=layout, round_to=round_to
+        ).cut(shape)
         share = cost.size(cut, budget) / cost.size(shape, budget)
         assert share == pytest.approx(target, rel=0.005)
 
@@ -407,7 +425,7 @@ def test_full_size_gates_are_cut_to_the_size_asked_for(
 def test_a_tower_that_is_not_named_stays_whole_and_does_not_count(
     pico_shape: ClipShape,
 ) -> None:
-    keep = choose(Gates(pico_shape), 0.5, "total", towers=("image",))
+    keep = choose(Gates(pico_shape), 0.5, budget="total", towers=("image",))
     assert kept_whole(keep, pico_shape, "text")
     image = cost.sizes(keep.cut(pico_shape))["image"]
     assert image == pytest.approx(0.5 * cost.sizes(pico_shape)["image"], rel=0.005)
@@ -416,7 +434,7 @@ def test_a_tower_that_is_not_named_stays_whole_and_does_not_count(
 def test_scores_shrink_the_named_tower_alone(pico_shape: ClipShape) -> None:
     scores = {name: alpha.detach() for name, alpha in Gates(pico_shape).alpha.items()}
     keep = choose_by_scores(
-        pico_shape, scores, 0.6, "macs", towers=("text",), round_to=2
+        pico_shape, scores, 0.6, budget="macs", towers=("text",), round_to=2
     )
     assert kept_whole(keep, pico_shape, "image")
     cut = keep.cut(pico_shape)
@@ -426,9 +444,9 @@ def test_scores_shrink_the_named_tower_alone(pico_shape: ClipShape) -> None:
 
 
 def test_the_target_is_checked_before_gates_exist(pico_shape: ClipShape) -> None:
-    check_target(pico_shape, 0.5, "macs")
+    check_target(pico_shape, 0.5, budget="macs")
     with pytest.raises(UserError, match="out of reach"):
-        check_target(pico_shape, 0.2, "total", sites=("heads",))
+        check_target(pico_shape, 0.2, budget="total", sites=("heads",))
 
 
 def test_coarse_sites_are_searched_far_from_what_the_gates_expect() -> None:

@@ -49,7 +49,9 @@ def test_a_uniform_student_is_a_stock_shape_of_the_size(
     request: pytest.FixtureRequest,
 ) -> None:
     shape = roomy(request.getfixturevalue(kind))
-    keep = choose(learned(shape), target, budget, "uniform", round_to=round_to)
+    keep = choose(
+        learned(shape), target, budget=budget, layout="uniform", round_to=round_to
+    )
     cut = keep.cut(shape)
     assert cut.image.is_uniform and cut.text.is_uniform
     assert cut.image.pool_block in (None, cut.image.blocks[0])
@@ -67,33 +69,35 @@ def test_the_pool_keeps_its_own_best_units(siglip_shape: ClipShape) -> None:
     with torch.no_grad():
         gates.alpha["image_pool_heads"].copy_(torch.tensor([-4.0, 4, -4, 4, -4, 4]))
     keep = choose(gates, 0.4, layout="uniform")
-    heads = keep.image.pool_heads
+    heads = keep.image.one("pool_heads")
     assert heads is not None and 0 < len(heads) < 6
     assert set(heads.kept) <= {1, 3, 5} or set(heads.kept) >= {1, 3, 5}
-    assert keep.image.pool_ffn is not None
-    assert keep.image.pool_ffn.scale is not None
-    kept = gates.alpha["image_pool_ffn"].detach()[list(keep.image.pool_ffn.kept)]
+    assert keep.image.one("pool_ffn") is not None
+    assert keep.image.one("pool_ffn").scale is not None
+    kept = gates.alpha["image_pool_ffn"].detach()[list(keep.image.one("pool_ffn").kept)]
     closed = gates.alpha["image_pool_ffn"].detach().sort().values
-    assert kept.min() == closed[300 - len(keep.image.pool_ffn)]
+    assert kept.min() == closed[300 - len(keep.image.one("pool_ffn"))]
 
 
 def test_a_ragged_student_keeps_its_pool_whole_even_if_it_was_gated(
     siglip_shape: ClipShape,
 ) -> None:
     shape = roomy(siglip_shape)
-    keep = choose(learned(shape), 0.4, "total")
-    assert keep.image.pool_heads is keep.image.pool_ffn is None
+    keep = choose(learned(shape), 0.4, budget="total")
+    assert not {"pool_heads", "pool_ffn"} & set(keep.image.units)
     assert keep.cut(shape).image.pool_block == shape.image.pool_block
 
 
 def test_scores_of_the_pool_rank_its_units(siglip_shape: ClipShape) -> None:
     shape = roomy(siglip_shape)
     scores = {n: a.detach().exp() for n, a in learned(shape).alpha.items()}
-    keep = choose_by_scores(shape, scores, 0.4, "macs", "uniform", round_to=2)
-    assert keep.image.pool_heads is not None
+    keep = choose_by_scores(
+        shape, scores, 0.4, budget="macs", layout="uniform", round_to=2
+    )
+    assert keep.image.one("pool_heads") is not None
     best = scores["image_pool_heads"].argsort(descending=True)
-    number = len(keep.image.pool_heads)
-    assert set(keep.image.pool_heads.kept) == set(best[:number].tolist())
+    number = len(keep.image.one("pool_heads"))
+    assert set(keep.image.one("pool_heads").kept) == set(best[:number].tolist())
 
 
 def test_an_untouched_image_tower_with_a_pool_stays_uniform(
@@ -210,7 +214,7 @@ def test_the_student_is_the_gated_model(
     kind: str, layout: Any, request: pytest.FixtureRequest
 ) -> None:
     model = random_model(roomy(request.getfixturevalue(kind)))
-    keep = choose(learned(model.shape), 0.3, "total", layout, round_to=2)
+    keep = choose(learned(model.shape), 0.3, budget="total", layout=layout, round_to=2)
     student = inherit(model, keep)
     generator = torch.Generator().manual_seed(2)
     pixels = torch.randn(64, 3, 16, 16, generator=generator)

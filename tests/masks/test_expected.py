@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tinyclip import cost
-from tinyclip.masks.expected import expected_shape, expected_size, open_for_size
+from tinyclip.masks.expected import expected_shape, expected_size
 from tinyclip.masks.gates import Gates
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
 
@@ -154,14 +154,3 @@ def test_sites_that_are_not_gated_keep_their_counted_width() -> None:
     assert shape.image.width == 6
     assert [block.heads for block in shape.text.blocks] == [0, 2]
     assert float(shape.image.blocks[1].ffn.detach()) == 0.0
-
-
-@pytest.mark.parametrize("sites", [("heads", "ffn", "embed"), ("ffn",)])
-@pytest.mark.parametrize("share", [0.8, 0.9])
-def test_an_equal_openness_is_found_for_a_size(
-    pico_shape: ClipShape, sites: tuple[str, ...], share: float
-) -> None:
-    gates = Gates(pico_shape, sites=sites)
-    wanted = share * cost.size(pico_shape, "encoder")
-    gates.init_constant(open_for_size(gates, wanted))
-    assert float(expected_size(gates).detach()) == pytest.approx(wanted, rel=1e-5)

@@ -136,7 +136,7 @@ def test_a_closed_head_is_a_head_whose_output_is_zero(pico_clip: Clip) -> None:
     pico_clip.eval()
     pixels = torch.randn(3, 3, 16, 16)
     heads = (torch.tensor([1.0, 0.0, 1.0, 1.0]), torch.ones(3))
-    gates = ClipGates(image=TowerGates(heads_H=heads))
+    gates = ClipGates(image=TowerGates({"heads": heads}))
     with torch.no_grad():
         gated = pico_clip.encode_image(pixels, gates=gates)
         # head 1 owns rows 6 to 12 of v: without them it says nothing

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tinyclip.training.teacher.live import LiveTeacher
 
 from tinyclip.cli.main import main
 from tinyclip.config.schema import Recipe
@@ -20,6 +19,7 @@ from tinyclip.pipeline.caches import fitting
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import execute
+from tinyclip.training.teacher.live import LiveTeacher
 
 VIEWS = ("data.augmentations=2", "data.crop=0.8", "seed=3")
 

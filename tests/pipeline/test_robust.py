@@ -172,7 +172,7 @@ def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(
 
     out = tmp_path / "run"
     try:
-        with pytest.raises(UserError, match="cannot be written .* Make room") as full:
+        with pytest.raises(UserError, match="cannot be written .*ulimit -f") as full:
             execute(Request(out, one_stage()), stop=fill_the_disk)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -225,6 +225,7 @@ def test_killed_at_any_moment_and_resumed_gives_the_same_bytes(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["identical"] and found["random_kills"] == 2
+    assert {"settings", "seed", "random_runs", "flushes"} <= set(found)
     assert found["died_identical"] == found["died_at"]
 
 

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
-from tinyclip.training.teacher.index import Index, find_index
-from tinyclip.training.teacher.live import LiveTeacher
-from tinyclip.training.teacher.make import begin, make
-from tinyclip.training.teacher.stored import StoredTeacher, open_stored
 
 from tinyclip.config.schema import Data
 from tinyclip.data.loader import Loader
@@ -21,6 +17,10 @@ from tinyclip.data.pairs import Subset, open_pairs
 from tinyclip.formats.source import load_source
 from tinyclip.model.store import Loaded
 from tinyclip.training.engine import Engine
+from tinyclip.training.teacher.index import Index, find_index
+from tinyclip.training.teacher.live import LiveTeacher
+from tinyclip.training.teacher.make import begin, make
+from tinyclip.training.teacher.stored import StoredTeacher, open_stored
 
 COUNT = 100
 COLOURS = ("red", "green", "blue", "orange", "purple")

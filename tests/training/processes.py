@@ -11,22 +11,22 @@ import sys
 
 import torch
 from safetensors.torch import save_file
-from tinyclip.training.teacher.live import LiveTeacher
 
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch
+from tinyclip.goal import SizeGoal
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
 from tinyclip.training.engine import Engine
 from tinyclip.training.phases import (
-    Budget,
     DistilPhase,
     LearnPhase,
     Pupil,
     TrainingPhase,
 )
 from tinyclip.training.step import backward
+from tinyclip.training.teacher.live import LiveTeacher
 
 STEPS, SIZE = 20, 8
 SHAPE = ClipShape(
@@ -72,9 +72,9 @@ def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
         settings = Distil(steps=20, optim=OPTIM, losses=LOSSES)
         return DistilPhase(student, live, engine, settings, Pupil())
     gates = Gates(shape).double()
-    budget = Budget("encoder", 30_000, 1.0, 0.5)
+    goal = SizeGoal(0.5, reference=30_000)
     learn = Learn(steps=20, optim=OPTIM, losses=LOSSES)
-    return LearnPhase(student, gates, live, engine, learn, budget, 3, Pupil())
+    return LearnPhase(student, gates, live, engine, learn, 1.0, goal, 3, Pupil())
 
 
 def make_batch(shape: ClipShape, size: int, step: int) -> Batch:

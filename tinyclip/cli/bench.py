@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -12,18 +11,16 @@ from ..errors import UserError
 if TYPE_CHECKING:
     from ..evaluation.bench import Contender
 
-HELP = "latency, throughput and MACs of several models"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add(
         "models",
         metavar="MODEL",
         nargs="+",
-        help="a model directory, a run, a source, or a folder of --to onnx, which runs "
-        "in ONNX Runtime; the others are compared with the first",
+        help="a model directory, a run, a source, or an exported folder, which runs in "
+        "its own runtime; the others are compared with the first",
     )
     add("--against", metavar="TEACHER", help="what to compare with instead")
     add("--batch", metavar="A,B", default="1,32", help="batch sizes; default: 1,32")
@@ -80,29 +77,18 @@ def contender(name: str, where: str = "MODEL") -> Contender:
     Raises:
         UserError: it cannot be loaded.
     """
-    import torch
-
-    from .. import cost
     from ..evaluation.bench import Contender
-    from ..formats.onnx.session import load_onnx, read_onnx_config
-    from ..formats.source import load_source
+    from ..formats.lookup import open_model
 
-    if (config := read_onnx_config(Path(name))) is not None:
-        exported = load_onnx(Path(name))
-        size = sum(int(part["bytes"]) for part in config["encoders"].values())
-        return Contender(
-            name,
-            exported.model,
-            "onnxruntime",
-            str(config["precision"]),
-            size,
-            config["sizes"],
-        )
-    loaded = load_source(name, where)
-    model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    sizes = cost.sizes(model.shape)
-    held = sum(p.numel() * p.element_size() for p in model.parameters())
-    return Contender(name, model, "pytorch", "fp32", held, sizes)
+    opened = open_model(name, where)
+    return Contender(
+        name,
+        opened.loaded.model,
+        opened.runtime,
+        opened.precision,
+        opened.bytes,
+        opened.sizes,
+    )
 
 
 def _say(line: str) -> None:
@@ -113,7 +99,8 @@ def show(found: dict[str, Any]) -> None:
     """The table that people read: one line a tower, batch size and model."""
     from rich.console import Console
 
-    from .tables import human, make_table
+    from ..words import human
+    from .tables import make_table
 
     devices = sorted({model["device"] for model in found["models"]})
     table = make_table(

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cost import BUDGETS
 from ..errors import UserError, nearest
+from ..goal import LAYOUTS
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
 
-HELP = "make a family of smaller models"
 DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
 # options that are settings of the recipe by the same name
 OWN_SETTINGS = ("teacher", "budget", "layout", "towers", "round_to", "vocab")
@@ -21,7 +22,7 @@ OWN = "standard"  # no recipe, but a teacher or data of the user's own
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
     add("recipe", nargs="?", help="a shipped recipe (`tinyclip recipes ls`) or a file")
     add("--teacher", metavar="SOURCE", help="the CLIP to make smaller")
@@ -31,11 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--stages", metavar="N", help="in how many stages, 1 to 10")
     add(
         "--budget",
-        choices=("encoder", "total", "macs", "bytes"),
-        help="what the share counts: the blocks' matrices (default), all parameters, "
-        "multiply-accumulates, or the file",
+        choices=tuple(BUDGETS),
+        help="what the share counts: "
+        + ", ".join(f"{budget.about} ({name})" for name, budget in BUDGETS.items()),
     )
-    add("--layout", choices=("ragged", "uniform"), help="uniform: stock shapes")
+    add("--layout", choices=LAYOUTS, help="uniform: stock shapes")
     add("--towers", metavar="A,B", help="image, text, or both; others stay as they are")
     add(
         "--round-to",
@@ -81,6 +82,7 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
             to it.
     """
     from ..config.load import load_recipe, rebuild_ladder
+    from ..config.tasks import on_other_pairs
 
     own = args.teacher or args.data
     named = args.recipe or own or args.val or args.target or args.stages
@@ -105,12 +107,14 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
         data = replace(data, source=args.data)
     if args.val:
         data = replace(data, val=args.val)
+    own = recipe.data.source
+    recipe = on_other_pairs(base, own, replace(recipe, data=data), args.set)
     changes = {key: getattr(args, key) for key in OWN_SETTINGS if getattr(args, key)}
     if args.towers:
         changes["towers"] = wanted_towers(args.towers)
     if args.round_to is not None and args.round_to < 1:
         raise UserError("--round-to", f"must be at least 1, not {args.round_to}")
-    return replace(recipe, data=data, **changes)
+    return replace(recipe, **changes)
 
 
 def wanted_towers(text: str) -> tuple[str, ...]:

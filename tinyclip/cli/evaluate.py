@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 
 if TYPE_CHECKING:
     from ..data.tasks import Task
-    from ..model.store import Loaded
 
-HELP = "measure a model: zero-shot, retrieval, retention"
 DATA = "builtin:pictograms"
+BASE = "standard"  # the recipe whose settings of the data are changed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a model directory, run:DIR or another source")
+    add(
+        "model",
+        metavar="MODEL",
+        help="a model directory, a run, an exported folder, or another source",
+    )
     add("--data", metavar="SOURCE", default=DATA, help=f"pairs to test on; {DATA}")
     add("--tasks", metavar="A,B", help="only these tasks; default: all of the data's")
     add(
@@ -27,6 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEACHER",
         help="the model that retention compares with; default: the teacher that the "
         "model names, where it can be loaded",
+    )
+    add(
+        "--set",
+        metavar="A.B=V",
+        action="append",
+        default=[],
+        help="a setting of the data, e.g. data.class_names=FILE, data.caption_column=X",
     )
     add("--json", action="store_true", help="one JSON object on stdout")
 
@@ -37,27 +48,28 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: model, data, tasks or teacher cannot be had.
     """
-    from ..config.schema import Data
+    from ..config.load import load_recipe
     from ..data.tasks import tasks_of
     from ..evaluation.suite import evaluate, values_of
-    from ..formats.source import load_source
+    from ..formats.lookup import open_model
     from .show import print_json
 
-    loaded = load_source(args.model, where="MODEL")
+    data = replace(load_recipe(BASE, args.set).data, source=args.data)
+    loaded = open_model(args.model).loaded
     # a source that the model was trained on is measured on its held-out pairs only
     seen = loaded.config.get("provenance", {}).get("data") == args.data
-    tasks = chosen(tasks_of(Data(source=args.data), whole=not seen), args.tasks)
+    tasks = chosen(tasks_of(data, whole=not seen), args.tasks)
     name, teacher = _teacher(loaded, args.against)
     known = None
     if teacher is not None:
         _say(f"measuring the teacher {name} ...")
-        known = values_of(evaluate(_placed(teacher), tasks))
+        known = values_of(evaluate(teacher, tasks))
     _say(f"measuring {args.model} on {', '.join(task.name for task in tasks)} ...")
     found = {
         "model": args.model,
         "data": args.data,
         "against": name,
-        "tasks": evaluate(_placed(loaded), tasks, known),
+        "tasks": evaluate(loaded, tasks, known),
     }
     print_json(found) if args.json else _show(found)
     return 0
@@ -76,29 +88,21 @@ def chosen(tasks: list[Task], wanted: str | None) -> list[Task]:
     return pick(tasks, [part.strip() for part in wanted.split(",")], "--tasks")
 
 
-def _teacher(loaded: Loaded, against: str | None) -> tuple[str | None, Loaded | None]:
+def _teacher(loaded: Any, against: str | None) -> tuple[str | None, Any]:
     """The model to compare with; without one, stderr says why."""
-    from ..formats.source import load_source
+    from ..formats.lookup import open_model
 
     if against is not None:
-        return against, load_source(against, where="--against")
+        return against, open_model(against, "--against").loaded
     named = loaded.config.get("provenance", {}).get("teacher")
     if not isinstance(named, str) or not named:
         _say("the model names no teacher: no retention (name one with --against)")
         return None, None
     try:
-        return named, load_source(named, where="the model's teacher")
+        return named, open_model(named, "the model's teacher").loaded
     except UserError as error:
         _say(f"no retention (name the teacher with --against): {error}")
         return None, None
-
-
-def _placed(loaded: Loaded) -> Loaded:
-    """The model on a GPU where there is one."""
-    import torch
-
-    loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return loaded
 
 
 def _say(line: str) -> None:

@@ -3,100 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ..model.store import Loaded
-    from ..pipeline.run_dir import RunDir
-
-HELP = "sizes, widths per layer, MACs, where a model came from"
+from typing import Any
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     parser.add_argument(
         "model", help="a model directory, a run, an export, or a teacher source"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
-
-
-def describe(loaded: Loaded, folder: Path | None) -> dict[str, Any]:
-    """The keys of design §3.4, counted on the weights that were loaded.
-
-    Args:
-        folder: the model directory, where there is one.
-    """
-    from ..cost import FLOAT_BYTES
-    from ..files import read_json
-    from .inspect_folder import counts, read_header
-
-    found = counts(loaded.model.shape, loaded.config, 0)
-    # in float32, where no file says otherwise
-    size, dtype = FLOAT_BYTES * found["params"]["total"], "float32"
-    if folder is not None:
-        header = read_header(folder / "model.safetensors")
-        size, dtype = header["bytes"], header["dtype"]
-        certificate = folder / "certificate.json"
-        if certificate.exists():
-            found["certificate"] = read_json(certificate)
-    return {**found, "bytes": size, "dtype": dtype}
-
-
-def _folder(model: str) -> Path | None:
-    """The model directory behind an argument, if it names one."""
-    path = Path(model.removeprefix("run:"))
-    for folder in (path, path / "model"):
-        if (folder / "config.json").exists():
-            return folder
-    return None
-
-
-def _run_dir(model: str) -> RunDir | None:
-    """The run that the argument names, if it does."""
-    from ..pipeline.run_dir import RunDir
-
-    run = RunDir(Path(model.removeprefix("run:")))
-    return run if run.is_run() else None
-
-
-def _stages(run: RunDir) -> dict[str, Any]:
-    """What is finished of a run."""
-    from ..pipeline.summary import summary
-
-    planned = len(run.recipe().stages)
-    if run.read("plan.json") is None:  # it was stopped before its first stage
-        return {"finished": False, "planned": planned, "stages": []}
-    keys = ("stage", "model", "sizes", "share", "bytes")
-    found = summary(run)
-    rows = [{key: row[key] for key in keys} for row in found["students"]]
-    return {"finished": found["finished"], "planned": planned, "stages": rows}
-
-
-def find(model: str) -> dict[str, Any]:
-    """All there is to know of a model, a run or an export.
-
-    Raises:
-        UserError: it cannot be read.
-    """
-    from ..formats.source import load_source
-    from .inspect_folder import describe_folder
-
-    run = _run_dir(model)
-    if run is not None:
-        progress = _stages(run)
-        source, folder = str(run.model), run.model
-        if not (run.model / "config.json").exists():
-            if not progress["stages"]:
-                return progress
-            source = progress["stages"][-1]["model"]
-            folder = Path(source)
-        return {**describe(load_source(source, "MODEL"), folder), **progress}
-    place = Path(model.removeprefix("hf:"))
-    exported = describe_folder(place) if place.is_dir() else None
-    if exported is not None:
-        return exported
-    return describe(load_source(model, "MODEL"), _folder(model))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -105,9 +20,10 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: the model cannot be read.
     """
+    from ..pipeline.inspection import inspect
     from .show import print_json
 
-    found = find(args.model)
+    found = inspect(args.model)
     print_json(found) if args.json else _show(args.model, found)
     return 0
 
@@ -135,7 +51,8 @@ def _show(name: str, found: dict[str, Any]) -> None:
 
 def _show_model(console: Any, name: str, found: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
-    from .tables import human, make_table, percent
+    from ..words import human
+    from .tables import make_table, percent
 
     params, share = found["params"], found["share"]
     table = make_table(name, "what", "count", "share of the teacher's")

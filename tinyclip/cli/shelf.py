@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
 from pathlib import Path
 
 from ..config import shelf
-from ..config.load import load_recipe, load_stage, recipe_to_dict, to_yaml
+from ..config.describe import commented_yaml
+from ..config.load import load_recipe, load_stage, recipe_to_dict
+from ..config.place import Place
 from ..config.schema import Recipe, Stage
-from ..errors import UserError, nearest
+from ..errors import StorageError, UserError, nearest
 from .show import complain, print_json
 
 
@@ -57,12 +58,8 @@ def _ls(args: argparse.Namespace, kind: str) -> int:
     return 0
 
 
-def _load(
-    kind: str, name: str, known_losses: Collection[str] | None = None
-) -> Recipe | Stage:
-    if kind == "recipes":
-        return load_recipe(name, known_losses=known_losses)
-    return load_stage(name, known_losses)
+def _load(kind: str, name: str) -> Recipe | Stage:
+    return load_recipe(name) if kind == "recipes" else load_stage(name)
 
 
 def _show(args: argparse.Namespace, kind: str) -> int:
@@ -70,7 +67,7 @@ def _show(args: argparse.Namespace, kind: str) -> int:
     if args.json:
         print_json(recipe_to_dict(value))
     else:
-        print(to_yaml(value), end="")
+        print(commented_yaml(value), end="")
     return 0
 
 
@@ -89,20 +86,19 @@ def _copy(args: argparse.Namespace, kind: str) -> int:
     except FileExistsError:
         raise UserError(str(to), "exists already", "Name another file") from None
     except OSError as error:
-        raise UserError(str(to), f"cannot be written ({error.strerror})") from None
+        raise StorageError(to, error) from None
     print_json({"copied": str(to)}) if args.json else print(to)
     return 0
 
 
 def _validate(args: argparse.Namespace, kind: str) -> int:
     """Check every file, and not only up to the first that is wrong."""
-    from ..losses.distill import objectives  # imports torch, which ls can do without
+    from ..losses.objectives import check_objectives  # it imports torch; ls does not
 
-    known = tuple(objectives)
     found: dict[str, str | None] = {}
     for name in args.files:
         try:
-            _load(kind, name, known)
+            check_objectives(_load(kind, name), Place(name))
             found[name] = None
         except UserError as error:
             found[name] = str(error)

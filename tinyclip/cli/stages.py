@@ -6,11 +6,9 @@ import argparse
 
 from . import shelf
 
-HELP = "list, show, copy or check stages"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of design §3.1."""
+    """The verb's options."""
     shelf.add_arguments(parser, "stages")
 
 

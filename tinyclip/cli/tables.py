@@ -8,13 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-
-def human(count: float) -> str:
-    """12,345,678 as 12.35 M."""
-    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= limit:
-            return f"{count / limit:.2f} {unit}"
-    return f"{count:.0f}"
+from ..words import human
 
 
 def percent(value: float | None) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-import types
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from reprlib import Repr
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from ..errors import UserError, nearest
+from .objectives import WEIGHT, Asked, options_of
 from .place import Place
+from .setting import optional, settings_of
 
 T = TypeVar("T")
 Check = Callable[[Any, Any], bool]
@@ -38,13 +39,13 @@ def resolve(kind: type[T], value: Any, where: Place) -> T:
     """
     if not isinstance(value, Mapping):
         raise UserError(str(where), f"wants settings by name, not {said(value)}")
-    known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
-    hints = get_type_hints(kind)
+    known = settings_of(kind)
     made = {}
     for key, inner in value.items():
         if key not in known:
             raise UserError(str(where), f"unknown key {key!r}", nearest(key, known))
-        made[key] = leaf(hints[key], inner, where.key(key), known[key].metadata)
+        entry, hint = known[key]
+        made[key] = leaf(hint, inner, where.key(key), entry.metadata)
     return kind(**made)
 
 
@@ -57,14 +58,6 @@ def said(value: Any) -> str:
         if isinstance(value, kind):
             return f"the {name} {shown}"
     return shown
-
-
-def optional(hint: Any) -> tuple[Any, bool]:
-    """The type without its `None`, and whether it had one."""
-    if get_origin(hint) in (Union, types.UnionType):
-        (inner,) = [arg for arg in get_args(hint) if arg is not type(None)]
-        return inner, True
-    return hint, False
 
 
 def item_hints(hint: Any, count: int) -> list[Any]:
@@ -84,24 +77,40 @@ def leaf(hint: Any, value: Any, where: Place, bounds: Mapping[str, Any]) -> Any:
     if value is None and may_be_none:
         return None
     if is_dataclass(hint):
-        return resolve(hint, value, where)  # type: ignore[arg-type]
+        plain = asdict(value) if isinstance(value, hint) else value  # type: ignore[arg-type]
+        return resolve(hint, plain, where)  # type: ignore[arg-type]
+    if hint == Asked:
+        return _asked(value, where, bounds)
     if get_origin(hint) is Literal:
         return _choice(get_args(hint), value, where)
     if get_origin(hint) is tuple:
         return _sequence(hint, value, where, bounds)
     if get_origin(hint) is dict:
         return _table(hint, value, where, bounds)
+    if "among" in bounds:
+        return _choice(bounds["among"](), value, where)
     made = _scalar(hint, value, where)
     if not isinstance(made, str):
         _check_bounds(bounds, made, where)
     return made
 
 
-def _choice(choices: tuple[Any, ...], value: Any, where: Place) -> Any:
-    if not isinstance(value, str) or value not in choices:
-        known = [str(choice) for choice in choices]
+def _choice(choices: Iterable[str], value: Any, where: Place) -> Any:
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
         raise UserError(str(where), f"cannot be {said(value)}", nearest(value, known))
     return value
+
+
+def _asked(value: Any, where: Place, bounds: Mapping[str, Any]) -> Asked:
+    """An objective's weight; with options, if it is given any."""
+    if not isinstance(value, Mapping):
+        return float(leaf(float, value, where, bounds))
+    table = _table(dict[str, object], value, where, bounds)
+    weight = float(leaf(float, table.get(WEIGHT, 1.0), where.key(WEIGHT), bounds))
+    options = options_of(table)
+    # a weight alone is the same recipe, however it was written
+    return {WEIGHT: weight, **options} if options else weight
 
 
 def _sequence(
@@ -127,6 +136,8 @@ def _table(
     for key in value:
         if not isinstance(key, str):
             raise UserError(str(where), f"wants names as keys, not {said(key)}")
+    if kind is object:  # whoever knows these names checks what they stand for
+        return dict(value)
     return {k: leaf(kind, v, where.key(k), bounds) for k, v in value.items()}
 
 
@@ -153,7 +164,7 @@ def _yaml_number(value: Any) -> str:
 
 
 def _check_bounds(bounds: Mapping[str, Any], value: Any, where: Place) -> None:
-    for name, bound in bounds.items():
-        fine, words = BOUNDS[name]
+    for name, (fine, words) in BOUNDS.items():
+        bound = bounds.get(name)
         if bound is not None and not fine(value, bound):
             raise UserError(str(where), f"must be {words} {bound:g}, not {value!r}")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
-from ..errors import UserError, nearest
+from ..errors import UserError
+from .objectives import weight_of
 from .place import Place
 from .schema import PHASES, Recipe, Stage
 
 MOST_STAGES = 10
-CHOOSING = ("learn", "score", "manual")
-TRAINING = ("learn", "distil")
 
 
 def ladder(target: Any, stages: Any) -> list[float]:
@@ -60,7 +58,7 @@ def rebuild_ladder(recipe: Recipe, target: Any, stages: Any) -> Recipe:
         for index, share in enumerate(ladder(target, stages))
     )
     for number, stage in enumerate(rebuilt, start=1):
-        if "inherit" not in stage.phases:
+        if not stage.cuts:
             raise UserError(
                 "--target",
                 f"stage {number} of the recipe {recipe.name!r} only distils; it "
@@ -100,7 +98,7 @@ def check_descent(recipe: Recipe, where: Place) -> None:
 
 def _check_target(stage: Stage, share: float, where: Place) -> float:
     """The share that a stage which starts at `share` leaves."""
-    if "inherit" not in stage.phases:
+    if not stage.cuts:
         if stage.target not in (None, share):
             raise UserError(
                 str(where),
@@ -137,39 +135,33 @@ def check_stage(stage: Stage, where: Place) -> None:
             f"{', '.join(stage.phases)} is not in order",
             f"Each at most once, in this order: {', '.join(PHASES)}",
         )
-    choosing = [name for name in stage.phases if name in CHOOSING]
-    if len(choosing) != ("inherit" in stage.phases):
-        raise UserError(
-            at,
-            f"{', '.join(stage.phases)} cannot work",
-            "inherit needs exactly one of learn, score and manual before it, and each "
-            "of those needs inherit after it",
-        )
+    _check_order(stage, at)
     if not stage.sites or len(set(stage.sites)) < len(stage.sites):
         raise UserError(str(where.key("sites")), "wants each site once, at least one")
-    for phase in set(TRAINING) & set(stage.phases):
-        if not any(getattr(stage, phase).losses.values()):
+    for name, phase in stage.running().items():
+        if phase.trained_steps and not any(map(weight_of, phase.objectives.values())):
             raise UserError(
-                str(where.key(phase).key("losses")),
+                str(where.key(name).key("losses")),
                 "no objective has a weight above 0",
                 "Try {mimic: 1.0}",
             )
 
 
-def check_losses(stage: Stage, known: Collection[str], where: Place) -> None:
-    """Refuse objectives that do not exist.
-
-    Args:
-        known: their names, which only rooms above this one can tell.
-
-    Raises:
-        UserError: an unknown objective.
-    """
-    for phase in TRAINING:
-        for name in getattr(stage, phase).losses:
-            if name not in known:
-                raise UserError(
-                    str(where.key(phase).key("losses")),
-                    f"unknown objective {name!r}",
-                    nearest(name, known),
-                )
+def _check_order(stage: Stage, where: str) -> None:
+    """What cuts needs exactly one choice before it, and every choice a cut."""
+    chosen = 0
+    for phase in stage.running().values():
+        if phase.cuts and chosen != 1:
+            break
+        chosen = 0 if phase.cuts else chosen + phase.chooses
+    else:
+        if not chosen:
+            return
+    choosing = [name for name, phase in PHASES.items() if phase.chooses]
+    cutting = " or ".join(name for name, phase in PHASES.items() if phase.cuts)
+    raise UserError(
+        where,
+        f"{', '.join(stage.phases)} cannot work",
+        f"{cutting} needs exactly one of {', '.join(choosing[:-1])} and "
+        f"{choosing[-1]} before it, and each of those needs {cutting} after it",
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ import yaml
 from ..errors import UserError, nearest
 from . import shelf
 from .check import resolve, said
-from .ladder import check_descent, check_losses, check_stage, ladder, rebuild_ladder
+from .ladder import check_descent, check_stage, ladder, rebuild_ladder
 from .override import merge, override, split_setting
 from .place import Place
-from .schema import Recipe, Stage
+from .schema import PHASES, Recipe, Stage
+from .tasks import on_other_pairs
 
 __all__ = [
+    "dump",
     "fingerprint",
     "ladder",
     "load_recipe",
@@ -143,45 +146,37 @@ def _stage_values(value: Any, where: Place, home: Path) -> Any:
     at = str(where.key("use"))
     if not isinstance(value["use"], str):
         raise UserError(at, f"wants a name, not {said(value['use'])}")
-    base, _, _ = _checked_stage(value["use"], at, home)
+    base, _ = _checked_stage(value["use"], at, home)
     merged = merge(base, value)
     return {key: inner for key, inner in merged.items() if key != "use"}
 
 
-def _checked_stage(name: str, where: str, home: Path) -> tuple[Any, Stage, Place]:
-    """A stage's plain values, the stage, and its file, which errors name."""
+def _checked_stage(name: str, where: str, home: Path) -> tuple[Any, Stage]:
+    """A stage's plain values, and the stage."""
     base, file = _read("stages", name, where, home)
     if base.get("use") is not None:
         raise UserError(file, "a stage cannot use another", "Write its settings out")
     stage = resolve(Stage, base, Place(file))
     check_stage(stage, Place(file))
-    return base, stage, Place(file)
+    return base, stage
 
 
-def load_stage(name: str, known_losses: Collection[str] | None = None) -> Stage:
+def load_stage(name: str) -> Stage:
     """A shipped stage, or one in a YAML file.
 
     Raises:
         UserError: where, what is wrong, and the nearest name.
     """
-    _, stage, where = _checked_stage(name, "stage", Path())
-    if known_losses is not None:
-        check_losses(stage, known_losses, where)
-    return stage
+    return _checked_stage(name, "stage", Path())[1]
 
 
-def load_recipe(
-    name: str,
-    overrides: Sequence[str] = (),
-    known_losses: Collection[str] | None = None,
-) -> Recipe:
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """A shipped recipe or a YAML file, with `a.b=v` settings laid on it.
 
     A stage's `use` is a shipped stage or a YAML file beside the recipe; its settings
     are in the result, the name is not.
 
-    Args:
-        known_losses: names of objectives; without them, objectives go unchecked.
+    Which objectives there are, and their options, is checked by `losses`, a room above.
 
     Raises:
         UserError: where, what is wrong, and the nearest name.
@@ -198,15 +193,14 @@ def load_recipe(
         ]
     recipe = resolve(Recipe, value, where)
     check_descent(recipe, where)
+    own = recipe.data.source
     for setting in overrides:
         keys, text = split_setting(setting)
         asked = f"--set {setting}"
         recipe = override(recipe, keys, parse(text, asked), Place(asked))
     if overrides:
         check_descent(recipe, Place(f"--set {' --set '.join(overrides)}"))
-    if known_losses is not None:
-        for index, stage in enumerate(recipe.stages):
-            check_losses(stage, known_losses, where.key("stages").item(index))
+        recipe = on_other_pairs(name, own, recipe, overrides)
     return recipe
 
 
@@ -215,19 +209,32 @@ def recipe_to_dict(recipe: Recipe | Stage) -> dict[str, Any]:
     whole: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     for stage in whole.get("stages", [whole]):
         stage.pop("use")  # its settings are all written out
+        for name in PHASES:
+            if not stage[name]:  # a phase without settings has nothing to write
+                stage.pop(name)
     return whole
+
+
+def dump(plain: Any, width: float = math.inf, flow: bool = False) -> str:
+    """Plain values as YAML, keys in their order.
+
+    Args:
+        flow: write lists and tables on one line, as `[a, b]` and `{a: b}`.
+    """
+    text: str = yaml.dump(
+        plain,
+        Dumper=_Dumper,
+        sort_keys=False,
+        width=width,
+        allow_unicode=True,
+        default_flow_style=flow,
+    )
+    return text
 
 
 def to_yaml(recipe: Recipe | Stage) -> str:
     """The recipe (or stage) as YAML that loads back equal."""
-    text: str = yaml.dump(
-        recipe_to_dict(recipe),
-        Dumper=_Dumper,
-        sort_keys=False,
-        width=88,
-        allow_unicode=True,
-    )
-    return text
+    return dump(recipe_to_dict(recipe), width=88)
 
 
 def fingerprint(value: Any) -> str:

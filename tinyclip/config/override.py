@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass, replace
-from typing import Any, get_args, get_type_hints
+from dataclasses import asdict, is_dataclass, replace
+from typing import Any, get_args
 
 from ..errors import UserError, nearest
-from .check import item_hints, leaf, optional
+from .check import item_hints, leaf
+from .objectives import WEIGHT
 from .place import Place
 from .schema import Recipe
+from .setting import optional, settings_of
 
 PATH = re.compile(r"\w+(?:\.\w+|\[(?:\d+|\*)\])*")
 FORM = "Write it as a.b=value, e.g. stages[*].batch=64"
@@ -86,14 +88,17 @@ def _put(
                 zip(item_hints(hint, len(owner)), owner, strict=True)
             )
         )
-    if isinstance(owner, dict) and not rest:
+    if isinstance(owner, dict) and len(rest) < 2:
+        if rest:
+            before = owner.get(head, {})
+            table = before if isinstance(before, dict) else {WEIGHT: before}
+            value = {**table, rest[0]: value}
         return {**owner, head: leaf(get_args(hint)[1], value, where, bounds)}
     if not is_dataclass(owner):
         raise UserError(str(where), f"there is nothing inside to call {head!r}", FORM)
-    known = {field.name: field for field in fields(owner)}
+    known = settings_of(type(owner))
     if head not in known:
         raise UserError(str(where), f"unknown key {head!r}", nearest(head, known))
-    inner_hint = get_type_hints(type(owner))[head]
-    inner = getattr(owner, head)
-    made = _put(inner_hint, inner, rest, value, where, known[head].metadata)
+    entry, inner_hint = known[head]
+    made = _put(inner_hint, vars(owner)[head], rest, value, where, entry.metadata)
     return replace(owner, **{head: made})  # type: ignore[type-var]

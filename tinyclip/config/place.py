@@ -9,10 +9,11 @@ from dataclasses import dataclass
 class Place:
     """A file (or option) and the path of keys inside it.
 
-    `Place("half.yaml").key("stages").item(1)` reads `half.yaml: stages[1]`.
+    `Place("half.yaml").key("stages").item(1)` reads `half.yaml: stages[1]`; what came
+    from Python has no file.
     """
 
-    file: str
+    file: str = ""
     path: str = ""
 
     def key(self, name: object) -> Place:
@@ -24,4 +25,4 @@ class Place:
         return Place(self.file, f"{self.path}[{index}]")
 
     def __str__(self) -> str:
-        return f"{self.file}: {self.path}" if self.path else self.file
+        return ": ".join(part for part in (self.file, self.path) if part)

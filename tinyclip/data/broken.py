@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from ..errors import TinyclipError, UserError
 
 NAMED = 1_000  # rows left out at opening that are named; all of them are counted
-HARMLESS = frozenset({"excluded", "repeated"})  # left out on purpose, so not broken
+# left out on purpose, so not broken
+HARMLESS = frozenset({"excluded", "repeated", "other picture"})
 CAPTION_LIMIT = 16_384  # characters; longer text is a page, not a caption
 
 Why = tuple[str, str]  # kind, detail
@@ -23,7 +24,7 @@ class Broken(TinyclipError):
         kind: a few words that rows of one fault share: missing, empty, not a picture,
             truncated, damaged, too large, too narrow, unreadable; no caption,
             empty caption, long caption, invalid UTF-8, bad JSON; no picture, no path,
-            bad row, duplicate key, torn tar.
+            bad row, duplicate key, dotted name, torn tar.
         detail: what exactly was wrong.
     """
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..config.schema import Data
 from ..errors import UserError
 from .broken import Broken, Dropped, check_caption, decode_caption
+from .classes import class_captions, class_names
 from .columns import excluder
+from .elsewhere import TEXTS, refuse_captions_elsewhere
 from .files import FilePairs
-from .pictures import parse_background
-
-PICTURES = frozenset(
-    ".png .jpg .jpeg .webp .gif .bmp .tif .tiff .avif .ppm .jfif".split()
-)
-CLASS_TEMPLATES = ("a photo of a {}", "{}", "a picture of a {}")
+from .pictures import SUFFIXES, parse_background
 
 
 def open_folder(data: Data, directory: str) -> FilePairs:
@@ -24,35 +21,29 @@ def open_folder(data: Data, directory: str) -> FilePairs:
 
     With a ``.txt`` of the same name beside any picture, captions are read from there,
     one a line. Otherwise the folders right under it are classes, as torchvision's
-    ImageFolder has them, and captions are made of their names by `CLASS_TEMPLATES`.
+    ImageFolder has them, and captions are made of their names (`classes`).
 
     Raises:
-        UserError: no such folder, no pictures, neither captions nor classes.
+        UserError: no such folder, no pictures, neither captions nor classes, or
+            captions where they are not looked for.
     """
     root = Path(directory).expanduser()
     where = data.source
-    pictures = _listed(root, where)
-    captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
-    if not captioned and not any("/" in key for key in pictures):
-        raise UserError(
-            where,
-            f"{len(pictures)} pictures with neither captions nor class folders",
-            "Put a NAME.txt beside each NAME.png, or the pictures of each class in a "
-            "folder with the name of the class",
-        )
-    found: dict[str, tuple[str, ...]] = {}
+    pictures, texts = _listed(root, where)
     dropped = Dropped()
-    pattern = excluder(data.exclude)
+    if (pattern := excluder(data.exclude)) is not None:
+        kept = [key for key in pictures if not pattern.match(key)]
+        dropped.add("excluded", count=len(pictures) - len(kept))
+        pictures = kept
+    captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
+    names = {} if captioned else _classes(data, root, pictures, texts)
+    found: dict[str, tuple[str, ...]] = {}
     for key in pictures:
-        if pattern is not None and pattern.match(key):
-            dropped.add("excluded")
-            continue
         try:
-            found[key] = _captions(root / key) if captioned else _class_captions(key)
+            found[key] = _captions(root / key) if captioned else _of_class(key, names)
         except Broken as broken:
             dropped.add(broken.kind, key, broken.detail)
     dropped.check(where, len(found), data.max_broken_share)
-    labels = None if captioned else _classes(where, found)
     return FilePairs(
         name=where,
         root=root,
@@ -60,43 +51,79 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         texts=tuple(found.values()),
         background=parse_background(data.background),
         dropped=dropped,
-        labels=labels,
+        labels=None if captioned else tuple(names[_folder(key)] for key in found),
     )
 
 
-def _classes(where: str, keys: Iterable[str]) -> tuple[str, ...]:
-    """The class of each key; one class alone teaches nothing and is refused."""
-    labels = tuple(class_name(key) for key in keys)
-    if len(set(labels)) == 1:
+def _classes(
+    data: Data, root: Path, pictures: Sequence[str], texts: Sequence[str]
+) -> dict[str, str]:
+    """What each folder that is a class is called.
+
+    Raises:
+        UserError: there are none, or a single one, which teaches nothing; or the
+            captions are elsewhere.
+    """
+    where = data.source
+    if data.class_names is None:
+        refuse_captions_elsewhere(where, root, pictures, texts)
+    folders = sorted({_folder(key) for key in pictures if "/" in key})
+    if pictures and not folders:
         raise UserError(
-            where, f"a single class, {labels[0]!r}", "Give two class folders or more"
+            where,
+            f"{len(pictures)} pictures with neither captions nor class folders",
+            "Put a NAME.txt beside each NAME.png, or the pictures of each class in a "
+            "folder with the name of the class",
         )
-    return labels
+    names = class_names(data, folders, _instead(root, pictures)) if folders else {}
+    if len(set(names.values())) == 1:
+        raise UserError(
+            where,
+            f"a single class, {names[folders[0]]!r}",
+            "Give two class folders or more",
+        )
+    return names
 
 
-def _listed(root: Path, where: str) -> list[str]:
-    """The keys of a folder's pictures, in order."""
+def _instead(root: Path, pictures: Sequence[str]) -> str:
+    """What to write where the folders are no classes, but may hold them."""
+    deep = next((key for key in pictures if key.count("/") > 1), None)
+    if deep is not None:
+        return f"Name the folder that holds the classes: folder:{root / _folder(deep)}"
+    return "Put a NAME.txt beside each NAME.png, or name folders by class"
+
+
+def _listed(root: Path, where: str) -> tuple[list[str], list[str]]:
+    """The keys of a folder's pictures and of its texts, in order."""
     if not root.is_dir():
         what = "is a file" if root.exists() else "there is no such folder"
         raise UserError(where, what, "Give a folder of pictures")
-    pictures = sorted(_pictures(root))
+    pictures: list[str] = []
+    texts: list[str] = []
+    for key in _files(root):
+        suffix = Path(key).suffix.lower()
+        if suffix in SUFFIXES:
+            pictures.append(key)
+        elif suffix in TEXTS:
+            texts.append(key)
     if not pictures:
-        kinds = ", ".join(sorted(PICTURES))
-        raise UserError(where, "no pictures in it", f"Looked for {kinds}")
-    return pictures
+        raise UserError(
+            where, "no pictures in it", f"Looked for {', '.join(sorted(SUFFIXES))}"
+        )
+    return sorted(pictures), sorted(texts)
 
 
-def class_name(key: str) -> str:
-    """The class that the first folder of a key names: ``polar_bear/1.png``."""
-    return " ".join(key.split("/")[0].replace("_", " ").split())
+def _folder(key: str) -> str:
+    """The first folder of a key: ``polar_bear`` of ``polar_bear/1.png``."""
+    return key.split("/")[0]
 
 
-def _pictures(root: Path) -> Iterator[str]:
-    """Keys of all picture files below a folder, but no hidden ones."""
+def _files(root: Path) -> Iterator[str]:
+    """Keys of all files below a folder, but no hidden ones."""
     for here, folders, names in os.walk(root):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         for name in names:
-            if Path(name).suffix.lower() in PICTURES and not name.startswith("."):
+            if not name.startswith("."):
                 yield (Path(here) / name).relative_to(root).as_posix()
 
 
@@ -115,7 +142,7 @@ def _captions(picture: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(check_caption(line) for line in lines))
 
 
-def _class_captions(key: str) -> tuple[str, ...]:
+def _of_class(key: str, names: Mapping[str, str]) -> tuple[str, ...]:
     if "/" not in key:
         raise Broken("no caption", "it lies in no class folder")
-    return tuple(template.format(class_name(key)) for template in CLASS_TEMPLATES)
+    return class_captions(names[_folder(key)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,24 @@ from numpy.typing import NDArray
 from ..config.schema import Data
 from ..errors import UserError, nearest
 from .broken import Broken, Dropped
-from .folders import CLASS_TEMPLATES
+from .classes import class_captions, class_names
+from .fields import (
+    TEXT,
+    Field,
+    Kind,
+    caption_column,
+    described,
+    fields_of,
+    inside,
+    is_text,
+)
 from .parquets import IMAGES
 from .pictures import parse_background, read_file
 from .rows import RowPairs, usable
-from .tables import CAPTION_NAMES, find_column
+from .tables import CAPTION_NAMES, find_column, usual_column
 
 PIECE = 10_000  # rows
+TEXTS = ("string", "large_string")
 
 
 class HubRows:
@@ -61,8 +72,8 @@ def open_hub(data: Data, rest: str) -> RowPairs:
 
     NAME is a folder that `save_to_disk` wrote, one that `load_dataset` reads, or a name
     on the hub. Without a split it is ``train``, or the only one. Captions are a text
-    column or lists of texts; without one, a class label is a caption by
-    `CLASS_TEMPLATES`, and evaluation is zero-shot over the classes.
+    column or lists of texts, or a field in a column; without one, captions are made of
+    a class label (`classes`), and evaluation is zero-shot over the classes.
 
     Raises:
         UserError: the library is missing, the data set cannot be had, or lacks columns
@@ -71,34 +82,67 @@ def open_hub(data: Data, rest: str) -> RowPairs:
     where = data.source
     table = _load(where, rest)
     features = table.features
-    pictures = [name for name, kind in features.items() if _kind(kind) == "Image"]
-    usual = (*pictures, *IMAGES) if pictures else IMAGES
-    names = list(features)
-    image = data.image_column or (
-        pictures[0] if pictures else find_column(names, None, usual, "image", where)
-    )
-    find_column(names, image, (), "image", where)
-    texts = [name for name in names if name != image and _is_text(features[name])]
-    classes = [name for name in names if _kind(features[name]) == "ClassLabel"]
-    labelled = None
-    if data.caption_column in classes:
-        labelled = data.caption_column
-    elif data.caption_column is None and not _usual(texts) and classes:
-        labelled = classes[0]
-    column = labelled or find_column(
-        texts, data.caption_column, CAPTION_NAMES, "caption", where
-    )
+    image = _image_column(data, features)
+    caption, field, labelled = _caption_column(data, features)
     rows = HubRows(rest, _undecoded(table.select_columns([image]), image), image)
-    cells: Iterator[Any] = _cells(table, column)
-    if labelled:
-        known = features[labelled].names
-        cells = (_said(known, cell) for cell in cells)
     dropped = Dropped()
+    named: list[str] = []
+    cells: Iterator[Any] = (inside(cell, field) for cell in _cells(table, caption))
+    if labelled:
+        keys = features[caption].names
+        names = class_names(data, keys)
+        named = [names[key] for key in keys]
+        cells = (_of_class(named, cell) for cell in cells)
     kept, captions = usable(cells, rows.key, data.exclude, dropped)
     dropped.check(where, len(kept), data.max_broken_share)
-    labels = _labels(table, labelled, kept) if labelled else None
+    labels = None
+    if labelled:
+        every = list(_cells(table, caption))
+        labels = [named[every[row]] for row in kept]
     background = parse_background(data.background)
     return RowPairs(where, rows, kept, captions, background, dropped, labels)
+
+
+def _image_column(data: Data, features: Mapping[str, Any]) -> str:
+    """The column of pictures.
+
+    Raises:
+        UserError: there is none, or one that holds something else.
+    """
+    where = data.source
+    pictures = [name for name, kind in features.items() if _kind(kind) == "Image"]
+    if data.image_column is None and pictures:
+        return pictures[0]
+    column = find_column(list(features), data.image_column, IMAGES, "image", where)
+    kind = features[column]
+    if not (
+        _kind(kind) == "Image"
+        or getattr(kind, "dtype", "") in (*TEXTS, "binary", "large_binary")
+        or {"bytes", "path"} & set(fields_of(_plain(kind)))
+    ):
+        raise UserError(
+            where,
+            f"the column {column!r} holds {described(_plain(kind))}, not pictures",
+            "Name another with --set data.image_column=NAME",
+        )
+    return column
+
+
+def _caption_column(data: Data, features: Mapping[str, Any]) -> tuple[str, Field, bool]:
+    """The column of captions, the field in it, and whether it numbers classes.
+
+    Raises:
+        UserError: there is none, or one that holds something else.
+    """
+    kinds = {name: _plain(feature) for name, feature in features.items()}
+    classes = [name for name in features if _kind(features[name]) == "ClassLabel"]
+    wanted = data.caption_column
+    if wanted is None and classes:
+        texts = [name for name, kind in kinds.items() if is_text(kind)]
+        wanted = usual_column(texts, CAPTION_NAMES) or classes[0]
+    if wanted in classes:
+        return wanted, (), True
+    return *caption_column(data.source, wanted, kinds), False
 
 
 def _load(where: str, rest: str) -> Any:
@@ -144,15 +188,16 @@ def _kind(feature: Any) -> str:
     return type(feature).__name__
 
 
-def _is_text(feature: Any) -> bool:
-    """Whether a column holds texts, or lists of texts."""
-    inner = feature[0] if isinstance(feature, list) else feature
-    inner = getattr(inner, "feature", inner)
-    return getattr(inner, "dtype", "") in ("string", "large_string")
-
-
-def _usual(names: Sequence[str]) -> bool:
-    return any(name.lower() in CAPTION_NAMES for name in names)
+def _plain(feature: Any) -> Kind:
+    """What a column holds."""
+    if isinstance(feature, dict):
+        return {name: _plain(inner) for name, inner in feature.items()}
+    if isinstance(feature, list):
+        return [_plain(feature[0])]
+    if hasattr(feature, "feature"):
+        return [_plain(feature.feature)]
+    kind = getattr(feature, "dtype", "")
+    return TEXT if kind in TEXTS else str(kind or _kind(feature))
 
 
 def _undecoded(table: Any, column: str) -> Any:
@@ -169,18 +214,8 @@ def _cells(table: Any, column: str) -> Iterator[Any]:
         yield from piece.column(column).to_pylist()
 
 
-def _said(names: Sequence[str], label: int | None) -> list[str] | None:
+def _of_class(names: Sequence[str], label: int | None) -> tuple[str, ...] | None:
     """Captions of a class; none where the label is missing (-1)."""
     if label is None or not 0 <= label < len(names):
         return None
-    name = " ".join(names[label].replace("_", " ").split())
-    return [template.format(name) for template in CLASS_TEMPLATES]
-
-
-def _labels(table: Any, column: str, kept: NDArray[np.int64]) -> list[str]:
-    names = [
-        " ".join(name.replace("_", " ").split())
-        for name in table.features[column].names
-    ]
-    every = list(_cells(table, column))
-    return [names[every[row]] for row in kept]
+    return class_captions(names[label])

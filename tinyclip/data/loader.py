@@ -20,7 +20,7 @@ from torch import Tensor
 from ..errors import UserError
 from .batch import Batch
 from .broken import Broken, too_many_broken
-from .pairs import Pairs
+from .protocol import Pairs
 from .seeds import block_order, number, order
 from .views import Subset, blocks_of
 

@@ -1,101 +1,72 @@
-"""Pictures with captions, from whatever source, and the pairs held out of training."""
+"""The table of data sources, and the pairs held out of training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
 from .broken import Broken
+from .embedded import embedded_in
 from .folders import open_folder
 from .hub import open_hub
+from .notes import note
 from .parquets import open_parquet
-from .pictograms import builtin_path, is_pictograms, open_pictograms
 from .pipes import open_pipe
+from .protocol import Pairs
 from .seeds import number
 from .tables import open_table
 from .tars import open_tars
-from .views import Subset, places_of
+from .views import Subset, labels_of, places_of
 
 __all__ = ["Broken", "Pairs", "Subset", "open_pairs", "open_split", "split_validation"]
 
 VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.02, 100, 2_000
 
 
-class Pairs(Protocol):
-    """Pictures in a fixed order, each with a distinct key and at least one caption."""
-
-    @property
-    def name(self) -> str:
-        """The source, as a message names it."""
-
-    @property
-    def dropped(self) -> Mapping[str, int]:
-        """Rows of the source that are not here, by reason."""
-
-    def __len__(self) -> int: ...
-
-    def key(self, i: int) -> str: ...
-
-    def captions(self, i: int) -> tuple[str, ...]: ...
-
-    def image(self, i: int) -> Image.Image:
-        """RGB and upright; raises `Broken`."""
-
-    def fingerprint(self) -> str:
-        """Changes when the data changes."""
-
-
 def open_pairs(data: Data, split: str = "train") -> Pairs:
     """The pairs that `data.source` names.
 
     Args:
-        split: of the embedded set (and `parquet:` files of its form) one of
-            `pictograms.SPLITS`; the other sources hold one set, which
-            `split_validation` divides, and know "train" alone.
+        split: of the embedded set (and `parquet:` files of its form) a value of its
+            column `split`; the other sources hold one set, which `split_validation`
+            divides, and know "train" alone.
 
     Raises:
         UserError: the source is unknown, missing, empty or unusable.
     """
     scheme, rest = parse_source(data.source)
-    path = pictograms_path(data)
-    if path is not None:
-        return open_pictograms(data, path, split)
+    embedded = embedded_in(data)
+    if embedded is not None:
+        return embedded.open(data, split)
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
-    return OPENERS[scheme](data, rest)
+    pairs = OPENERS[scheme](data, rest)
+    if data.class_names is not None and labels_of(pairs) is None:
+        note(f"{data.source} has no classes, so that data.class_names is not used")
+    return pairs
 
 
 def open_split(data: Data) -> tuple[Pairs, Pairs]:
     """The pairs to train on and the validation pairs, which share no picture.
 
-    `data.val` where it is set, the development split of the embedded set, and else
+    `data.val` where it is set, the validation split of an embedded set, and else
     `split_validation`.
     """
     pairs = open_pairs(data)
     if data.val is not None:
         held_out = open_pairs(replace(data, source=data.val, val=None))
         return _without(pairs, held_out), held_out
-    if pictograms_path(data) is not None:
-        return pairs, open_pairs(data, "dev")
+    embedded = embedded_in(data)
+    if embedded is not None and embedded.about.validation is not None:
+        return pairs, open_pairs(data, embedded.about.validation)
     train_rows, held_out_rows = split_validation(pairs)
     return Subset(pairs, train_rows), Subset(pairs, held_out_rows)
-
-
-def pictograms_path(data: Data) -> Path | None:
-    """The parquet file of a source that has the embedded set's form, or None."""
-    scheme, rest = parse_source(data.source)
-    if scheme == "builtin":
-        return builtin_path()
-    path = Path(rest).expanduser()
-    return path if scheme == "parquet" and is_pictograms(path) else None
 
 
 def _without(pairs: Pairs, held_out: Pairs) -> Pairs:
@@ -151,10 +122,6 @@ def parse_source(source: str) -> tuple[str, str]:
             "--data",
             f"unknown source {scheme!r} in {source!r}",
             nearest(scheme, SCHEMES),
-        )
-    if scheme == "builtin" and rest != "pictograms":
-        raise UserError(
-            "--data", f"unknown builtin {rest!r}", nearest(rest, ["pictograms"])
         )
     return scheme, rest
 

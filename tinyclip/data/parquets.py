@@ -8,7 +8,7 @@ epoch goes through these in turn (`seeds.block_order`), so that each is read onc
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,12 @@ from ..config.schema import Data
 from ..errors import UserError
 from .broken import Broken, Dropped
 from .columns import gather, tidy_paths
+from .fields import TEXT, Kind, caption_column, inside
 from .files import FilePairs
 from .pictures import parse_background
 from .rows import RowPairs, usable
 from .shards import find_shards, shard_labels
-from .tables import CAPTION_NAMES, IMAGE_NAMES, as_strings, find_column
+from .tables import IMAGE_NAMES, as_strings, find_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -144,13 +145,14 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
         UserError: files are missing or damaged, lack a column, or have no or too few
             usable rows.
     """
+    import pyarrow as pa
+
     where = data.source
     files = find_shards(where, patterns, ".parquet")
     schema = footer(where, files[0]).schema.to_arrow_schema()
     image = find_column(schema.names, data.image_column, IMAGES, "image", where)
-    caption = find_column(
-        schema.names, data.caption_column, CAPTION_NAMES, "caption", where
-    )
+    kinds = {field.name: _plain(field.type) for field in schema}
+    caption, field = caption_column(where, data.caption_column, kinds)
     for path in files[1:]:
         find_column(
             footer(where, path).schema.to_arrow_schema().names,
@@ -159,12 +161,22 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
             "image",
             where,
         )
-    if _is_text(schema.field(image).type):
-        return _of_paths(data, files, image, caption)
-    _check_types(where, schema, image, caption)
+    cells = (inside(cell, field) for cell in _cells(where, files, caption))
+    if kinds[image] == TEXT and kinds[caption] == TEXT:
+        columns = pa.concat_tables(
+            _columns(where, path, [image, caption]) for path in files
+        )
+        text = pa.large_string()
+        return _of_paths(
+            data, files, columns[image].cast(text), columns[caption].cast(text)
+        )
+    if kinds[image] == TEXT:
+        paths = (_columns(where, path, [image]).column(image) for path in files)
+        keys = [key for column in paths for key in column.to_pylist()]
+        return _of_paths(data, files, *_one_a_row(keys, cells))
+    _check_pictures(where, schema, image)
     rows = ParquetRows(where, files, image)
     dropped = Dropped()
-    cells = _cells(where, files, caption)
     kept, texts = usable(cells, rows.key, data.exclude, dropped)
     dropped.check(where, len(kept), data.max_broken_share)
     background = parse_background(data.background)
@@ -174,21 +186,22 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
 IMAGES = ("image", "image_bytes", "bytes", "jpg", "png", "webp", *IMAGE_NAMES)
 
 
-def _of_paths(data: Data, files: list[Path], image: str, caption: str) -> FilePairs:
-    """Paths relative to the first file, as in a CSV."""
-    import pyarrow as pa
+def _one_a_row(
+    keys: Iterable[str | None], cells: Iterable[Any]
+) -> tuple[list[str | None], list[str | None]]:
+    """A row for each caption of each list."""
+    rows: list[tuple[str | None, str | None]] = []
+    for key, cell in zip(keys, cells, strict=True):
+        each = cell if isinstance(cell, list) else [cell]
+        rows += [(key, text) for text in each or [""]]
+    return [key for key, _ in rows], [text for _, text in rows]
 
-    where = data.source
-    tables = [_columns(where, path, [image, caption]) for path in files]
-    table = pa.concat_tables(tables)
-    if not _is_text(table.schema.field(caption).type):
-        raise UserError(where, f"the column {caption!r} holds no text")
-    dropped = Dropped()
+
+def _of_paths(data: Data, files: list[Path], keys: Any, texts: Any) -> FilePairs:
+    """Paths relative to the first file, as in a CSV."""
+    where, dropped = data.source, Dropped()
     found = gather(
-        tidy_paths(as_strings(table[image].cast(pa.large_string()))),
-        as_strings(table[caption].cast(pa.large_string())),
-        data.exclude,
-        dropped,
+        tidy_paths(as_strings(keys)), as_strings(texts), data.exclude, dropped
     )
     dropped.check(where, len(found.keys), data.max_broken_share)
     pairs = FilePairs(
@@ -259,14 +272,22 @@ def _bytes_of(row_group: Any, column: str) -> int:
     )
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _plain(kind: pa.DataType) -> Kind:
+    """What a column holds."""
     import pyarrow.types as kinds
 
-    value = kind.value_type if kinds.is_dictionary(kind) else kind
-    return kinds.is_string(value) or kinds.is_large_string(value)
+    if kinds.is_dictionary(kind):
+        kind = kind.value_type
+    if kinds.is_string(kind) or kinds.is_large_string(kind):
+        return TEXT
+    if kinds.is_list(kind) or kinds.is_large_list(kind):
+        return [_plain(kind.value_type)]
+    if kinds.is_struct(kind):
+        return {field.name: _plain(field.type) for field in kind}
+    return str(kind)
 
 
-def _check_types(where: str, schema: pa.Schema, image: str, caption: str) -> None:
+def _check_pictures(where: str, schema: pa.Schema, image: str) -> None:
     import pyarrow.types as kinds
 
     kind = schema.field(image).type
@@ -277,8 +298,3 @@ def _check_types(where: str, schema: pa.Schema, image: str, caption: str) -> Non
             f"the column {image!r} holds {kind}, not pictures",
             "It must hold bytes, {bytes, path}, or paths",
         )
-    kind = schema.field(caption).type
-    if kinds.is_list(kind) or kinds.is_large_list(kind):
-        kind = kind.value_type
-    if not _is_text(kind):
-        raise UserError(where, f"the column {caption!r} holds {kind}, not text")

@@ -1,11 +1,10 @@
-"""`builtin:pictograms`, and other parquet files of the same form."""
+"""Splits of a parquet file of pictures: an embedded set, or one of its form."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
 from hashlib import blake2b
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +18,9 @@ from .pictures import RGB, decode_picture, parse_background
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SPLITS = ("train", "dev", "test_designer", "test_unseen", "test_clipart")
 TEXT_COLUMNS = ("key", "name", "group", "subgroup", "split", "kind")
+NEEDED = ("key", "split", "kind", "captions")  # with the pictures, of every set
 LIST_COLUMNS = ("keywords", "captions")
-
-
-def builtin_path() -> Path:
-    """Where the embedded set lies."""
-    return Path(str(files("tinyclip.data"))) / "builtin" / "pictograms.parquet"
 
 
 class Pictograms:
@@ -46,7 +40,7 @@ class Pictograms:
     ) -> None:
         self.name, self.background = name, background
         self._path = path
-        table = read_columns(path, name, (*TEXT_COLUMNS, *LIST_COLUMNS))
+        table = read_columns(path, name, NEEDED)
         splits, kinds, keys = (
             table.column(column).to_pylist() for column in ("split", "kind", "key")
         )
@@ -65,19 +59,18 @@ class Pictograms:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def value(self, column: str, i: int) -> Any:
-        """What a text column says of row `i`."""
-        return self._table.column(column)[i].as_py()
-
     def values(self, column: str) -> list[Any]:
-        """A text column as a list."""
-        return self._table.column(column).to_pylist()
+        """A column of the rows as a list."""
+        if column in NEEDED:
+            return self._table.column(column).to_pylist()
+        table = read_columns(self._path, self.name, (column,))
+        return take(table, self._rows).column(column).to_pylist()
 
     def key(self, i: int) -> str:
-        return str(self.value("key", i))
+        return str(self._table.column("key")[i].as_py())
 
     def captions(self, i: int) -> tuple[str, ...]:
-        return tuple(self.value("captions", i))
+        return tuple(self._table.column("captions")[i].as_py())
 
     def image(self, i: int) -> Image.Image:
         """The picture of row `i`, RGB; raises `Broken`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import threading
 import warnings
-import zlib
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +14,7 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from ..errors import UserError
 from .broken import Broken, too_many_broken
+from .png import check_png, without_words
 
 __all__ = [
     "Broken",
@@ -42,6 +42,10 @@ FORMATS = (
     "PPM",
     "JPEG2000",
 )
+# what files of these formats are called
+SUFFIXES = tuple(
+    ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .ppm .jp2".split()
+)
 STARTS = {  # how files of these formats begin
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n": "PNG",
@@ -54,7 +58,6 @@ STARTS = {  # how files of these formats begin
 LARGEST = 2**29  # bytes of a file
 # A strip of 1 x 60,000 pixels, scaled so that its short side is 224, has 3 billion.
 NARROWEST = 200  # long side by short side
-PNG_CHUNKS = frozenset((b"IHDR", b"PLTE", b"IDAT", b"tRNS", b"eXIf"))  # that we use
 
 _ORIENTATION = 0x0112  # the EXIF tag
 # catch_warnings changes the process, so that loader threads must take turns
@@ -126,6 +129,16 @@ def decode_picture(content: bytes, background: RGB) -> Image.Image:
 
 
 def _open(content: bytes) -> Image.Image:
+    try:
+        return _opened(content)
+    except ValueError as error:
+        if "MAX_TEXT" not in str(error):
+            raise
+        # of a PNG whose words are long only the words are left out
+        return _opened(without_words(content))
+
+
+def _opened(content: bytes) -> Image.Image:
     with _OPENING, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -137,7 +150,7 @@ def _open(content: bytes) -> Image.Image:
         raise Broken("too narrow", f"{image.width} x {image.height} pixels")
     image.load()
     if image.format == "PNG":
-        _check_png(content)
+        check_png(content)
     elif image.format in ("JPEG", "MPO"):
         _check_jpeg(content)
     return image
@@ -175,24 +188,6 @@ def _check_jpeg(content: bytes) -> None:
         at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
     if content.find(b"\xff\xd9", at) < 0:
         raise Broken("truncated", "a JPEG without an end")
-
-
-def _check_png(content: bytes) -> None:
-    """Compare the checksums of a PNG's pixels, which Pillow does not.
-
-    Raises:
-        Broken: one is wrong.
-    """
-    at = 8
-    while at + 12 <= len(content):
-        name = content[at + 4 : at + 8]
-        end = at + 8 + int.from_bytes(content[at : at + 4], "big")
-        stated = int.from_bytes(content[end : end + 4], "big")
-        if name in PNG_CHUNKS and zlib.crc32(content[at + 4 : end]) != stated:
-            raise Broken("damaged", f"the checksum of {name.decode()} is wrong")
-        if name == b"IEND":
-            return
-        at = end + 4
 
 
 def _to_rgb(image: Image.Image, background: RGB) -> Image.Image:

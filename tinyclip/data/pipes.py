@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..config.schema import Data
 from ..errors import StorageError, UserError
+from ..files import make_folder
 from .shards import expand
 from .tar_index import cache_folder
 from .tars import TarPairs, tars_of
@@ -31,11 +32,11 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
 
     Raises:
         UserError: the command fails, or what it writes is no tar.
-        StorageError: there is no room to keep a shard.
+        StorageError: a shard cannot be kept.
     """
     commands = list(expand(data.source, command))
     folder = cache_folder().with_name("pipes")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return tars_of(data, fetch(data.source, commands, folder))
 
 
@@ -88,6 +89,6 @@ def _read(where: str, command: str, path: Path) -> None:
             )
         draft.replace(path)
     except OSError as error:
-        raise StorageError(path, error.strerror) from None
+        raise StorageError(path, error) from None
     finally:
         draft.unlink(missing_ok=True)

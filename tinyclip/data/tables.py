@@ -13,7 +13,9 @@ from ..errors import UserError, nearest
 from .broken import Dropped
 from .columns import gather, tidy_paths
 from .files import FilePairs
+from .notes import note
 from .pictures import parse_background
+from .quotes import mended
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,9 +100,15 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     names: list[str] = []
+    content, strays = mended(path, delimiter)
+    if strays:
+        note(
+            f"{where}: {len(strays)} fields begin with a quotation mark that quotes "
+            f"nothing, and are read as they stand; the first is in line {strays[0]}"
+        )
     try:
         with pd.read_csv(
-            path,
+            content,
             sep=delimiter,
             dtype=str,
             na_filter=False,  # "NA" and "null" are captions like any other
@@ -189,16 +197,21 @@ def find_column(
                 nearest(named, columns),
             )
         return named
-    plain = {_plain(column): column for column in reversed(columns)}
-    for name in usual:
-        if name in plain:
-            return plain[name]
+    found = usual_column(columns, usual)
+    if found is not None:
+        return found
     shown = ", ".join(repr(column[:40]) for column in columns[:12])
     raise UserError(
         where,
         f"no {kind} column among its columns {shown}",
         f"Call it {usual[0]!r}, or name it: --set data.{kind}_column=NAME",
     )
+
+
+def usual_column(columns: Iterable[str], usual: Sequence[str]) -> str | None:
+    """The column with the likeliest of some usual names."""
+    plain = {_plain(column): column for column in reversed([*columns])}
+    return next((plain[name] for name in usual if name in plain), None)
 
 
 def _plain(column: str) -> str:

@@ -20,20 +20,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .broken import CAPTION_LIMIT, Broken, Dropped, check_caption, decode_caption
+from .fields import field_path, inside
+from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
+from .tar_dots import Dotted
 from .tar_members import read_members
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger("tinyclip")
-VERSION = 1  # of the index: another one is not read
-PICTURES = frozenset("jpg jpeg png webp gif bmp tif tiff avif jfif".split())
+VERSION = 2  # of the index: another one is not read
 JSON_LIMIT = 16 * 2**20  # bytes
 EVERY = 10.0  # seconds between lines of the log while shards are scanned
 _NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key, extension
 _METADATA = b"tinyclip"
-NO_TEXT = Broken("no caption", "no .txt or .json of this name")
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,7 @@ def scan(path: Path, caption_key: str | None) -> Index:
     """
     images: dict[str, tuple[int, int]] = {}
     texts: dict[str, Sequence[str] | Broken] = {}
+    dotted = Dotted()
     dropped, torn = Dropped(), ""
     try:
         for member, content in read_members(path):
@@ -101,7 +103,7 @@ def scan(path: Path, caption_key: str | None) -> Index:
             if match is None:
                 continue
             key, kind = match[1], match[2].lower()
-            if kind in PICTURES:
+            if f".{kind}" in SUFFIXES:
                 if key in images:
                     dropped.add("duplicate key", key, f"{member.name} is a second one")
                 else:
@@ -111,15 +113,18 @@ def scan(path: Path, caption_key: str | None) -> Index:
                     start = member.offset
                     raw = content[start : start + min(member.size, JSON_LIMIT + 1)]
                     texts[key] = _captions(kind, raw, caption_key)
+            elif "." in kind:
+                dotted.add(key, match[2], caption_key is None)
     except Broken as broken:
         torn = broken.detail
         dropped.add("torn tar", path.name, torn)
-    return _made(images, texts, dropped, torn)
+    return _made(images, texts, dotted, dropped, torn)
 
 
 def _made(
     images: dict[str, tuple[int, int]],
     texts: dict[str, Sequence[str] | Broken],
+    dotted: Dotted,
     dropped: Dropped,
     torn: str,
 ) -> Index:
@@ -127,12 +132,13 @@ def _made(
 
     rows: list[tuple[str, int, int, Sequence[str]]] = []
     for key, (offset, size) in images.items():
-        captions = texts.get(key, NO_TEXT)
+        captions = texts.get(key) or dotted.no_text(key)
         if isinstance(captions, Broken):
             dropped.add(captions.kind, key, captions.detail)
         else:
             rows.append((key, offset, size, captions))
-    for key in texts.keys() - images.keys():
+    dotted.count(images, dropped)
+    for key in texts.keys() - images.keys() - dotted.pictures.keys():
         dropped.add("no picture", key, "a caption alone")
     keys, offsets, sizes, captions_K = zip(*rows, strict=True) if rows else ((),) * 4
     table = pa.table(
@@ -169,14 +175,18 @@ def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
     if not isinstance(found, dict):
         raise Broken("bad JSON", "not an object with names")
     names = CAPTION_NAMES if name is None else (name,)
-    value = next((found[n] for n in names if found.get(n) is not None), None)
+    under = (inside(found, field_path(name, found)) for name in names)
+    value = next((each for each in under if each is not None), None)
     if value is None:
-        raise Broken("no caption", f"nothing under {names[0]!r}")
+        there = ", ".join(repr(key[:40]) for key in [*found][:8]) or "nothing"
+        raise Broken("no caption", f"nothing under {names[0]!r}; there is {there}")
     values = value if isinstance(value, list) else [value]
     if not values:
         raise Broken("empty caption", "an empty list")
     if not all(isinstance(text, str) for text in values):
-        raise Broken("bad JSON", "a caption that is not text")
+        raise Broken(
+            "bad JSON", f"a caption that is not text: {json.dumps(value)[:80]}"
+        )
     return list(dict.fromkeys(map(check_caption, values)))
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .folders import CLASS_TEMPLATES
-from .pairs import Pairs, open_pairs, open_split, pictograms_path
+from .classes import CLASS_TEMPLATES
+from .embedded import EmbeddedFile, Naming, embedded_in
+from .pairs import open_pairs, open_split
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
+from .protocol import Pairs
 from .views import Recaptioned, Subset, labels_of
-
-EMOJI_TEMPLATES = ("an emoji of {}", "{}", "a picture of {}")
-CLIPART_KEYWORDS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,82 +62,100 @@ def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
     return [known[name] for name in dict.fromkeys(names)]
 
 
-def tasks_of(data: Data, whole: bool = False) -> list[Task]:
+def tasks_of(
+    data: Data, whole: bool = False, split: tuple[Pairs, Pairs] | None = None
+) -> list[Task]:
     """Every task that a data source offers, none of it on pairs to train on.
 
-    The embedded set: held-out designer, unseen concepts, clip-art retrieval and, for
-    choices, `dev`. Class folders: zero-shot over the classes. Other pairs: retrieval.
-    The last two on the validation pairs.
+    An embedded set: what `embedded.EMBEDDED` says of it. Class folders: zero-shot over
+    the classes. Other pairs: retrieval. The last two on the validation pairs.
 
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
-            was trained on; of the embedded set the tests stay the tests.
+            was trained on; of an embedded set the tests stay the tests.
+        split: what `open_split` gave of it, where it was asked.
 
     Raises:
         UserError: the source cannot be opened, or offers nothing to measure on.
     """
-    path = pictograms_path(data)
-    tasks = [_own_task(data, whole)] if path is None else _pictogram_tasks(data, path)
+    embedded = embedded_in(data)
+    if embedded is not None:
+        tasks = _embedded_tasks(data, embedded)
+    elif whole:
+        tasks = [_own_task(data, open_pairs(data))]
+    else:
+        train, held_out = split or open_split(data)
+        tasks = [_own_task(data, held_out, train)]
     if not tasks:
         raise UserError(data.source, "no test rows to measure on", "Check its splits")
     return tasks
 
 
-def _own_task(data: Data, everything: bool) -> Task:
-    whole = open_pairs(data)
-    held_out = whole if everything else open_split(data)[1]
-    if not len(held_out):
+def _own_task(data: Data, tested: Pairs, others: Pairs | None = None) -> Task:
+    """Zero-shot over the classes that `tested` or `others` have, else retrieval."""
+    if not len(tested):
+        count = len(others or ())
         raise UserError(
-            data.source, f"{len(whole)} pairs leave none to measure on", "Give more"
+            data.source, f"{count} pairs leave none to measure on", "Give more"
         )
-    labels = labels_of(held_out)
+    labels = labels_of(tested)
     if labels is None:
-        return RetrievalTask("retrieval", held_out)
-    all_labels = labels_of(whole) or labels
-    classes = tuple(sorted({*all_labels, *labels}))
+        return RetrievalTask("retrieval", tested)
+    more = (labels_of(others) if others is not None else None) or ()
+    classes = tuple(sorted({*more, *labels}))
     at = {name: i for i, name in enumerate(classes)}
     return ZeroShotTask(
         "classes",
-        held_out,
+        tested,
         tuple(at[name] for name in labels),
         classes,
         CLASS_TEMPLATES,
     )
 
 
-def _pictogram_tasks(data: Data, path: Path) -> list[Task]:
-    table = read_columns(path, data.source, ("name", "group", "subgroup", "kind"))
-    emoji = [row for row in table.to_pylist() if row["kind"] == "emoji"]
+def _embedded_tasks(data: Data, embedded: EmbeddedFile) -> list[Task]:
+    """What an embedded set is measured on, but for what has no rows."""
     background = parse_background(data.background)
+    opened: dict[tuple[str, str], Pictograms] = {}
 
     def rows(split: str, kind: str) -> Pictograms:
         def wanted(of_split: str, of_kind: str) -> bool:
             return of_split == split and of_kind == kind
 
-        return Pictograms(path, data.source, wanted, background, tuple(data.exclude))
+        if (split, kind) not in opened:  # tasks on the same pictures share them
+            opened[split, kind] = Pictograms(
+                embedded.path, data.source, wanted, background, tuple(data.exclude)
+            )
+        return opened[split, kind]
 
-    def names(column: str) -> tuple[str, ...]:
-        found = {row[column] for row in emoji if row[column]}
-        return tuple(sorted({_said(column, name) for name in found}))
-
-    unseen = rows("test_unseen", "emoji")
-    tasks: list[Task] = [
-        _naming("designer", rows("test_designer", "emoji"), "name", names),
-        _naming("unseen_groups", unseen, "group", names),
-        _naming("unseen_subgroups", unseen, "subgroup", names),
-        RetrievalTask("clipart", _unique(rows("test_clipart", "clipart"))),
-        _naming("dev", rows("dev", "emoji"), "name", names),
-    ]
+    tasks: list[Task] = []
+    for measure in embedded.about.measures:
+        pairs = rows(measure.split, measure.kind)
+        if isinstance(measure, Naming):
+            classes = _classes(data, embedded.path, measure)
+            tasks.append(_naming(measure, pairs, classes))
+        elif measure.keywords is None:
+            tasks.append(RetrievalTask(measure.task, pairs))
+        else:
+            tasks.append(RetrievalTask(measure.task, _unique(pairs, measure.keywords)))
     return [task for task in tasks if len(task.pairs)]
 
 
+def _classes(data: Data, path: Path, measure: Naming) -> tuple[str, ...]:
+    """All that a column says of pictures of a kind, in whatever split."""
+    column = measure.column
+    rows = read_columns(path, data.source, (column, "kind")).to_pylist()
+    names = {row[column] for row in rows if row["kind"] == measure.kind and row[column]}
+    return tuple(sorted({_said(column, name) for name in names}))
+
+
 def _naming(
-    name: str, pairs: Pictograms, column: str, names: Callable[[str], tuple[str, ...]]
+    measure: Naming, pairs: Pictograms, classes: tuple[str, ...]
 ) -> ZeroShotTask:
-    classes = names(column)
     at = {name: i for i, name in enumerate(classes)}
-    labels = tuple(at[_said(column, value)] for value in pairs.values(column))
-    return ZeroShotTask(name, pairs, labels, classes, EMOJI_TEMPLATES)
+    said = (_said(measure.column, value) for value in pairs.values(measure.column))
+    labels = tuple(at[name] for name in said)
+    return ZeroShotTask(measure.task, pairs, labels, classes, measure.templates)
 
 
 def _said(column: str, name: str) -> str:
@@ -146,10 +163,10 @@ def _said(column: str, name: str) -> str:
     return name if column == "name" else " ".join(re.split(r"[-_/\s]+", name))
 
 
-def _unique(pairs: Pictograms) -> Recaptioned:
+def _unique(pairs: Pictograms, most: int) -> Recaptioned:
     """Each picture under name and first keywords; those that share them left out."""
     captions = [
-        ", ".join([name, *(keywords or [])[:CLIPART_KEYWORDS]])
+        ", ".join([name, *(keywords or [])[:most]])
         for name, keywords in zip(
             pairs.values("name"), pairs.values("keywords"), strict=True
         )

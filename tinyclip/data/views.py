@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .protocol import Pairs
 from .seeds import Blocks
-
-if TYPE_CHECKING:
-    from .pairs import Pairs
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import resource
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -28,10 +28,15 @@ Say = Callable[[str], None]
 
 
 class Encoders(Protocol):
-    """Two encoders, as `Clip` and an exported ONNX folder have them."""
+    """Two encoders, as `Clip` and an exported ONNX folder have them.
+
+    The first parameter says on which device they run, and in which type.
+    """
 
     @property
     def shape(self) -> ClipShape: ...
+
+    def parameters(self) -> Iterator[Tensor]: ...
 
     def encode_image(self, pixels: Tensor, normalize: bool = ...) -> Tensor: ...
 
@@ -44,7 +49,7 @@ class Contender:
 
     Args:
         name: as the user wrote it.
-        model: a module with both encoders.
+        model: both encoders.
         runtime: `pytorch` or `onnxruntime`.
         precision: of its weights.
         size: bytes of its weights.
@@ -52,7 +57,7 @@ class Contender:
     """
 
     name: str
-    model: Any
+    model: Encoders
     runtime: str = "pytorch"
     precision: str = "fp32"
     size: int = 0

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data.broken import Broken
 from ..data.loader import PixelMaker, TokenMaker
-from ..data.pairs import Broken, Pairs
+from ..data.protocol import Pairs
 from ..errors import UserError
 from ..model.clip import Clip
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from ..data.loader import PixelMaker, TokenMaker
-from ..data.tasks import Task, ZeroShotTask
+from ..data.tasks import RetrievalTask, Task, ZeroShotTask
 from ..model.clip import Clip
 from .features import Encoder
 from .retrieval import retrieval
 from .zero_shot import zero_shot
+
+# how each kind of task is measured: {metric, value, ci95, n, also}
+MEASURES: dict[type, Callable[[Encoder, Any], dict[str, Any]]] = {
+    ZeroShotTask: zero_shot,
+    RetrievalTask: retrieval,
+}
 
 
 class Measurable(Protocol):
@@ -49,11 +55,7 @@ def evaluate(
     teachers = teacher_values or {}
     results: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        measured = (
-            zero_shot(encoder, task)
-            if isinstance(task, ZeroShotTask)
-            else retrieval(encoder, task)
-        )
+        measured = MEASURES[type(task)](encoder, task)
         also = measured.pop("also")
         teacher = teachers.get(task.name)
         kept = measured["value"] / teacher if teacher else None

@@ -8,7 +8,8 @@ from pathlib import Path
 from ..errors import UserError, nearest
 from ..model.clip import Clip
 from ..model.preprocess import Preprocess
-from ..model.store import WEIGHTS, Loaded, read_weights
+from ..model.store import WEIGHTS, Loaded
+from ..model.weights import read_weights
 from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
 from ..tokenizers.clip import Tokenizer
 from .openclip.model import from_openclip, preprocess_of

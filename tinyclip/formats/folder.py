@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import StorageError, UserError
 from ..files import sync_folder
 
 
@@ -32,7 +32,8 @@ def whole_folder(out: Path) -> Iterator[Path]:
     """A draft beside `out` that becomes `out` when the block ends well, else goes.
 
     Raises:
-        UserError: `out` is taken or cannot be written.
+        UserError: `out` is taken.
+        StorageError: it cannot be written.
     """
     check_free(out)
     draft = out.with_name(out.name + ".part")
@@ -41,11 +42,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
     except OSError as error:
-        raise UserError(
-            "--out",
-            f"{out} cannot be written ({error.strerror})",
-            "Name another folder",
-        ) from None
+        raise StorageError(out, error) from None
     try:
         yield draft
         draft.replace(out)

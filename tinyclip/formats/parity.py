@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,10 +20,12 @@ from ..data.pairs import open_pairs
 from ..data.pictures import Broken
 from ..errors import TinyclipError, UserError
 from ..model.clip import Clip
+from ..tokenizers.protocol import TokenizerLike
 
 log = logging.getLogger("tinyclip")
 BOUND = 1e-5
 COUNT = 32  # pairs that are compared
+CALIBRATE = 128  # pairs that give int8 its ranges
 RANDOM = "random"
 
 
@@ -33,6 +35,7 @@ class Probe:
 
     Args:
         source: where they come from, as `parity.json` says it.
+        captions: of the pictures, and maybe more.
     """
 
     source: str
@@ -79,6 +82,23 @@ def random_probe(count: int = COUNT) -> Probe:
     return Probe(RANDOM, tuple(map(Image.fromarray, pixels)), tuple(captions))
 
 
+def with_edges(probe: Probe, tokenizer: TokenizerLike) -> Probe:
+    """The probe and the captions whose ids depend on how a tokenizer cuts and pads.
+
+    They repeat the shortest word of the probe's own: no time at all, as often as just
+    fills the context, once less, once more, and far too often.
+    """
+    words, room = " ".join(probe.captions).split(), tokenizer.context_length
+    short = min(words, key=len, default="a")
+    rows_BT = tokenizer([" ".join([short] * count) for count in range(room + 2)])
+    # from here on a word more changes nothing
+    alike = (torch.equal(*rows_BT[n : n + 2]) for n in range(room + 1))
+    full = next((n for n, same in enumerate(alike) if same), room)
+    counts = sorted({0, max(0, full - 1), full, full + 1, 4 * room})
+    edges = [" ".join([short] * count) for count in counts]
+    return replace(probe, captions=(*probe.captions, *edges))
+
+
 def probe_of(source: str) -> Probe:
     """The probe that `--data` asks for.
 
@@ -86,6 +106,28 @@ def probe_of(source: str) -> Probe:
         UserError: as `real_probe`.
     """
     return random_probe() if source == RANDOM else real_probe(source)
+
+
+def apart(source: str) -> tuple[Probe, Probe | None]:
+    """Pairs to compare on, and others to calibrate on; few pairs do both.
+
+    Raises:
+        UserError: as `real_probe`.
+    """
+    count = COUNT + CALIBRATE
+    both = random_probe(count) if source == RANDOM else real_probe(source, count)
+    if len(both) < count:
+        return both, None
+    every = count // COUNT
+
+    def part(rows: list[int]) -> Probe:
+        images, captions = both.images, both.captions
+        return Probe(
+            source, tuple(images[i] for i in rows), tuple(captions[i] for i in rows)
+        )
+
+    held = [i for i in range(count) if i % every == 0]
+    return part(held), part([i for i in range(count) if i % every])
 
 
 @torch.no_grad()
@@ -143,8 +185,14 @@ def compare_agreeing(
         whose: the library, for the log; `why` its pixels may differ.
 
     Raises:
-        TinyclipError: all of a kind are others, or the features differ.
+        TinyclipError: all of a kind are others, ids are more or fewer, or the features
+            differ.
     """
+    if tokens[0].shape != tokens[1].shape:
+        raise TinyclipError(
+            f"the exported tokenizer makes {tokens[1].shape[1]} ids of a caption, and "
+            f"{tokens[0].shape[1]} are wanted"
+        )
     gap_B = (pixels[0] - pixels[1]).abs().flatten(1).amax(dim=1)
     images_B = gap_B <= BOUND
     if not same_B.any():
@@ -153,7 +201,7 @@ def compare_agreeing(
         raise TinyclipError(f"{whose} makes other pixels of every picture")
     for caption, equal in zip(probe.captions, same_B, strict=True):
         if not equal:
-            log.warning("%s's tokenizer makes other ids of %r", whose, caption)
+            log.warning("%s's tokenizer makes other ids of %r", whose, caption[:80])
     others = int((~images_B).sum())
     if others:
         told = f"{others} of {len(probe)} pictures{why}"
@@ -166,6 +214,7 @@ def compare_agreeing(
         "n": len(probe),
         "inputs": probe.source,
         "dtype": "float32",
+        "captions": len(probe.captions),
         "captions_with_equal_ids": int(same_B.sum()),
         "images_with_equal_pixels": int(images_B.sum()),
     }

@@ -10,9 +10,14 @@ from typing import Any
 from ..errors import UserError, nearest
 from ..files import read_json
 from ..model.store import Loaded, load_model
+from ..model.weights import shown
 from .embedded import load_builtin
+from .format import FOREIGN
 from .huggingface.load import load_huggingface
+from .openclip.layout import SUFFIXES
 from .openclip.load import load_openclip
+from .openclip.spec import HF_HUB, LOCAL_DIR, expanded
+from .registry import recognise
 
 SCHEMES = ("builtin", "hf", "openclip", "run")
 OPTIONS = ("tokenizer",)
@@ -34,30 +39,34 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
     """The model behind a source.
 
     Args:
-        spec: `builtin:NAME`, `openclip:NAME[/TAG]`, `openclip:NAME@FILE`,
-            `hf:ID_OR_DIR`, `run:DIR`, or a model directory; after `openclip:` and
-            `hf:` may follow `,tokenizer=PATH`.
+        spec: `builtin:NAME`, `openclip:NAME[/TAG]`, `openclip:NAME@PATH`,
+            `openclip:PATH`, `openclip:hf-hub:ORG/NAME`, `hf:ID_OR_DIR`, `run:DIR`, or
+            a directory: of a model, of a run, of open_clip or of transformers. After
+            what open_clip and transformers read may follow `,tokenizer=PATH`.
         where: the option or key that named it, for the message.
 
     Raises:
         UserError: the source is unknown, missing, damaged or not supported.
     """
     source, options = split_options(spec, where)
+    if source.startswith((LOCAL_DIR, HF_HUB)):  # as open_clip itself is told
+        source = f"openclip:{source}"
     scheme, colon, rest = source.partition(":")
+    known = recognise(expanded(source)) if source else None
     if colon and scheme == "openclip":
         loaded = load_openclip(rest, where, **options)
     elif colon and scheme == "hf":
         loaded = load_huggingface(rest, where, **options)
+    elif known is not None:
+        loaded = known.read(expanded(source), where, options)
     elif options:
-        raise UserError(
-            where,
-            f"{source} has its own tokenizer",
-            "tokenizer=PATH is for openclip: and hf: sources",
-        )
+        raise UserError(where, f"{source} has its own tokenizer", FOREIGN)
     elif colon and scheme == "builtin":
         return load_builtin(rest, where)
     else:
         return load_model(folder_of(source, where))
+    if not options:
+        return loaded
     made = {**loaded.config["provenance"], **options}
     return replace(loaded, config={**loaded.config, "provenance": made})
 
@@ -87,7 +96,7 @@ def beside(spec: str, name: str) -> dict[str, Any] | None:
 
     A source that is no directory has none.
     """
-    path = Path(spec.removeprefix("run:"))
+    path = expanded(spec.removeprefix("run:"))
     folder = path if (path / "config.json").exists() else path / "model"
     return read_json(folder / name) if (folder / name).exists() else None
 
@@ -100,13 +109,20 @@ def folder_of(spec: str, where: str) -> Path:
     """
     scheme, colon, rest = spec.partition(":")
     if colon and scheme == "run":
-        return _model_of_run(Path(rest), where)
-    path = Path(spec)
+        return _model_of_run(expanded(rest), where)
+    path = expanded(spec)
     if spec and path.is_dir():
         return path if (path / "config.json").exists() else _model_of_run(path, where)
     if colon and "/" not in scheme:
         raise UserError(
             where, f"unknown source {scheme!r} in {spec!r}", nearest(scheme, SCHEMES)
+        )
+    if path.is_file():
+        raise UserError(
+            where,
+            f"{spec!r} is a file",
+            "Name the model directory that it lies in; of weights of open_clip, write "
+            f"openclip:NAME@{spec}",
         )
     raise UserError(
         where,
@@ -120,5 +136,15 @@ def _model_of_run(path: Path, where: str) -> Path:
         raise UserError(where, f"{path} does not exist")
     if (path / "model" / "config.json").exists():
         return path / "model"
-    what = "is an unfinished run" if (path / "recipe.yaml").exists() else "has no model"
-    raise UserError(where, f"{path} {what}", "Name a stage's model directory instead")
+    if (path / "recipe.yaml").exists():
+        raise UserError(
+            where,
+            f"{path} is an unfinished run",
+            "Name a stage's model directory instead",
+        )
+    inside = sorted(one.name for one in path.iterdir())
+    todo = "Name a model directory, or a folder of open_clip or transformers"
+    if any(name.endswith(SUFFIXES) for name in inside):
+        todo = f"If its weights are open_clip's, write openclip:NAME@{path}"
+    here = f"it holds {shown(inside)}" if inside else "it is empty"
+    raise UserError(where, f"{path} has no model: {here}", todo)

@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from ..errors import TinyclipError
-from ..keep import ClipKeep, Keep, TowerKeep
+from ..keep import ClipKeep, Keep
 from ..masks.choose import gates_of
 from ..model.clip import Clip
-from ..shapes import TowerShape
-from .slicing import inherit, joint_keep
+from .slicing import joint_keep
 
 BOUND = 1e-5
 BATCH = 64
@@ -29,8 +28,7 @@ def certify(
 ) -> dict[str, Any]:
     """The largest difference between the gated model's and the student's features.
 
-    Float32 weights and arithmetic, autocast and TF32 off. Where the keep drops layers,
-    the student is compared with the model that has only the kept ones.
+    Float32 weights and arithmetic, autocast and TF32 off.
 
     Args:
         model, keep: what the student was cut from, and how.
@@ -42,7 +40,7 @@ def certify(
     Raises:
         TinyclipError: the difference is over 1e-5, or not a number.
     """
-    whole = _plain(_without_dropped_layers(model, keep))
+    whole = _plain(model)
     small = _plain(student)
     device = whole.logit_scale.device
     gates = gates_of(keep, model.shape, device=device)
@@ -107,27 +105,6 @@ def _plain(model: Clip) -> Clip:
     if not model.training and model.logit_scale.dtype == torch.float32:
         return model
     return copy.deepcopy(model).float().eval()
-
-
-def _without_dropped_layers(model: Clip, keep: ClipKeep) -> Clip:
-    def layers_only(tower: TowerKeep, shape: TowerShape) -> TowerKeep:
-        blocks = [shape.blocks[i] for i in tower.layers.kept]
-        return TowerKeep(
-            embed=Keep.everything(shape.width),
-            heads=tuple(Keep.everything(block.heads) for block in blocks),
-            ffn=tuple(Keep.everything(block.ffn) for block in blocks),
-            layers=tower.layers,
-        )
-
-    if all(len(t.layers) == t.layers.total for t in keep.towers().values()):
-        return model
-    return inherit(
-        model,
-        ClipKeep(
-            image=layers_only(keep.image, model.shape.image),
-            text=layers_only(keep.text, model.shape.text),
-        ),
-    )
 
 
 def _difference(

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from .. import cost
 from ..config.schema import Manual
 from ..errors import UserError
+from ..goal import SizeGoal
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.choose import solve_counts
-from ..masks.goal import Goal, Layout, make_goal
-from ..masks.sites import TOWERS, site_name
-from ..masks.sites import layout as units_of
-from ..shapes import ClipShape, TowerShape
+from ..masks.goal import make_goal
+from ..masks.sites import layout
+from ..shapes import TOWERS, ClipShape, TowerShape
+from ..sites import GROUPS
 
 
-def manual_keep(
-    shape: ClipShape,
-    target: float,
-    reference: int | None,
-    budget: str,
-    manual: Manual,
-    layout: Layout = "ragged",
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
-) -> ClipKeep:
+def manual_keep(shape: ClipShape, wanted: SizeGoal, manual: Manual) -> ClipKeep:
     """Evenly spaced layers, and leading or evenly spaced units of every site.
 
     All sites shrink by the same factor, which meets the budget within 0.5 %. A model
@@ -35,79 +26,36 @@ def manual_keep(
     other becomes so where the layout is uniform.
 
     Args:
-        target: wanted size as a share of `reference`.
-        reference: a size in `budget` of the named towers; the model's own, unless
-            given.
         manual: how many layers stay, and which units.
-        towers, round_to: as in `masks.choose`.
 
     Raises:
         UserError: more layers are asked for than there are, or of a tower that is not
             named, or the size is out of reach.
     """
+    wanted = wanted.against(shape)
     layers = {
-        name: _layers(name, tower, getattr(manual, f"{name}_layers"), name in towers)
+        name: _layers(
+            name, tower, getattr(manual, f"{name}_layers"), name in wanted.towers
+        )
         for name, tower in shape.towers().items()
     }
-    shallow = _shallow(shape, layers)
-    whole = cost.size(shape, budget, towers) if reference is None else reference
+    depth = {name: TowerKeep({}, kept) for name, kept in layers.items()}
+    shallow = ClipKeep(**depth).cut(shape)
     if all(tower.is_uniform for tower in shallow.towers().values()):
-        layout = "uniform"
-    goal = make_goal(
-        shallow,
-        tuple(units_of(shallow, towers=towers, pool=layout == "uniform")),
-        target,
-        budget=budget,
-        layout=layout,
-        reference=whole,
-        towers=towers,
-        round_to=round_to,
-    )
+        wanted = replace(wanted, layout="uniform")
+    gated = layout(shallow, towers=wanted.towers, pool=wanted.uniform)
+    goal = make_goal(shallow, wanted, tuple(gated))
     # gates that are all alike: every site keeps the same share
     units = goal.units()
     counts = solve_counts(goal, {n: np.zeros(sum(units[n])) for n in goal.gated})
-    kept = {
-        name: _tower_keep(goal, name, layers[name], counts, manual.units)
-        for name in TOWERS
-    }
-    return ClipKeep(**kept)
-
-
-def _tower_keep(
-    goal: Goal, name: str, layers: Keep, counts: Mapping[str, int], how: str
-) -> TowerKeep:
-    """So many units of every site, spread over its layers."""
-
-    def keeps(site: str) -> tuple[Keep, ...]:
-        key = site_name(name, site)
-        totals = goal.units()[key]
-        numbers = apportion(counts[key], totals, goal.step(key))
-        return tuple(
-            Keep(pick_units(number, total, how), total)
+    kept: dict[str, dict[str, tuple[Keep, ...]]] = {name: {} for name in TOWERS}
+    for name, totals in units.items():
+        numbers = apportion(counts[name], totals, goal.step(name))
+        kept[GROUPS[name].tower][GROUPS[name].key] = tuple(
+            Keep(pick_units(number, total, manual.units), total)
             for number, total in zip(numbers, totals, strict=True)
         )
-
-    def pool(site: str) -> Keep | None:
-        return keeps(site)[0] if site_name(name, site) in goal.gated else None
-
-    return TowerKeep(
-        embed=keeps("embed")[0],
-        heads=keeps("heads"),
-        ffn=keeps("ffn"),
-        layers=layers,
-        pool_heads=pool("pool_heads"),
-        pool_ffn=pool("pool_ffn"),
-    )
-
-
-def _shallow(shape: ClipShape, layers: Mapping[str, Keep]) -> ClipShape:
-    """The shape with only the layers that stay."""
-    return shape.with_towers(
-        **{
-            name: replace(old, blocks=tuple(old.blocks[i] for i in layers[name].kept))
-            for name, old in shape.towers().items()
-        }
-    )
+    return ClipKeep(**{n: TowerKeep(found, layers[n]) for n, found in kept.items()})
 
 
 def pick_units(count: int, total: int, how: str) -> tuple[int, ...]:
@@ -138,9 +86,29 @@ def apportion(count: int, totals: Sequence[int], step: int = 1) -> list[int]:
 def _layers(name: str, tower: TowerShape, count: int | None, named: bool) -> Keep:
     """Evenly spaced layers, the first and the last among them."""
     total = len(tower.blocks)
+    check_layers(f"manual.{name}_layers", name, total, count, named)
     if count is None:
         return Keep.everything(total)
-    where = f"manual.{name}_layers"
+    places = np.rint(np.linspace(0, total - 1, count)) if count > 1 else [total - 1]
+    return Keep(tuple(int(place) for place in places), total)
+
+
+def check_layers(
+    where: str, name: str, total: int, count: int | None, named: bool
+) -> None:
+    """Refuse a number of layers that a tower cannot keep.
+
+    Args:
+        where: the setting.
+        name: of the tower, which has `total` layers.
+        count: how many are to stay; None is all.
+        named: whether the tower is one of those that shrink.
+
+    Raises:
+        UserError: they are more than there are, or of a tower that stays as it is.
+    """
+    if count is None:
+        return
     if not named:
         raise UserError(
             where,
@@ -153,5 +121,3 @@ def _layers(name: str, tower: TowerShape, count: int | None, named: bool) -> Kee
             f"{count} layers of the {total} that there are",
             f"Give 1 to {total}",
         )
-    places = np.rint(np.linspace(0, total - 1, count)) if count > 1 else [total - 1]
-    return Keep(tuple(int(place) for place in places), total)

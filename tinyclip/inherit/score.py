@@ -16,10 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError, nearest
-from ..masks.sites import site_name
-from ..model.attention import Attention
-from ..model.block import Block, Ffn
 from ..model.clip import Clip
+from ..shapes import TowerShape
+from ..sites import BLOCK, GROUPS, SITES, Site
 
 Scores = dict[str, Tensor]  # one a unit, flat, by site name, as `masks` lays them out
 Batch = TypeVar("Batch")
@@ -100,42 +99,66 @@ def taylor_scores(
 @torch.no_grad()
 def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
     scores: Scores = {}
-    for name, tower in model.shape.towers().items():
-        blocks: list[Block] = list(getattr(model, name).blocks)
+    for name, group in GROUPS.items():
+        tower: nn.Module = getattr(model, group.tower)
+        shape = model.shape.towers()[group.tower]
+        if group.part and getattr(tower, group.part, None) is None:
+            continue
+        blocks = [getattr(tower, group.part)] if group.part else list(tower.blocks)  # type: ignore[arg-type]
         like = model.logit_scale.detach()
-        heads, ffn = [like.new_zeros(0)], [like.new_zeros(0)]
-        for block in blocks:
-            heads.append(_head_scores(block.attention, criterion))
-            ffn.append(_ffn_scores(block.ffn, criterion))
-        scores[site_name(name, "heads")] = torch.cat(heads)
-        scores[site_name(name, "ffn")] = torch.cat(ffn)
-        owned = [pair for block in blocks for pair in _channel_group(block)]
-        embed = _ask(criterion, owned) if owned else like.new_zeros(tower.width)
-        scores[site_name(name, "embed")] = embed
-    pool = model.image.pool
-    if pool is not None:
-        scores["image_pool_heads"] = _head_scores(pool.attention, criterion)
-        scores["image_pool_ffn"] = _ffn_scores(pool.ffn, criterion)
+        if group.site.in_block:
+            found = [like.new_zeros(0)]
+            found += [_units(block, group.site, shape, criterion) for block in blocks]
+            scores[name] = torch.cat(found)
+            continue
+        owned = [pair for block in blocks for pair in _owned(block, group.site)]
+        width = getattr(shape, group.site.field)
+        scores[name] = _ask(criterion, owned) if owned else like.new_zeros(width)
     return scores
 
 
-def _ffn_scores(ffn: Ffn, criterion: Callable[[Any], Tensor]) -> Tensor:
-    return _ask(criterion, [(ffn.up, True), (ffn.down, False)])
+def _units(
+    block: nn.Module,
+    site: Site,
+    shape: TowerShape,
+    criterion: Callable[[Any], Tensor],
+) -> Tensor:
+    """One a unit of the block."""
+    empty = next(iter(block.parameters())).new_zeros(0)
+    if site.owns:  # a whole layer is the sum of all that is in it
+        inside = [one for one in SITES.values() if one.layer == site.name]
+        if not any(_owned(block, one) for one in inside):
+            return empty
+        sums = [_units(block, one, shape, criterion).sum() for one in inside]
+        return torch.stack(sums).sum(0, keepdim=True)
+    owned = _owned(block, site)
+    if not owned:
+        return empty
+    # the library scores single rows; a unit is the sum of its own
+    rows = 1 if site.rows is None else getattr(shape, site.rows)
+    return _ask(criterion, owned).view(-1, rows).sum(1)
 
 
-def _head_scores(attention: Attention, criterion: Callable[[Any], Tensor]) -> Tensor:
-    """One a head: the library scores single dims, a head is the sum of its own."""
-    group = [(layer, True) for layer in (attention.q, attention.k, attention.v)]
-    dims_I = _ask(criterion, [*group, (attention.out, False)])
-    return dims_I.view(attention.heads, attention.head_width).sum(1)
+def _owned(block: nn.Module, site: Site) -> list[tuple[nn.Linear, bool]]:
+    """The matrices of a block that a unit of the site owns a part of, and whether its
+    rows; readers of the unit first, then those that write it to the stream."""
+    found = []
+    for name, axes in BLOCK.items():
+        path, _, kind = name.rpartition(".")
+        layer = _inside(block, path)
+        if kind == "weight" and isinstance(layer, nn.Linear):
+            for dim, axis in enumerate(axes):
+                if axis.site == site.name:
+                    found.append((axis.fold, layer, dim == 0))
+    return [(layer, is_row) for _, layer, is_row in sorted(found, key=lambda f: f[0])]
 
 
-def _channel_group(block: Block) -> list[tuple[nn.Linear, bool]]:
-    """The matrices of a block that read or write the residual stream."""
-    attention, ffn = block.attention, block.ffn
-    readers = (attention.q, attention.k, attention.v, ffn.up)
-    writers = (attention.out, ffn.down)
-    return [*((m, False) for m in readers), *((m, True) for m in writers)]
+def _inside(block: nn.Module, path: str) -> Any:
+    """A part of a block; None if it lacks it."""
+    found: Any = block
+    for step in path.split("."):
+        found = getattr(found, step, None)
+    return found
 
 
 def _ask(

@@ -1,86 +1,23 @@
 """The cut itself: which rows and columns of every parameter survive, and what folds in.
 
-One table says which site rules which dimension of a parameter and whether the gate
-value is multiplied in; it serves weights and the optimiser's moments alike.
+The table of sites says which rules which dimension of a parameter and whether the gate
+value is multiplied in; here it is done, to weights and the optimiser's moments alike.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.clip import Clip
-from ..shapes import ClipShape
+from ..shapes import TOWERS, ClipShape, TowerShape
+from ..sites import BLOCK, JOINT, LAYERS, SITES, STEM, Axis, Site, key_of
 
-
-@dataclass(frozen=True)
-class Axis:
-    """What happens to one dimension of a parameter.
-
-    Args:
-        site: the site whose survivors are taken; None leaves the dimension as it is.
-        fold: whether their gate values are multiplied in. Each gate is folded once on
-            each path, where the unit's output joins the residual stream (design §5).
-    """
-
-    site: str | None = None
-    fold: bool = False
-
-
-WHOLE = Axis()
-EMBED, EMBED_FOLD = Axis("embed"), Axis("embed", fold=True)
-HEADS, HEADS_FOLD = Axis("heads"), Axis("heads", fold=True)
-FFN, FFN_FOLD = Axis("ffn"), Axis("ffn", fold=True)
-# channels of the joint embedding: they are cut only where they are the image tower's
-JOINT_FOLD = Axis("joint", fold=True)
-
-# the names inside a tower, without the number of the block
-TABLE: dict[str, tuple[Axis, ...]] = {
-    "patch": (EMBED_FOLD, WHOLE, WHOLE, WHOLE),
-    "patch_bias": (EMBED_FOLD,),
-    "class_embedding": (EMBED_FOLD,),
-    "token_embedding": (WHOLE, EMBED_FOLD),
-    "position": (WHOLE, EMBED_FOLD),
-    "projection": (EMBED, JOINT_FOLD),
-    "projection_bias": (JOINT_FOLD,),
-    "attention.out.weight": (EMBED_FOLD, HEADS_FOLD),
-    "attention.out.bias": (EMBED_FOLD,),
-    "ffn.up.weight": (FFN, EMBED),
-    "ffn.up.bias": (FFN,),
-    "ffn.down.weight": (EMBED_FOLD, FFN_FOLD),
-    "ffn.down.bias": (EMBED_FOLD,),
-    **{f"attention.{name}.weight": (HEADS, EMBED) for name in "qkv"},
-    **{f"attention.{name}.bias": (HEADS,) for name in "qkv"},
-    # the update that they scale is gated already
-    "scale_1": (EMBED,),
-    "scale_2": (EMBED,),
-    **{
-        f"{norm}.{part}": (EMBED_FOLD,)
-        for norm in ("norm_pre", "norm_post", "norm_final", "norm_1", "norm_2")
-        for part in ("weight", "bias")
-    },
-}
-# an attention pool is cut like a block, at sites of its own
-TABLE |= {
-    f"pool.{name}": tuple(
-        replace(axis, site=f"pool_{axis.site}")
-        if axis.site in ("heads", "ffn")
-        else axis
-        for axis in TABLE[name]
-    )
-    for name in list(TABLE)
-    if name.startswith(("attention.", "ffn."))
-} | {
-    "pool.latent": (EMBED_FOLD,),
-    "pool.norm.weight": (EMBED_FOLD,),
-    "pool.norm.bias": (EMBED_FOLD,),
-}
-NAME = re.compile(r"(image|text)\.(?:blocks\.(\d+)\.)?(.+)")
+NAME = re.compile(rf"({'|'.join(TOWERS)})\.(?:(blocks\.\d+|pool)\.)?(.+)")
 
 
 def inherit(model: Clip, keep: ClipKeep) -> Clip:
@@ -117,52 +54,93 @@ def slice_named(
         ValueError: a name is unknown, or the keep is of another shape.
     """
     result = {}
+    joint = joint_keep(keep, shape)
     for name, value in named.items():
         if name in ("logit_scale", "logit_bias"):
             result[name] = value.detach().clone()
             continue
         match = NAME.fullmatch(name)
-        if match is None or match[3] not in TABLE:
+        table = BLOCK if match and match[2] else STEM
+        if match is None or match[3] not in table:
             raise ValueError(f"no rule for parameter {name!r}")
-        tower, block, inner = match.groups()
-        kept, towers = keep.towers()[tower], shape.towers()[tower]
-        layer = 0
-        if block is not None:
-            if int(block) not in kept.layers.kept:
-                continue
-            layer = kept.layers.kept.index(int(block))
-            name = f"{tower}.blocks.{layer}.{inner}"
-        joint = joint_keep(keep, shape)
-        value = value.detach().clone()
-        for dim, axis in enumerate(TABLE[inner]):
-            site = _survivors(axis, kept, layer, joint)
-            if site is not None:
-                repeat = towers.head_width if str(axis.site).endswith("heads") else 1
-                value = _slice(value, dim, site, repeat, power if axis.fold else 0)
-        result[name] = value
+        tower, place, inner = match.groups()
+        kept = Kept(keep.towers()[tower], shape.towers()[tower], place, joint)
+        if kept.has(inner):
+            start = ".".join(part for part in (tower, kept.place) if part)
+            sliced = kept.slice(value.detach().clone(), table[inner], power)
+            result[f"{start}.{inner}"] = kept.fold_layers(sliced, inner, power)
     return result
 
 
 def joint_keep(keep: ClipKeep, shape: ClipShape) -> Keep | None:
     """The channels of the joint embedding that stay; None where none can be cut."""
-    return None if shape.image.projection else keep.image.embed
+    return None if shape.image.projection else keep.image.one("embed")
 
 
-def _survivors(
-    axis: Axis, keep: TowerKeep, layer: int, joint: Keep | None
-) -> Keep | None:
-    """The units that stay along an axis; None leaves it as it is.
+class Kept:
+    """What survives around one parameter.
 
     Args:
-        layer: counts the layers that stay.
+        keep, shape: of its tower.
+        place: `blocks.3`, `pool`, or None outside the blocks.
         joint: channels of the joint embedding, where they are the image tower's.
     """
-    if axis.site is None:
-        return None
-    if axis.site == "joint":
-        return joint
-    found: Keep | tuple[Keep, ...] | None = getattr(keep, axis.site)
-    return found[layer] if isinstance(found, tuple) else found
+
+    def __init__(
+        self, keep: TowerKeep, shape: TowerShape, place: str | None, joint: Keep | None
+    ) -> None:
+        self.keep, self.shape, self.joint = keep, shape, joint
+        self.part, self.layer, self.place = "", 0, place
+        self.there = True
+        if place is None:
+            return
+        part, _, number = place.partition(".")
+        if not number:
+            self.part = part
+            return
+        self.there = int(number) in keep.layers.kept
+        if self.there:  # the layers that stay are numbered anew
+            self.layer = keep.layers.kept.index(int(number))
+            self.place = f"{part}.{self.layer}"
+
+    def survivors(self, site: str) -> Keep | None:
+        """The units that stay; None where all of them do."""
+        if site == JOINT:
+            return self.joint
+        in_block = SITES[site].in_block
+        keeps = self.keep.units.get(key_of(site, self.part if in_block else ""))
+        return None if keeps is None else keeps[self.layer if in_block else 0]
+
+    def layers(
+        self, starts: Callable[[Site], tuple[str, ...]], inner: str
+    ) -> list[Keep]:
+        """The keeps of whole layers that rule a parameter."""
+        if self.part or self.place is None:
+            return []
+        ruling = [name for name in LAYERS if inner.startswith(starts(SITES[name]))]
+        return [keep for keep in map(self.survivors, ruling) if keep is not None]
+
+    def has(self, inner: str) -> bool:
+        """Whether the parameter is there at all."""
+        return self.there and all(map(len, self.layers(lambda site: site.owns, inner)))
+
+    def slice(self, value: Tensor, axes: tuple[Axis, ...], power: int) -> Tensor:
+        """The rows and columns that stay."""
+        for dim, axis in enumerate(axes):
+            keep = None if axis.site is None else self.survivors(axis.site)
+            if axis.site is None or keep is None:
+                continue
+            rows = None if axis.site == JOINT else SITES[axis.site].rows
+            repeat = 1 if rows is None else getattr(self.shape, rows)
+            value = _slice(value, dim, keep, repeat, power if axis.fold else 0)
+        return value
+
+    def fold_layers(self, value: Tensor, inner: str, power: int) -> Tensor:
+        """The gate values of whole layers, multiplied in."""
+        for keep in self.layers(lambda site: site.joins, inner):
+            if power and keep.scale is not None:
+                value = value * float(keep.scale[0]) ** power
+        return value
 
 
 def _slice(value: Tensor, dim: int, site: Keep, repeat: int, power: int) -> Tensor:

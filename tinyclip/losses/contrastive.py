@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model.clip import Features
+from .objectives import Parts, objectives
 
 
 def affinity_logits(features: Features) -> tuple[Tensor, Tensor]:
@@ -35,3 +36,9 @@ def contrastive(features: Features) -> Tensor:
     own_B = torch.arange(len(features.image_BE), device=features.image_BE.device)
     both = [F.cross_entropy(logits, own_B) for logits in affinity_logits(features)]
     return (both[0] + both[1]) / 2
+
+
+@objectives.register("contrastive")
+def contrastive_objective(student: Features, _: Features) -> tuple[Tensor, Parts]:
+    """The loss the student itself was trained with; the teacher is not asked."""
+    return contrastive(student), {}

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from .. import cost
 from ..errors import UserError
-from ..shapes import TOWERS, ImageShape, TextShape
-from .goal import TOLERANCE, Array, Counts, Goal
-from .sites import SITES, site_name
-from .stock import counts_of, is_gated, stocks
+from ..goal import TOLERANCE
+from ..shapes import TOWERS, TextShape
+from ..sites import GROUPS, KEYS, SITES, USUAL, keys_of, resized
+from ..words import amount
+from .goal import Array, Counts, Goal
+from .stock import BLOCK, EMBED, counts_of, is_gated, stocks
 
-UNITS = {"encoder": "parameters", "total": "parameters", "macs": "MACs", "bytes": "B"}
 LITTLE = 0.01  # of the smallest size: a site that holds less limits nothing
 
 
@@ -22,21 +23,29 @@ def bounds(goal: Goal) -> tuple[Counts, Counts]:
     Raises:
         UserError: no tower of the layout, or no multiple of `round_to`, fits.
     """
-    if goal.layout == "uniform":
+    if goal.wanted.uniform:
         found = stocks(goal).items()
         least = {name: (stock.heads[0], stock.ffn[0]) for name, stock in found}
         most = {name: (stock.heads[-1], stock.ffn[1]) for name, stock in found}
         return counts_of(goal, least), counts_of(goal, most)
     names = goal.full()
     for name in names:
-        if goal.most(name) == 0 and name.endswith("embed"):
+        if goal.most(name) == 0 and GROUPS[name].site.least:
             raise UserError(
                 "round_to",
-                f"{name.replace('_', ' ')} has {goal.full()[name]} channels, fewer "
-                f"than {goal.round_to}",
+                f"{GROUPS[name].title} has {goal.full()[name]} channels, fewer "
+                f"than {goal.wanted.round_to}",
                 "Use a smaller --round-to",
             )
     return {n: goal.floor(n) for n in names}, {n: goal.most(n) for n in names}
+
+
+class NoChoice(UserError):
+    """The units are too coarse for a goal; `near` are the nearest sizes."""
+
+    def __init__(self, what: str, todo: str, near: Sequence[float]) -> None:
+        super().__init__("target", what, todo)
+        self.near = tuple(near)
 
 
 def check_reachable(goal: Goal) -> None:
@@ -46,8 +55,13 @@ def check_reachable(goal: Goal) -> None:
         UserError: it is, with the size that can be reached and what limits it.
     """
     lowest, highest = bounds(goal)
-    smallest, largest = goal.count(lowest), goal.count(highest)
-    wanted = f"{_percent(goal.size, goal)} of {_amount(goal.whole, goal)}"
+    check_smallest(goal, lowest)
+    check_largest(goal, highest)
+
+
+def check_smallest(goal: Goal, lowest: Counts) -> None:
+    """Refuse a goal that is smaller than the smallest model, as `check_reachable`."""
+    smallest, wanted = goal.count(lowest), _wanted(goal)
     if smallest > goal.size * (1 + TOLERANCE):
         why, todo = _limit(goal, lowest)
         raise UserError(
@@ -56,6 +70,11 @@ def check_reachable(goal: Goal) -> None:
             f"{_sized(smallest, goal)}; {why}",
             f"Ask for a target of {smallest / goal.whole:.4g} or more{todo}",
         )
+
+
+def check_largest(goal: Goal, highest: Counts) -> None:
+    """Refuse a goal that is larger than the model, as `check_reachable`."""
+    largest, wanted = goal.count(highest), _wanted(goal)
     if largest < goal.size * (1 - TOLERANCE):
         whole = largest == goal.count(goal.full())
         has = "the model has" if whole else "its widths allow"
@@ -66,35 +85,31 @@ def check_reachable(goal: Goal) -> None:
         )
 
 
-def unreachable(goal: Goal, sizes: Array) -> UserError:
+def unreachable(goal: Goal, sizes: Array) -> NoChoice:
     """What to say when the units are too coarse for the goal.
 
     Args:
         sizes: of all candidates.
     """
     below, above = sizes[sizes < goal.size], sizes[sizes > goal.size]
-    near = [_sized(side.max(), goal) for side in [below] if side.size]
-    near += [_sized(side.min(), goal) for side in [above] if side.size]
-    plural = "sizes are" if len(near) == 2 else "size is"
-    return UserError(
-        "target",
+    near = [float(below.max())] if below.size else []
+    near += [float(above.min())] if above.size else []
+    named = [_sized(size, goal) for size in near]
+    plural = "sizes are" if len(named) == 2 else "size is"
+    return NoChoice(
         f"no choice of units comes within {TOLERANCE:.1%} of {_sized(goal.size, goal)}"
-        f"; the nearest {plural} {' and '.join(near)}",
-        f"Ask for {'one of them' if len(near) == 2 else 'it'}{_finer(goal)}",
+        f"; the nearest {plural} {' and '.join(named)}",
+        f"Ask for {'one of them' if len(named) == 2 else 'it'}{_finer(goal)}",
+        near,
     )
 
 
-def human(count: float) -> str:
-    """12,345,678 as 12.35 M; small numbers in full."""
-    for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
-        if count >= limit:
-            return f"{count / limit:.2f} {unit}"
-    return f"{count:,.0f}"
+def _wanted(goal: Goal) -> str:
+    return f"{_percent(goal.size, goal)} of {_amount(goal.whole, goal)}"
 
 
 def _amount(size: float, goal: Goal) -> str:
-    unit, text = UNITS[goal.budget], human(size)
-    return f"{text}{unit if unit == 'B' and text[-1].isalpha() else ' ' + unit}"
+    return amount(size, cost.BUDGETS[goal.wanted.budget].unit)
 
 
 def _percent(size: float, goal: Goal) -> str:
@@ -109,25 +124,27 @@ def _sized(size: float, goal: Goal) -> str:
 def _gated(goal: Goal) -> str:
     """With which sites, counted how."""
     gated = {
-        tower: [site for site in SITES if is_gated(goal, tower, site)]
+        tower: [s for s in SITES if f"{tower}_{s}" in (*goal.gated, *goal.layers)]
         for tower in TOWERS
     }
-    towers = "" if len(goal.towers) > 1 else f" of the {goal.towers[0]} tower"
-    alike = gated["image"] == gated["text"] or len(goal.towers) == 1
-    sites = ", ".join(gated[goal.towers[0]]) or "nothing"
+    towers = (
+        "" if len(goal.wanted.towers) > 1 else f" of the {goal.wanted.towers[0]} tower"
+    )
+    alike = gated["image"] == gated["text"] or len(goal.wanted.towers) == 1
+    sites = ", ".join(gated[goal.wanted.towers[0]]) or "nothing"
     if not alike:
-        sites = ", ".join(name.replace("_", " ") for name in goal.gated)
-    return f"by the {goal.budget} budget{towers}, with {sites} gated"
+        sites = ", ".join(GROUPS[n].title for n in (*goal.gated, *goal.layers))
+    return f"by the {goal.wanted.budget} budget{towers}, with {sites} gated"
 
 
 def _finer(goal: Goal) -> str:
     """What else reaches more sizes."""
     ways = []
-    if goal.round_to > 1:
+    if goal.wanted.round_to > 1:
         ways.append("use a smaller --round-to")
-    if goal.layout == "uniform":
+    if goal.wanted.uniform:
         ways.append("use --layout ragged, which reaches most")
-    open_sites = [site for site in SITES if _whole(goal, site)]
+    open_sites = [site for site in USUAL if _whole(goal, site)]
     if open_sites:
         ways.append(f"gate {' and '.join(open_sites)}, too")
     return "".join(f", or {way}" for way in ways)
@@ -135,7 +152,7 @@ def _finer(goal: Goal) -> str:
 
 def _whole(goal: Goal, site: str) -> bool:
     """Whether a tower that counts has units of the site that cannot shrink."""
-    return not all(is_gated(goal, tower, site) for tower in goal.towers)
+    return not all(is_gated(goal, tower, site) for tower in goal.wanted.towers)
 
 
 def _holds(goal: Goal, counts: Counts, name: str) -> float:
@@ -146,7 +163,7 @@ def _holds(goal: Goal, counts: Counts, name: str) -> float:
 def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
     """Which site keeps the smallest model from being smaller, and what to do."""
     smallest = float(goal.count(lowest))
-    own = [name for name in goal.full() if name.split("_")[0] in goal.towers]
+    own = [n for n in goal.full() if GROUPS[n].tower in goal.wanted.towers]
     held = {n: _holds(goal, lowest, n) for n in own if n not in goal.gated}
     pool = _pool_holds(goal, lowest)
     if pool > max([LITTLE * smallest, *held.values()]):
@@ -155,7 +172,7 @@ def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
     if held and max(held.values()) > LITTLE * smallest:
         return _open_limit(goal, held)
     # all that counts is gated: the floors limit
-    embeds = [name for name in own if name.endswith("embed")]
+    embeds = [name for name in own if GROUPS[name].site.least]
     name = max(embeds, key=lambda name: _holds(goal, lowest, name))
     return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _coarse(goal)
 
@@ -167,18 +184,18 @@ def _open_limit(goal: Goal, held: Mapping[str, float]) -> tuple[str, str]:
         held: what each site that is not gated holds.
     """
     ordered = sorted(held, key=lambda name: -held[name])
-    tower, site = ordered[0].split("_", 1)
+    tower, site = GROUPS[ordered[0]].tower, GROUPS[ordered[0]].key
     token = ""
     if _vocabulary(goal, ordered[0]):
         token = f" (the token embedding alone {_amount(_tokens(goal), goal)})"
     why = f"{tower} {site} is not gated and holds {_amount(held[ordered[0]], goal)}"
     ways = ""
-    if is_gated(goal, tower, *SITES):
-        sites = _enough(goal, [name.split("_", 1)[1] for name in ordered])
+    if is_gated(goal, tower, *USUAL):
+        sites = _enough(goal, [GROUPS[name].key for name in ordered])
         ways = f", or gate {' and '.join(sites)}, too" if sites else ""
     else:
         ways = f", or gate the {tower} tower, too"
-        for other in goal.towers:
+        for other in goal.wanted.towers:
             if other != tower:
                 ways += f", or count the {other} tower alone (towers: [{other}])"
     return why + token, ways + _vocabulary(goal, ordered[0])
@@ -188,7 +205,7 @@ def _enough(goal: Goal, sites: Sequence[str]) -> list[str]:
     """The first of the sites that, gated too, bring the goal within reach, if any."""
     unique = list(dict.fromkeys(sites))
     for count in range(1, len(unique) + 1):
-        more = [site_name(t, s) for t in goal.towers for s in unique[:count]]
+        more = [f"{t}_{s}" for t in goal.wanted.towers for s in unique[:count]]
         trial = replace(goal, gated=(*goal.gated, *more))
         smallest = trial.count({name: trial.floor(name) for name in trial.full()})
         if smallest <= goal.size * (1 + TOLERANCE):
@@ -197,42 +214,41 @@ def _enough(goal: Goal, sites: Sequence[str]) -> list[str]:
 
 
 def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
-    tower, site = name.split("_", 1)
-    if goal.layout == "uniform":
+    tower, site = GROUPS[name].tower, GROUPS[name].site
+    if goal.wanted.uniform:
         depth = len(goal.shape.towers()[tower].blocks)
-        heads = lowest[site_name(tower, "heads")] // max(1, depth)
-        width = lowest[site_name(tower, "embed")]
+        heads, width = lowest[f"{tower}_{BLOCK[0]}"] // max(1, depth), lowest[name]
         return (
             f"the {tower} tower is as narrow as a stock one gets, {heads} "
-            f"{'heads' if heads > 1 else 'head'} a layer and {width} embed channels"
+            f"{'heads' if heads > 1 else 'head'} a layer and {width} {site.name} "
+            f"{site.unit}s"
         )
-    return f"{tower} {site} keeps {lowest[name]} channels at least"
+    return f"{tower} {site.name} keeps {lowest[name]} {site.unit}s at least"
 
 
 def _coarse(goal: Goal) -> str:
     """What lowers the floors."""
-    ways = ", or use --layout ragged" if goal.layout == "uniform" else ""
-    return ways + (", or use a smaller --round-to" if goal.round_to > 1 else "")
+    ways = ", or use --layout ragged" if goal.wanted.uniform else ""
+    return ways + (", or use a smaller --round-to" if goal.wanted.round_to > 1 else "")
 
 
 def _tokens(goal: Goal) -> float:
     """The token embedding as it is, in the budget's unit."""
     text: TextShape = goal.shape.text
-    size = text.vocab_size * text.width
-    return size * (cost.FLOAT_BYTES if goal.budget == "bytes" else 1)
+    return cost.BUDGETS[goal.wanted.budget].token * text.vocab_size * text.width
 
 
 def _vocabulary(goal: Goal, name: str) -> str:
     """What else shrinks the token embedding, if it limits."""
-    counts = goal.budget in ("total", "bytes") and name == "text_embed"
+    counts = cost.BUDGETS[goal.wanted.budget].token and name == f"text_{EMBED}"
     return ", or trim the vocabulary (--vocab captions)" if counts else ""
 
 
 def _pool_holds(goal: Goal, lowest: Counts) -> float:
     """What an attention pool that stays whole holds in the smallest model."""
-    image: ImageShape = goal.shape.image
-    if "image" not in goal.towers or image.pool_block is None or goal.cuts_pool:
+    image = goal.shape.image
+    pooled = {key: [0] for key in keys_of(image) if KEYS[key].part}
+    if "image" not in goal.wanted.towers or not pooled or goal.cuts_pool:
         return 0.0
-    bare = replace(image, pool_block=replace(image.pool_block, heads=0, ffn=0))
-    other = replace(goal, shape=goal.shape.with_towers(image=bare))
-    return float(goal.count(lowest) - other.count(lowest))
+    bare = goal.shape.with_towers(image=resized(image, pooled))
+    return float(goal.count(lowest) - replace(goal, shape=bare).count(lowest))

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import TinyclipError, UserError
+from ..goal import SizeGoal
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.gating import ClipGates, TowerGates
-from ..shapes import ClipShape, TowerShape
+from ..shapes import TOWERS, ClipShape, TowerShape
+from ..sites import GROUPS, KEYS, LAYERS, USUAL, units_of
+from .budget import NoChoice, unreachable
+from .depth import TRIES, Shallow, ends, has_depth, shallows
 from .gate import SHIFT
 from .gates import Gates
-from .goal import Goal, Layout, make_goal
+from .goal import Counts, Goal, make_goal
 from .ragged import ragged_counts
 from .ranking import Ranking, ranked, split_keep
-from .sites import POOL, SITES, TOWERS, site_name
-from .sites import layout as units_of
+from .sites import layout
 from .uniform import uniform_counts
 
 
-def choose(
-    gates: Gates,
-    target: float = 0.5,
-    budget: str = "encoder",
-    layout: Layout = "ragged",
-    reference: int | None = None,
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
-) -> ClipKeep:
+def choose(gates: Gates, target: float | SizeGoal = 0.5, **settings: Any) -> ClipKeep:
     """The units that stay: the most open ones of every site, as many as are expected,
     corrected as little as meets the budget. Ties go to the lower index, layers in turn.
 
@@ -38,19 +35,14 @@ def choose(
         gates: as learned; kept units keep their hardened value as scale. A uniform
             student of a model with an attention pool needs `Gates(model, pool=True)`;
             a ragged one keeps the pool whole.
-        target: wanted size as a share of `reference`.
-        reference: a size in `budget` of the named towers; the gated model's own, unless
-            given.
-        towers: which of them shrink and count; the others stay as they are.
-        round_to: ffn and embed widths that shrink become multiples of this.
+        target: wanted size as a share, or a whole `SizeGoal`.
+        settings: the other fields of `SizeGoal`: `budget`, `layout`, `reference`,
+            `towers`, `round_to`.
 
     Raises:
         UserError: 0.5 % cannot be met; the message says what can.
     """
-    # 1 keeps exactly the units that the gates want. 8 is as fast as a CPU gets: a pair
-    # of Linears 768 -> n -> 768 on 1,600 rows takes per unit, beside n = 1536, 14 %
-    # more at 1531 and 1537, 11 % at 1538, 7 % at 1540 and nothing at 1528 and 1544; on
-    # 50 rows, one picture, no width makes a difference (float32, one AMD EPYC thread)
+    wanted = SizeGoal.of(target, **settings)
     rankings = {}
     hard = gates.hardened_values()
     for name, alpha_U in gates.alpha.items():
@@ -59,43 +51,31 @@ def choose(
             raise TinyclipError(f"gates: {name} holds a logit that is not a number")
         scale_U = hard[name].double().cpu().numpy()
         rankings[name] = Ranking(score_U, score_U - SHIFT, scale_U)
-    goal = make_goal(
-        gates.shape,
-        tuple(rankings),
-        target,
-        budget,
-        layout,
-        reference,
-        towers,
-        round_to,
-    )
-    return _choose(goal, rankings)
+    return _choose(make_goal(gates.shape, wanted, tuple(rankings)), rankings)
 
 
 def choose_by_scores(
     shape: ClipShape,
     scores: Mapping[str, Tensor],
-    target: float = 0.5,
-    budget: str = "encoder",
-    layout: Layout = "ragged",
-    reference: int | None = None,
-    sites: Sequence[str] = SITES,
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
+    target: float | SizeGoal = 0.5,
+    *,
+    sites: Sequence[str] = USUAL,
+    **settings: Any,
 ) -> ClipKeep:
     """The units with the highest importance, the same share of every tower and site.
 
     Args:
         scores: one a unit, (U,), by site name.
         sites: which of them may shrink; the others are left whole.
-        towers, round_to: as in `choose`.
+        target, settings: as in `choose`.
 
     Raises:
         UserError: as `choose`, or scores that do not fit the shape.
     """
+    wanted = SizeGoal.of(target, **settings)
     rankings = {}
-    for name, units in units_of(shape, sites, towers, layout == "uniform").items():
-        if name not in scores and name.endswith(POOL):
+    for name, units in layout(shape, sites, wanted.towers, wanted.uniform).items():
+        if name not in scores and GROUPS[name].part:
             continue  # refused with what to do about it
         if name not in scores or len(scores[name]) != sum(units):
             raise UserError("scores", f"need {sum(units)} values for {name!r}")
@@ -106,34 +86,31 @@ def choose_by_scores(
         rank_U[order] = np.arange(len(order))
         share_U = (len(order) - rank_U - 0.5) / max(1, len(order))
         rankings[name] = Ranking(values_U, np.log(share_U / (1 - share_U)))
-    goal = make_goal(
-        shape, tuple(rankings), target, budget, layout, reference, towers, round_to
-    )
-    return _choose(goal, rankings)
+    return _choose(make_goal(shape, wanted, tuple(rankings)), rankings)
 
 
 def check_target(
     shape: ClipShape,
-    target: float,
-    budget: str = "encoder",
-    layout: Layout = "ragged",
-    reference: int | None = None,
-    sites: Sequence[str] = SITES,
-    towers: Sequence[str] = TOWERS,
-    round_to: int = 1,
+    target: float | SizeGoal,
+    *,
+    sites: Sequence[str] = USUAL,
+    **settings: Any,
 ) -> None:
     """Refuse a target that no choice of a model's units meets, whatever the gates say.
 
     What a model cannot reach, no smaller one cut from it can.
 
+    Args:
+        target, settings: as in `choose`.
+
     Raises:
         UserError: as `choose` would, before anything is trained.
     """
-    units = units_of(shape, sites, towers, layout == "uniform")
-    goal = make_goal(
-        shape, tuple(units), target, budget, layout, reference, towers, round_to
-    )
-    solve_counts(goal, {name: np.zeros(sum(widths)) for name, widths in units.items()})
+    wanted = SizeGoal.of(target, **settings)
+    units = layout(shape, sites, wanted.towers, wanted.uniform)
+    goal = make_goal(shape, wanted, tuple(units))
+    alike = {name: np.zeros(sum(widths)) for name, widths in units.items()}
+    solve(goal, {name: Ranking(zero_U, zero_U) for name, zero_U in alike.items()})
 
 
 def solve_counts(goal: Goal, logits: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -145,46 +122,65 @@ def solve_counts(goal: Goal, logits: Mapping[str, np.ndarray]) -> dict[str, int]
     Raises:
         UserError: the goal cannot be met.
     """
-    solve = uniform_counts if goal.layout == "uniform" else ragged_counts
+    solve = uniform_counts if goal.wanted.uniform else ragged_counts
     return solve(goal, logits)
 
 
+def solve(goal: Goal, rankings: Mapping[str, Ranking]) -> tuple[Shallow, Counts]:
+    """Which layers stay, and how many units at every site of the model that is left.
+
+    Raises:
+        UserError: the goal cannot be met.
+    """
+    failed: list[UserError] = []
+    for shallow in itertools.islice(shallows(goal, rankings), TRIES):
+        logits = {name: r.logit_U for name, r in shallow.rankings.items()}
+        try:
+            return shallow, solve_counts(shallow.goal, logits)
+        except UserError as error:
+            failed.append(error)
+    coarse = [error for error in failed if isinstance(error, NoChoice)]
+    if not has_depth(goal) or not coarse:
+        raise failed[0]
+    near = [size for error in coarse for size in error.near]
+    raise unreachable(goal, np.array([*near, *ends(goal, rankings)]))
+
+
 def _choose(goal: Goal, rankings: Mapping[str, Ranking]) -> ClipKeep:
-    counts = solve_counts(goal, {n: r.logit_U for n, r in rankings.items()})
-    towers = {
-        name: _tower_keep(goal, name, tower, rankings, counts)
-        for name, tower in goal.shape.towers().items()
-    }
-    return ClipKeep(**towers)
+    shallow, counts = solve(goal, rankings)
+    towers = goal.shape.towers()
+    return ClipKeep(
+        **{name: _tower_keep(shallow, name, towers[name], counts) for name in towers}
+    )
 
 
 def _tower_keep(
-    goal: Goal,
-    name: str,
-    tower: TowerShape,
-    rankings: Mapping[str, Ranking],
-    counts: Mapping[str, int],
+    shallow: Shallow, name: str, tower: TowerShape, counts: Mapping[str, int]
 ) -> TowerKeep:
-    all_units = goal.units()
+    """The best units of the layers that stay.
 
-    def keeps(site: str) -> tuple[Keep, ...]:
-        key = site_name(name, site)
-        units, even = all_units[key], goal.layout == "uniform"
-        if key not in goal.gated:
-            return tuple(Keep.everything(total) for total in units)
-        return split_keep(rankings[key], units, counts[key], even, goal.step(key))
-
-    def pool(site: str) -> Keep | None:
-        return keeps(site)[0] if site_name(name, site) in goal.gated else None
-
-    return TowerKeep(
-        embed=keeps("embed")[0],
-        heads=keeps("heads"),
-        ffn=keeps("ffn"),
-        layers=Keep.everything(len(tower.blocks)),
-        pool_heads=pool("pool_heads"),
-        pool_ffn=pool("pool_ffn"),
-    )
+    Args:
+        tower: its shape before anything was cut.
+    """
+    goal, layers = shallow.goal, shallow.layers.towers()[name]
+    units = {key: keeps for key, keeps in layers.units.items() if key in LAYERS}
+    for full_name, left in goal.units().items():
+        group = GROUPS[full_name]
+        if group.tower != name or (group.part and full_name not in goal.gated):
+            continue
+        keeps = tuple(Keep.everything(total) for total in left)
+        if full_name in goal.gated:
+            ranking, step = shallow.rankings[full_name], goal.step(full_name)
+            even = goal.wanted.uniform
+            keeps = split_keep(ranking, left, counts[full_name], even, step)
+        if group.layer is not None and group.layer.key in units:
+            # a layer that is gone has none of the units that it had
+            had = units_of(tower, group.key)
+            totals = [had[block] for block in layers.layers.kept]
+            pairs = zip(keeps, totals, strict=True)
+            keeps = tuple(keep if keep.total else Keep((), n) for keep, n in pairs)
+        units[group.key] = keeps
+    return TowerKeep(units, layers.layers)
 
 
 def gates_of(
@@ -196,8 +192,8 @@ def gates_of(
     """The hardened gates of a keep: closed units 0, kept ones their scale.
 
     Args:
-        shape: of the model before the cut. Where the keep drops layers, the gates fit
-            the model that has only the kept ones.
+        shape: of the model before the cut. The layers of a block that is dropped are
+            closed.
 
     Raises:
         ValueError: the keep is of another shape.
@@ -208,23 +204,43 @@ def gates_of(
         full[list(site.kept)] = torch.tensor(site.scales, dtype=torch.float64)
         return full.to(device=device, dtype=dtype)
 
-    def perhaps(site: Keep | None) -> Tensor | None:
-        return None if site is None else values(site)
-
-    def tower(kept: TowerKeep, old: TowerShape) -> TowerGates:
-        blocks = [old.blocks[i] for i in kept.layers.kept]
-        if (kept.embed.total, kept.layers.total) != (old.width, len(old.blocks)) or any(
-            (heads.total, ffn.total) != (block.heads, block.ffn)
-            for heads, ffn, block in zip(kept.heads, kept.ffn, blocks, strict=True)
-        ):
-            raise ValueError("the keep does not fit the shape")
-        return TowerGates(
-            embed_D=values(kept.embed),
-            heads_H=tuple(map(values, kept.heads)),
-            ffn_F=tuple(map(values, kept.ffn)),
-            pool_heads_H=perhaps(kept.pool_heads),
-            pool_ffn_F=perhaps(kept.pool_ffn),
-        )
-
     kept = keep.towers()
-    return ClipGates(*(tower(kept[n], shape.towers()[n]) for n in TOWERS))
+    towers = shape.towers()
+    return ClipGates(
+        *(
+            TowerGates(
+                {
+                    key: tuple(map(values, keeps))
+                    for key, keeps in _every_block(kept[name], towers[name]).items()
+                }
+            )
+            for name in TOWERS
+        )
+    )
+
+
+def _every_block(kept: TowerKeep, old: TowerShape) -> dict[str, tuple[Keep, ...]]:
+    """The keeps of all blocks of the tower before the cut: those that are dropped lose
+    their layers.
+
+    Raises:
+        ValueError: the keep is of another shape.
+    """
+    dropped = len(kept.layers) < kept.layers.total
+    if kept.layers.total != len(old.blocks):
+        raise ValueError("the keep does not fit the shape")
+    units = dict(kept.units)
+    if dropped:
+        for site in LAYERS:
+            whole = tuple(units_of(old, site)[block] for block in kept.layers.kept)
+            units.setdefault(site, tuple(map(Keep.everything, whole)))
+    made = {}
+    for key, keeps in units.items():
+        totals = units_of(old, key)
+        if KEYS[key].site.in_block and not KEYS[key].part:
+            by_block = dict(zip(kept.layers.kept, keeps, strict=True))
+            keeps = tuple(by_block.get(i, Keep((), n)) for i, n in enumerate(totals))
+        if [keep.total for keep in keeps] != list(totals):
+            raise ValueError("the keep does not fit the shape")
+        made[key] = keeps
+    return made

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import cost
-from ..shapes import TOWERS, BlockShape, ClipShape, ImageShape, TowerShape
+from ..shapes import TOWERS, ClipShape
+from ..sites import GROUPS, Group, resized, units_of
 from .gate import open_probability
 from .gates import Gates
-from .sites import POOL, site_name, widths
+
+Units = list[Any]  # of every block: ints, or 0-dim tensors
 
 
-def _expected_units(gates: Gates, tower: str, site: str) -> list[Tensor | int]:
-    """The expected number of open units of each layer; the real one where not gated."""
-    name = site_name(tower, site)
-    units = widths(gates.shape.towers()[tower], site)
-    if name not in gates.alpha:
+def _open_units(gates: Gates, group: Group) -> Units:
+    """The expected number of open units of each block; the real one where not gated."""
+    units = units_of(gates.shape.towers()[group.tower], group.key)
+    if group.name not in gates.alpha:
         return list(units)
     # float64: sums are exact up to 2^53, and p equals the counted share at 0/1 gates
-    probability_U = open_probability(gates.alpha[name].double())
+    probability_U = open_probability(gates.alpha[group.name].double())
     layers = torch.repeat_interleave(
         torch.arange(len(units)), torch.tensor(units, dtype=torch.long)
     ).to(probability_U.device)
@@ -33,21 +34,23 @@ def expected_shape(gates: Gates) -> ClipShape:
     """The shape with expected widths, 0-dim float64 tensors, in place of counted ones.
 
     The sites are gated by independent noise, so the expectation of a product of widths
-    is the product of these.
+    is the product of these; so is that of the units of a layer that may go.
     """
-
-    def tower(name: str, shape: TowerShape) -> TowerShape:
-        heads, ffn = (_expected_units(gates, name, site) for site in ("heads", "ffn"))
-        blocks = (BlockShape(heads=h, ffn=f) for h, f in zip(heads, ffn, strict=True))
-        width = _expected_units(gates, name, "embed")[0]
-        expected = replace(shape, width=width, blocks=tuple(blocks))
-        if not isinstance(expected, ImageShape) or expected.pool_block is None:
-            return expected
-        heads, ffn = (_expected_units(gates, name, site) for site in POOL)
-        return replace(expected, pool_block=BlockShape(heads=heads[0], ffn=ffn[0]))
-
+    expected: dict[str, dict[str, Units]] = {name: {} for name in TOWERS}
+    for name, group in GROUPS.items():
+        layer = group.layer
+        goes = layer is not None and layer.name in gates.alpha
+        if name not in gates.alpha and not goes:
+            continue
+        units = _open_units(gates, group)
+        if layer is not None and goes:
+            pairs = zip(units, _open_units(gates, layer), strict=True)
+            units = [count * there for count, there in pairs]
+        expected[group.tower][group.key] = units
     towers = gates.shape.towers()
-    return gates.shape.with_towers(**{n: tower(n, s) for n, s in towers.items()})
+    return gates.shape.with_towers(
+        **{name: resized(towers[name], units) for name, units in expected.items()}
+    )
 
 
 def expected_size(
@@ -59,32 +62,3 @@ def expected_size(
         towers: which of them count.
     """
     return cost.size(expected_shape(gates), budget, towers)
-
-
-def open_for_size(
-    gates: Gates, size: float, budget: str = "encoder", towers: Sequence[str] = TOWERS
-) -> float:
-    """The openness that, the same everywhere, gives this expected size (as near as the
-    clamped range allows); what `Gates.init_constant` takes.
-    """
-
-    def expected(openness: float) -> float:
-        def scaled(tower: TowerShape, name: str) -> TowerShape:
-            def factor(site: str) -> float:
-                return openness if site_name(name, site) in gates.alpha else 1.0
-
-            blocks = tuple(
-                BlockShape(heads=b.heads * factor("heads"), ffn=b.ffn * factor("ffn"))
-                for b in tower.blocks
-            )
-            return replace(tower, width=tower.width * factor("embed"), blocks=blocks)
-
-        whole = gates.shape.towers()
-        shape = gates.shape.with_towers(**{n: scaled(s, n) for n, s in whole.items()})
-        return float(cost.size(shape, budget, towers))
-
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if expected(middle) < size else (low, middle)
-    return high

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..model.clip import Clip
 from ..model.gating import ClipGates, TowerGates
-from ..shapes import ClipShape
+from ..shapes import TOWERS, ClipShape
+from ..sites import GROUPS, SITES, USUAL
 from . import gate
-from .sites import SITES, TOWERS, layout, site_name
+from .sites import layout
 
 SPREAD = 1.0  # logits that one standard deviation of importance is worth at the start
 
@@ -40,7 +41,7 @@ class Gates(nn.Module):
     def __init__(
         self,
         model: Clip | ClipShape,
-        sites: Sequence[str] = SITES,
+        sites: Sequence[str] = USUAL,
         towers: Sequence[str] = TOWERS,
         pool: bool = False,
     ) -> None:
@@ -114,25 +115,12 @@ class Gates(nn.Module):
         return self
 
     def _assemble(self, values: Callable[[Tensor], Tensor]) -> ClipGates:
-        parts: dict[str, tuple[Tensor, ...]] = {
-            name: values(alpha_U).split(self.layout[name])
-            for name, alpha_U in self.alpha.items()
-        }
-
-        def tower(name: str) -> TowerGates:
-            def single(site: str) -> Tensor | None:
-                found = parts.get(site_name(name, site))
-                return None if found is None else found[0]
-
-            return TowerGates(
-                embed_D=single("embed"),
-                heads_H=parts.get(site_name(name, "heads")),
-                ffn_F=parts.get(site_name(name, "ffn")),
-                pool_heads_H=single("pool_heads"),
-                pool_ffn_F=single("pool_ffn"),
-            )
-
-        return ClipGates(*(tower(name) for name in TOWERS))
+        towers: dict[str, dict[str, tuple[Tensor, ...]]] = {n: {} for n in TOWERS}
+        for name, alpha_U in self.alpha.items():
+            group = GROUPS[name]
+            parts = values(alpha_U).split(self.layout[name])
+            towers[group.tower][group.key] = parts
+        return ClipGates(*(TowerGates(towers[name]) for name in TOWERS))
 
 
 def zscore(score_U: Tensor) -> Tensor:

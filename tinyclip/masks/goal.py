@@ -9,24 +9,17 @@ them while the others rest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cost
-from ..errors import UserError, nearest
-from ..shapes import TOWERS, BlockShape, ClipShape, ImageShape, TowerShape
-from .sites import POOL, has_pool, site_name
-from .sites import layout as units_of
-
-Layout = Literal["ragged", "uniform"]
-LAYOUTS = ("ragged", "uniform")
-TOLERANCE = 0.005  # law 2
-# LayerNorm takes two directions away: one channel leaves as its bias whatever comes in,
-# two leave as a sign. Eight keep a tower a function of its input.
-LEAST_EMBED = 8
+from ..errors import UserError
+from ..goal import TOLERANCE, SizeGoal
+from ..shapes import ClipShape, TowerShape
+from ..sites import GROUPS, SITES, blocks_of, keys_of, resized, units_of
+from .sites import layout
 
 Array = NDArray[Any]
 Counts = dict[str, Any]  # units in all by site name: ints, or arrays of candidates
@@ -34,53 +27,59 @@ Counts = dict[str, Any]  # units in all by site name: ints, or arrays of candida
 
 @dataclass(frozen=True)
 class Goal:
-    """The size that is wanted, and what may move.
+    """The size that is wanted of a model, and what of it may move.
 
     Args:
         shape: the model that is cut.
-        size: wanted size in `budget`, in its unit.
+        wanted: the size, against a reference.
         gated: names of the sites that may shrink.
-        towers: which of them the size counts.
-        layout: `ragged`, or `uniform` for a stock configuration.
-        round_to: ffn and embed widths that shrink become multiples of this.
-        reference: the size that shares count from; the model's own, unless given.
+        layers: names of the sites of whole layers that are chosen already: the shape
+            has what is left.
     """
 
     shape: ClipShape
-    size: float
-    budget: str
+    wanted: SizeGoal
     gated: tuple[str, ...]
-    towers: tuple[str, ...] = TOWERS
-    layout: str = "ragged"
-    round_to: int = 1
-    reference: float | None = None
+    layers: tuple[str, ...] = ()
 
     def count(self, counts: Counts) -> Any:
         """The size with so many units in all at every site."""
-        return cost.size(lumped(self.shape, counts), self.budget, self.towers)
+        return self.wanted.size(lumped(self.shape, counts))
 
     @property
     def whole(self) -> float:
         """The size that shares count from."""
-        return self.count(self.full()) if self.reference is None else self.reference
+        assert self.wanted.reference is not None
+        return self.wanted.reference
+
+    @property
+    def size(self) -> float:
+        """Wanted size in the budget's unit."""
+        return self.wanted.target * self.whole
 
     @property
     def cuts_pool(self) -> bool:
         """Whether the attention pool is cut: a ragged student leaves it whole."""
-        return self.layout == "uniform" and has_pool(self.shape)
+        pools = (blocks_of(tower, "pool") for tower in self.shape.towers().values())
+        return self.wanted.uniform and any(pools)
+
+    @property
+    def fine(self) -> list[str]:
+        """The gated sites that are the finest knobs."""
+        return [name for name in self.gated if GROUPS[name].site.fine]
 
     def units(self) -> dict[str, tuple[int, ...]]:
-        """Units a layer at every site of the model."""
-        return units_of(self.shape, pool=self.cuts_pool)
+        """Units a layer at every site that students are told apart by."""
+        return layout(self.shape, pool=self.cuts_pool)
 
     def full(self) -> dict[str, int]:
-        """Units in all at every site of the model."""
+        """Units in all at every such site of the model."""
         return {name: sum(units) for name, units in self.units().items()}
 
     def step(self, name: str) -> int:
         """What the units of a site are counted in."""
-        rounded = name in self.gated and name.endswith(("ffn", "embed"))
-        return self.round_to if rounded else 1
+        rounded = name in self.gated and GROUPS[name].site.rounded
+        return self.wanted.round_to if rounded else 1
 
     def most(self, name: str) -> int:
         """The most units that the site may be left with in a ragged student."""
@@ -91,81 +90,45 @@ class Goal:
         """The fewest units that the site may be left with in a ragged student."""
         if name not in self.gated:
             return self.full()[name]
-        if not name.endswith("embed"):
-            return 0
         step = self.step(name)
-        return min(self.most(name), -(-LEAST_EMBED // step) * step)
+        return min(self.most(name), -(-GROUPS[name].site.least // step) * step)
 
 
-def make_goal(
-    shape: ClipShape,
-    gated: Sequence[str],
-    target: float,
-    budget: str,
-    layout: str,
-    reference: float | None,
-    towers: Sequence[str],
-    round_to: int,
-) -> Goal:
-    """A goal whose size is a share of a reference.
+def make_goal(shape: ClipShape, wanted: SizeGoal, gated: Sequence[str]) -> Goal:
+    """A goal for a model; its own size is the reference, unless there is one.
 
     Args:
         gated: names of the sites with a ranking; those of other towers, and those of a
             pool that stays whole, are left out.
-        target: share of `reference`; of the named towers' own size, unless given.
 
     Raises:
-        UserError: a value is no share, no layout, no budget, no tower or no multiple,
-            or nothing is gated.
+        UserError: there is no such tower, or nothing is gated.
     """
-    if not 0 < target <= 1:  # a NaN is in no range
-        raise UserError("target", f"{target} is no share", "Give one in (0, 1]")
-    if layout not in LAYOUTS:
-        raise UserError(
-            "layout", f"unknown layout {layout!r}", nearest(layout, LAYOUTS)
-        )
-    if round_to < 1:
-        raise UserError(
-            "round_to", f"{round_to} is no multiple to round to", "Give 1 or more"
-        )
-    named = units_of(shape, towers=towers, pool=layout == "uniform")
+    named = layout(shape, tuple(SITES), wanted.towers, wanted.uniform)
     if not set(named) & set(gated):
         raise UserError(
             "towers",
-            f"no unit of {' and '.join(towers)} may go",
+            f"no unit of {' and '.join(wanted.towers)} may go",
             "Gate the towers that are to shrink, or name the ones that are gated",
         )
-    whole = cost.size(shape, budget, towers) if reference is None else reference
-    return Goal(
-        shape=shape,
-        size=target * whole,
-        budget=budget,
-        gated=tuple(name for name in gated if name in named),
-        towers=tuple(towers),
-        layout=layout,
-        round_to=round_to,
-        reference=whole,
-    )
+    left = tuple(name for name in gated if name in named)
+    return Goal(shape, wanted.against(shape), left)
 
 
 def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
-    """A shape of the same size with all heads and ffn units in the first layer.
+    """A shape of the same size with all units of a site in the first block.
 
-    The attention pool is whole, unless the counts name its sites.
+    Args:
+        counts: by name of the site; one that is not named is as it is.
     """
 
     def tower(name: str, old: TowerShape) -> TowerShape:
-        first = BlockShape(
-            heads=counts[site_name(name, "heads")], ffn=counts[site_name(name, "ffn")]
-        )
-        rest = (BlockShape(heads=0, ffn=0),) * (len(old.blocks) - 1)
-        blocks = (first, *rest) if old.blocks else ()
-        width = counts[site_name(name, "embed")]
-        made = replace(old, width=width, blocks=blocks)
-        heads, ffn = (counts.get(site_name(name, site)) for site in POOL)
-        if heads is None or not isinstance(made, ImageShape):
-            return made
-        return replace(made, pool_block=BlockShape(heads=heads, ffn=ffn))
+        units = {}
+        for key in keys_of(old):
+            own = units_of(old, key)
+            count = counts.get(f"{name}_{key}", sum(own))
+            units[key] = [count, *[0] * (len(own) - 1)] if own else []
+        return resized(old, units)
 
     return shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})
 

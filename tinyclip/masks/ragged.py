@@ -31,7 +31,7 @@ def ragged_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
     """
     check_reachable(goal)
     base = nearest_counts(goal, logits)
-    coarse = [name for name in goal.gated if not name.endswith("ffn")]
+    coarse = [name for name in goal.gated if name not in goal.fine]
     steps = range(-REACH, REACH + 1)
     moves = np.array(list(itertools.product(steps, repeat=len(coarse))), dtype=np.int64)
     moves = moves.reshape(len(moves), len(coarse), 1)
@@ -39,7 +39,7 @@ def ragged_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
     for column, name in enumerate(coarse):
         moved = base[name] + moves[:, column] * goal.step(name)
         grid[name] = np.clip(moved, goal.floor(name), goal.most(name))
-    _fill_ffn(goal, grid)
+    _fill(goal, grid)
     grid = dict(zip(grid, np.broadcast_arrays(*grid.values()), strict=True))
     found = pick(goal, grid, _deviation(goal, grid, base), AIM)
     return _search(goal, base) if found is None else found
@@ -76,7 +76,7 @@ def _deviation(goal: Goal, grid: Counts, base: Counts) -> Array:
     """How far the candidates are from what the gates expect, in the budget's unit."""
     price = _prices(goal, base)
     # the finest knob comes first
-    weight = {n: price[n] if n.endswith("ffn") else 2 * price[n] for n in goal.gated}
+    weight = {n: price[n] * (1 if n in goal.fine else 2) for n in goal.gated}
     moved = sum(abs(grid[name] - base[name]) * weight[name] for name in goal.gated)
     return np.asarray(moved)
 
@@ -87,12 +87,12 @@ def _prices(goal: Goal, counts: Counts) -> dict[str, float]:
     return {n: goal.count({**counts, n: counts[n] + 1}) - size for n in counts}
 
 
-def _fill_ffn(goal: Goal, grid: Counts) -> None:
+def _fill(goal: Goal, grid: Counts) -> None:
     """Meet the goal by ffn units, the finest knob, in every candidate of the grid.
 
     Two towers have two prices, which together reach sizes that neither does alone.
     """
-    names = [n for n in goal.gated if n.endswith("ffn")]
+    names = goal.fine
     for last, name in enumerate(names, start=1):
         size, step = goal.count(grid), goal.step(name)
         price = goal.count({**grid, name: grid[name] + 1}) - size

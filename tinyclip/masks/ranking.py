@@ -32,6 +32,22 @@ class Ranking:
     scale_U: Array | None = None
 
 
+def within(ranking: Ranking, units: Sequence[int], left: Sequence[int]) -> Ranking:
+    """The ranking of the units that are left when whole layers went.
+
+    Args:
+        units: of each layer.
+        left: likewise, 0 where the layer went.
+    """
+    stays_U = np.repeat(np.asarray(left, dtype=np.int64) > 0, units)
+    scale_U = ranking.scale_U
+    return Ranking(
+        ranking.score_U[stays_U],
+        ranking.logit_U[stays_U],
+        None if scale_U is None else scale_U[stays_U],
+    )
+
+
 def ranked(score_U: Array, units: Sequence[int]) -> NDArray[np.int64]:
     """Indices from best to worst over all layers of a site.
 

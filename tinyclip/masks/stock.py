@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..shapes import BlockShape, ImageShape, TowerShape
+from ..shapes import BlockShape, TowerShape
+from ..sites import blocks_of, key_of
 from .goal import Counts, Goal
-from .sites import POOL, site_name
+
+EMBED, BLOCK = "embed", ("heads", "ffn")  # what a stock configuration has
+FFN = BLOCK[1]
 
 
 @dataclass(frozen=True)
@@ -46,51 +49,50 @@ def counts_of(goal: Goal, numbers: dict[str, tuple[Any, Any]]) -> Counts:
     """
     counts: Counts = {}
     for name, tower in goal.shape.towers().items():
-        heads, ffn = numbers[name]
-        counts[site_name(name, "heads")] = heads * len(tower.blocks)
-        counts[site_name(name, "ffn")] = ffn * len(tower.blocks)
-        counts[site_name(name, "embed")] = heads * tower.head_width
-    if goal.cuts_pool:  # alike the layers
-        for site, number in zip(POOL, numbers["image"], strict=True):
-            counts[site_name("image", site)] = number
+        for site, number in zip(BLOCK, numbers[name], strict=True):
+            counts[f"{name}_{site}"] = number * len(tower.blocks)
+            if goal.cuts_pool and blocks_of(tower, "pool"):  # alike the layers
+                counts[f"{name}_{key_of(site, 'pool')}"] = number
+        counts[f"{name}_{EMBED}"] = numbers[name][0] * tower.head_width
     return counts
 
 
-def is_gated(goal: Goal, tower: str, *sites: str) -> bool:
-    return any(site_name(tower, site) in goal.gated for site in sites)
+def is_gated(goal: Goal, tower: str, *keys: str) -> bool:
+    return any(f"{tower}_{key}" in goal.gated for key in keys)
 
 
 def _check_pool(goal: Goal) -> None:
     """A pool can only become like layers that shrink if its units are ranked, too."""
-    shrinks = is_gated(goal, "image", "heads", "ffn", "embed")
-    if goal.cuts_pool and shrinks and not all(is_gated(goal, "image", s) for s in POOL):
+    pool = [key_of(site, "pool") for site in BLOCK]
+    shrinks = is_gated(goal, "image", *BLOCK, EMBED)
+    if goal.cuts_pool and shrinks and not all(is_gated(goal, "image", k) for k in pool):
         raise UserError(
             "layout",
             "a uniform student's attention pool is cut like its layers, and its units "
             "are not ranked",
-            "Gate them, Gates(model, pool=True), or give scores of image_pool_heads "
-            "and image_pool_ffn",
+            "Gate them, Gates(model, pool=True), or give scores of "
+            + " and ".join(f"image_{key}" for key in pool),
         )
 
 
 def _pool(tower: TowerShape) -> BlockShape | None:
-    return tower.pool_block if isinstance(tower, ImageShape) else None
+    return next(iter(blocks_of(tower, "pool")), None)
 
 
 def _heads(goal: Goal, name: str, tower: TowerShape) -> tuple[int, ...]:
     """Heads a layer that a uniform tower may have."""
-    width, step = tower.head_width, goal.step(site_name(name, "embed"))
+    width, step = tower.head_width, goal.step(f"{name}_{EMBED}")
     pool, layers = _pool(tower), {block.heads for block in tower.blocks}
     most = min([tower.width // width, *layers, *([pool.heads] if pool else [])])
     allowed = set(range(1, most + 1))
-    if not is_gated(goal, name, "embed"):
+    if not is_gated(goal, name, EMBED):
         allowed &= {tower.width / width}  # type: ignore[arg-type]
-    if not is_gated(goal, name, "heads"):
+    if not is_gated(goal, name, BLOCK[0]):
         allowed &= layers if len(layers) == 1 else set()
-    if pool and not is_gated(goal, name, "pool_heads"):
+    if pool and not is_gated(goal, name, key_of(BLOCK[0], "pool")):
         allowed &= {pool.heads}
     if not allowed:
-        raise _not_uniform(name, f"heads × {width} must equal embed in every layer")
+        raise not_uniform(name, f"heads × {width} must equal embed in every layer")
     rounded = sorted(int(number) for number in allowed if number * width % step == 0)
     if not rounded:
         raise UserError(
@@ -104,17 +106,17 @@ def _heads(goal: Goal, name: str, tower: TowerShape) -> tuple[int, ...]:
 
 def _ffn(goal: Goal, name: str, tower: TowerShape) -> tuple[int, int]:
     """The least and the most ffn units a layer of a uniform tower."""
-    step = goal.step(site_name(name, "ffn"))
+    step = goal.step(f"{name}_{FFN}")
     pool, layers = _pool(tower), {block.ffn for block in tower.blocks}
     most = min([*layers, *([pool.ffn] if pool else [])], default=0)
-    if not is_gated(goal, name, "ffn"):
+    if not is_gated(goal, name, FFN):
         if len(layers) > 1 or most not in layers:
-            raise _not_uniform(name, "its layers differ in ffn, which is not gated")
-        if pool and pool.ffn != most and not is_gated(goal, name, "pool_ffn"):
-            raise _not_uniform(name, "its pool's ffn is not its layers'")
+            raise not_uniform(name, "its layers differ in ffn, which is not gated")
+        if pool and pool.ffn != most and not is_gated(goal, name, key_of(FFN, "pool")):
+            raise not_uniform(name, "its pool's ffn is not its layers'")
         return most, most
     if most == 0 and layers:
-        raise _not_uniform(name, "a layer has no ffn unit left")
+        raise not_uniform(name, "a layer has no ffn unit left")
     if most < step and layers:
         raise UserError(
             "round_to",
@@ -124,7 +126,7 @@ def _ffn(goal: Goal, name: str, tower: TowerShape) -> tuple[int, int]:
     return step, most - most % step
 
 
-def _not_uniform(name: str, why: str) -> UserError:
+def not_uniform(name: str, why: str) -> UserError:
     return UserError(
         "layout",
         f"the {name} tower cannot be uniform: {why}",

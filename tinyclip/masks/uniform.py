@@ -7,11 +7,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from ..shapes import TOWERS
 from .budget import check_reachable, unreachable
 from .goal import Array, Counts, Goal, pick
 from .ragged import AIM, FINE, nearest_counts
-from .sites import TOWERS, site_name
-from .stock import Stock, counts_of, stocks
+from .stock import FFN, Stock, counts_of, stocks
 
 Numbers = dict[str, tuple[Array, Array]]  # heads and ffn units a layer, by tower
 
@@ -56,7 +56,7 @@ def _free(goal: Goal, found: Mapping[str, Stock]) -> list[str]:
     return [
         name
         for name in TOWERS
-        if site_name(name, "ffn") in goal.gated and found[name].ffn[1] > 0
+        if f"{name}_{FFN}" in goal.gated and found[name].ffn[1] > 0
     ]
 
 
@@ -89,11 +89,11 @@ def _near(
     """The ffn widths that meet the goal near the proportion that the gates want."""
     numbers, free = _start(goal, heads, found), _free(goal, found)
     for place, name in enumerate(free):
-        ffn, step = site_name(name, "ffn"), goal.step(site_name(name, "ffn"))
+        ffn, step = f"{name}_{FFN}", goal.step(f"{name}_{FFN}")
         missing = goal.size - goal.count(counts_of(goal, numbers))
         depth = {n: len(goal.shape.towers()[n].blocks) for n in free}
         pull = sum(
-            _price(goal, numbers, n) / depth[n] * max(1, wanted[site_name(n, "ffn")])
+            _price(goal, numbers, n) / depth[n] * max(1, wanted[f"{n}_{FFN}"])
             for n in free[place:]
         )
         units = missing * max(1, wanted[ffn]) / pull / depth[name]
@@ -117,10 +117,10 @@ def _every(
     free.sort(key=lambda name: found[name].ffn[1])  # the fewest are tried
     for name in free[:-1]:
         least, most = found[name].ffn
-        tried = np.arange(least, most + 1, goal.step(site_name(name, "ffn")))
+        tried = np.arange(least, most + 1, goal.step(f"{name}_{FFN}"))
         numbers[name] = (numbers[name][0], tried[:, None])
     for name in free[-1:]:
-        step = goal.step(site_name(name, "ffn"))
+        step = goal.step(f"{name}_{FFN}")
         missing = goal.size - goal.count(counts_of(goal, numbers))
         price = np.maximum(_price(goal, numbers, name), 1)
         whole = np.floor(missing / (price * step)).astype(np.int64)

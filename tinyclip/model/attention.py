@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .gating import gate_columns, gate_rows
+from .gating import BlockGates, gate_columns, gate_rows
 
 
 class Linear(nn.Linear):
@@ -34,21 +34,20 @@ class Attention(nn.Module):
     def _split(self, x_BNI: Tensor) -> Tensor:
         return x_BNI.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
 
-    def forward(
-        self, x_BND: Tensor, embed_D: Tensor | None, heads_H: Tensor | None
-    ) -> Tensor:
+    def forward(self, x_BND: Tensor, out_D: Tensor | None, gates: BlockGates) -> Tensor:
         """The update of the residual stream, (B, N, D).
 
         Args:
             x_BND: normalised tokens.
-            embed_D, heads_H: gates, or None where a site is not gated.
+            out_D: gates of the update's channels, or None.
+            gates: of the block.
         """
-        bias_D = gate_rows(self.out.bias, embed_D)
+        bias_D = gate_rows(self.out.bias, out_D)
         if self.heads == 0:
             # a layer without heads still adds its bias, as in the gated model
             return bias_D.expand_as(x_BND)
         q, k, v = (self._split(layer(x_BND)) for layer in (self.q, self.k, self.v))
         context_BHNK = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        weight = gate_rows(self.out.weight, embed_D)
-        weight = gate_columns(weight, heads_H, repeat=self.head_width)
+        weight = gate_rows(self.out.weight, out_D)
+        weight = gate_columns(weight, gates.get("heads"), repeat=self.head_width)
         return F.linear(context_BHNK.transpose(1, 2).flatten(2), weight, bias_D)

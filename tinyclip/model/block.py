@@ -15,7 +15,14 @@ from torch.utils.checkpoint import checkpoint
 
 from ..shapes import BlockShape, TowerShape
 from .attention import Attention, Linear
-from .gating import TowerGates, gate_columns, gate_rows, layer_norm
+from .gating import (
+    BlockGates,
+    TowerGates,
+    gate_columns,
+    gate_rows,
+    joined,
+    layer_norm,
+)
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -63,54 +70,66 @@ class Ffn(nn.Module):
         self.up = Linear(width, units)
         self.down = Linear(units, width)
 
-    def forward(
-        self, x_BND: Tensor, embed_D: Tensor | None, ffn_F: Tensor | None
-    ) -> Tensor:
-        """The update of the residual stream, (B, N, D)."""
-        bias_D = gate_rows(self.down.bias, embed_D)
+    def forward(self, x_BND: Tensor, out_D: Tensor | None, gates: BlockGates) -> Tensor:
+        """The update of the residual stream, (B, N, D); the rest as `Attention`."""
+        bias_D = gate_rows(self.down.bias, out_D)
         if self.units == 0:
             return bias_D.expand_as(x_BND)
-        weight_DF = gate_columns(gate_rows(self.down.weight, embed_D), ffn_F)
+        weight_DF = gate_columns(gate_rows(self.down.weight, out_D), gates.get("ffn"))
         return F.linear(self.activation(self.up(x_BND)), weight_DF, bias_D)
 
 
 class Block(nn.Module):
-    """Attention, then the FFN, each behind a LayerNorm and added to the stream."""
+    """Attention, then the FFN, each behind a LayerNorm and added to the stream; a layer
+    that the shape lacks has no parameters and adds nothing."""
 
     def __init__(self, tower: TowerShape, block: BlockShape, causal: bool) -> None:
         super().__init__()
-        self.norm_1 = Norm(tower.width, tower.eps)
-        self.attention = Attention(tower.width, block.heads, tower.head_width, causal)
-        self.norm_2 = Norm(tower.width, tower.eps)
-        self.ffn = Ffn(tower.width, block.ffn, tower.activation)
-        self.scale_1: nn.Parameter | None = None
-        self.scale_2: nn.Parameter | None = None
-        if tower.layer_scale:
-            self.scale_1 = nn.Parameter(torch.ones(tower.width))
-            self.scale_2 = nn.Parameter(torch.ones(tower.width))
+        width = tower.width
+        self.norm_1: Norm | None = None
+        self.attention: Attention | None = None
+        if block.attention_layers:
+            self.norm_1 = Norm(width, tower.eps)
+            self.attention = Attention(width, block.heads, tower.head_width, causal)
+        self.norm_2: Norm | None = None
+        self.ffn: Ffn | None = None
+        if block.ffn_layers:
+            self.norm_2 = Norm(width, tower.eps)
+            self.ffn = Ffn(width, block.ffn, tower.activation)
+        self.scale_1 = _scale(width, tower.layer_scale and self.attention is not None)
+        self.scale_2 = _scale(width, tower.layer_scale and self.ffn is not None)
 
     def forward(
-        self,
-        x_BND: Tensor,
-        embed_D: Tensor | None,
-        heads_H: Tensor | None,
-        ffn_F: Tensor | None,
+        self, x_BND: Tensor, embed_D: Tensor | None, gates: BlockGates
     ) -> Tensor:
-        seen_BND = self.attention(self.norm_1(x_BND, embed_D), embed_D, heads_H)
-        x_BND = x_BND + scaled(seen_BND, self.scale_1)
-        made_BND = self.ffn(self.norm_2(x_BND, embed_D), embed_D, ffn_F)
-        return x_BND + scaled(made_BND, self.scale_2)
+        if self.attention is not None and self.norm_1 is not None:
+            out_D = joined(embed_D, gates.get("attention_layers"))
+            seen_BND = self.attention(self.norm_1(x_BND, embed_D), out_D, gates)
+            x_BND = x_BND + scaled(seen_BND, self.scale_1)
+        if self.ffn is not None and self.norm_2 is not None:
+            out_D = joined(embed_D, gates.get("ffn_layers"))
+            made_BND = self.ffn(self.norm_2(x_BND, embed_D), out_D, gates)
+            x_BND = x_BND + scaled(made_BND, self.scale_2)
+        return x_BND
 
     def init_weights(self, depth: int, generator: torch.Generator) -> None:
         """Random matrices for a block of a stack of `depth`; biases stay 0."""
         attention, ffn = self.attention, self.ffn
-        width = len(self.norm_1.weight)
-        joined = width**-0.5 * (2 * depth) ** -0.5
-        for layer in (attention.q, attention.k, attention.v):
-            fill_normal(layer.weight, width**-0.5, generator)
-        fill_normal(attention.out.weight, joined, generator)
-        fill_normal(ffn.up.weight, (2 * width) ** -0.5, generator)
-        fill_normal(ffn.down.weight, joined, generator)
+        if attention is not None:
+            width = attention.q.in_features
+            for layer in (attention.q, attention.k, attention.v):
+                fill_normal(layer.weight, width**-0.5, generator)
+            std = width**-0.5 * (2 * depth) ** -0.5
+            fill_normal(attention.out.weight, std, generator)
+        if ffn is not None:
+            width = ffn.up.in_features
+            std = width**-0.5 * (2 * depth) ** -0.5
+            fill_normal(ffn.up.weight, (2 * width) ** -0.5, generator)
+            fill_normal(ffn.down.weight, std, generator)
+
+
+def _scale(width: int, wanted: bool) -> nn.Parameter | None:
+    return nn.Parameter(torch.ones(width)) if wanted else None
 
 
 class Stack(nn.ModuleList):
@@ -128,7 +147,7 @@ class Stack(nn.ModuleList):
 
     def forward(self, x_BND: Tensor, gates: TowerGates) -> Tensor:
         for layer, block in enumerate(self):
-            args = (x_BND, gates.embed_D, gates.heads(layer), gates.ffn(layer))
+            args = (x_BND, gates.embed_D, gates.block(layer))
             if self.recompute and torch.is_grad_enabled():
                 x_BND = checkpoint(block, *args, use_reentrant=False)
             else:

@@ -5,36 +5,45 @@ Legend: D embed, H heads, F ffn units.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..sites import KEYS
+
+BlockGates: TypeAlias = Mapping[str, Tensor]  # by site; one not named is as it is
+
 
 @dataclass(frozen=True)
 class TowerGates:
-    """How open every unit of one tower is, in [0, 1]; None leaves a site as it is.
+    """How open every unit of one tower is, in [0, 1].
 
     Args:
-        embed_D: residual channels.
-        heads_H, ffn_F: one vector a block.
-        pool_heads_H, pool_ffn_F: of an attention pool.
+        units: by the site's name inside a tower: one vector a block, or the only one. A
+            site that is not named stays as it is.
     """
 
-    embed_D: Tensor | None = None
-    heads_H: tuple[Tensor, ...] | None = None
-    ffn_F: tuple[Tensor, ...] | None = None
-    pool_heads_H: Tensor | None = None
-    pool_ffn_F: Tensor | None = None
+    units: Mapping[str, tuple[Tensor, ...]] = field(default_factory=dict)
 
-    def heads(self, layer: int) -> Tensor | None:
-        return None if self.heads_H is None else self.heads_H[layer]
+    def __getitem__(self, key: str) -> tuple[Tensor, ...]:
+        return self.units[key]
 
-    def ffn(self, layer: int) -> Tensor | None:
-        return None if self.ffn_F is None else self.ffn_F[layer]
+    @property
+    def embed_D(self) -> Tensor | None:
+        """Of the residual channels."""
+        return self.units["embed"][0] if "embed" in self.units else None
+
+    def block(self, layer: int, part: str = "") -> BlockGates:
+        """Those of one block, by site."""
+        return {
+            KEYS[key].site.name: vectors[layer]
+            for key, vectors in self.units.items()
+            if KEYS[key].part == part and KEYS[key].site.in_block
+        }
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,15 @@ def resolve(gates: GatesLike) -> ClipGates:
     if gates is None:
         return ClipGates()
     return gates if isinstance(gates, ClipGates) else gates()
+
+
+def joined(*gates: Tensor | None) -> Tensor | None:
+    """The product of gates that rule the same rows; None where there is none."""
+    product = None
+    for gate in gates:
+        if gate is not None:
+            product = gate if product is None else product * gate
+    return product
 
 
 def gate_rows(weight: Tensor, gate: Tensor | None) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..shapes import BlockShape, TowerShape
 from .attention import Attention
 from .block import Ffn, Norm, fill_normal
-from .gating import TowerGates, gate_columns, gate_rows
+from .gating import BlockGates, TowerGates, gate_columns, gate_rows
 
 
 class CrossAttention(Attention):
@@ -23,7 +23,7 @@ class CrossAttention(Attention):
         query_D: Tensor,
         x_BND: Tensor,
         embed_D: Tensor | None,
-        heads_H: Tensor | None,
+        gates: BlockGates,
     ) -> Tensor:
         """What the query gathers from the tokens, (B, D)."""
         bias_D = gate_rows(self.out.bias, embed_D)
@@ -34,7 +34,7 @@ class CrossAttention(Attention):
         k, v = self._split(self.k(x_BND)), self._split(self.v(x_BND))
         context_BH1K = F.scaled_dot_product_attention(q, k, v)
         weight = gate_rows(self.out.weight, embed_D)
-        weight = gate_columns(weight, heads_H, repeat=self.head_width)
+        weight = gate_columns(weight, gates.get("heads"), repeat=self.head_width)
         return F.linear(context_BH1K.flatten(1), weight, bias_D)
 
 
@@ -52,10 +52,10 @@ class AttentionPool(nn.Module):
 
     def forward(self, x_BND: Tensor, gates: TowerGates) -> Tensor:
         """The feature, (B, D), of normalised tokens."""
-        embed_D = gates.embed_D
+        embed_D, own = gates.embed_D, gates.block(0, "pool")
         query_D = gate_rows(self.latent, embed_D)
-        x_BD = self.attention.ask(query_D, x_BND, embed_D, gates.pool_heads_H)
-        return x_BD + self.ffn(self.norm(x_BD, embed_D), embed_D, gates.pool_ffn_F)
+        x_BD = self.attention.ask(query_D, x_BND, embed_D, own)
+        return x_BD + self.ffn(self.norm(x_BD, embed_D), embed_D, own)
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Random matrices; biases stay 0."""

@@ -9,28 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from .. import cost
-from ..errors import UserError, nearest
-from ..files import read_json, sync_folder, write_bytes, write_json
+from .. import cost, dtypes
+from ..errors import UserError
+from ..files import make_folder, read_json, sync_folder, write_bytes, write_json
 from ..shapes import TOWERS, ClipShape, shape_from_dict, shape_to_dict
 from ..tokenizers.load import load_tokenizer
 from ..tokenizers.protocol import TokenizerLike
 from .card import model_card
 from .clip import Clip
 from .preprocess import Preprocess
+from .weights import fill, read_weights
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-DTYPES = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,7 @@ def save_model(
     config = describe(Loaded(model, preprocess, tokenizer, made), dtype)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
+    make_folder(draft)
     try:
         tokenizer.save(draft)  # first: it may have to be fetched
         write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
@@ -124,12 +118,10 @@ def stored(model: Clip, dtype: str) -> dict[str, Tensor]:
     Raises:
         UserError: the type is unknown, or cannot hold a weight.
     """
-    if dtype not in DTYPES:
-        raise UserError("dtype", f"unknown type {dtype!r}", nearest(dtype, DTYPES))
-    made = {}
+    kind, made = dtypes.get(dtype).torch, {}
     for name, value in model.state_dict().items():
         exact = value.detach().cpu().float()
-        made[name] = exact.to(DTYPES[dtype]).contiguous()
+        made[name] = exact.to(kind).contiguous()
         if not torch.equal(made[name].isfinite(), exact.isfinite()):
             raise UserError(
                 f"dtype {dtype}",
@@ -219,41 +211,3 @@ def read_config(folder: Path) -> dict[str, Any]:
             "Upgrade tinyclip",
         )
     return config
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Every tensor of a safetensors file.
-
-    Raises:
-        UserError: it is missing or damaged.
-    """
-    try:
-        return dict(load_tensors(path.read_bytes()))
-    except OSError as error:
-        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
-    except SafetensorError as error:
-        raise UserError(
-            str(path), f"is not a whole safetensors file ({error})", "Restore the file"
-        ) from None
-
-
-@torch.no_grad()
-def fill(model: Clip, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Copy tensors into a model of exactly these names and shapes, as float32.
-
-    Raises:
-        UserError: they do not fit; the first three mismatches are named.
-    """
-    own = model.state_dict()
-    wrong = [f"{name} is missing" for name in own if name not in tensors]
-    wrong += [f"{name} is not of this model" for name in tensors if name not in own]
-    wrong += [
-        f"{name} is {tuple(tensors[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in tensors and tensors[name].shape != value.shape
-    ]
-    if wrong:
-        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise UserError(where, "does not fit: " + "; ".join(wrong[:3]) + more)
-    for name, value in own.items():
-        value.copy_(tensors[name].to(value.dtype))

@@ -13,8 +13,10 @@ import torch
 
 from .. import cost
 from ..config.schema import Recipe, Stage
+from ..goal import SizeGoal
 from ..model.clip import Clip
-from ..shapes import BlockShape, ClipShape, TowerShape
+from ..shapes import ClipShape, TowerShape
+from ..sites import SITES, USUAL, resized, units_of
 
 START = 1.0  # the share of itself that the run's teacher is
 GIB = 1024**3
@@ -27,29 +29,50 @@ def steps_of(stage: Stage) -> dict[str, int]:
     return {name: steps[name] for name in stage.phases if name in steps}
 
 
-def scaled(shape: ClipShape, share: float, recipe: Recipe) -> ClipShape:
-    """A shape of about that share, every width cut alike: for estimates only."""
-    budget, towers = recipe.budget, recipe.towers
+def goal_of(recipe: Recipe, teacher: ClipShape, target: float) -> SizeGoal:
+    """The size that a recipe wants of a stage, as a share of the run's teacher."""
+    wanted = SizeGoal(
+        target,
+        budget=recipe.budget,
+        layout=recipe.layout,
+        towers=recipe.towers,
+        round_to=recipe.round_to,
+    )
+    return wanted.against(teacher)
+
+
+def scaled(shape: ClipShape, goal: SizeGoal) -> ClipShape:
+    """A shape of about the wanted share of itself, every width cut alike: for
+    estimates only."""
 
     def tower(name: str, by: float) -> TowerShape:
         whole = shape.towers()[name]
-        if name not in towers:
+        if name not in goal.towers:
             return whole
-        blocks = tuple(
-            BlockShape(heads=max(1, round(b.heads * by)), ffn=max(1, round(b.ffn * by)))
-            for b in whole.blocks
-        )
-        values = {**vars(whole), "blocks": blocks, "width": round(whole.width * by)}
-        return type(whole)(**values)
+        units = {}
+        for key in USUAL:
+            least = 1 if SITES[key].in_block else 0
+            units[key] = [
+                max(min(least, n), round(n * by)) for n in units_of(whole, key)
+            ]
+        return resized(whole, units)
 
     low, high = 0.0, 1.0
     for _ in range(20):
         by = (low + high) / 2
         cut = shape.with_towers(image=tower("image", by), text=tower("text", by))
-        whole_size = cost.size(shape, budget, towers)
-        small = cost.size(cut, budget, towers) < share * whole_size
+        small = goal.size(cut) < goal.target * goal.size(shape)
         low, high = (by, high) if small else (low, by)
-    return cut if share < 1 else shape
+    return cut if goal.target < 1 else shape
+
+
+def planned(teacher: ClipShape, end: ClipShape, goal: SizeGoal, budget: str) -> int:
+    """A count of the student to come: what was asked for where it is the goal's own
+    budget, which is met within 0.5 %; others depend on which units stay."""
+    if budget != goal.budget:
+        return int(cost.size(end, budget))
+    kept = goal.size(teacher)
+    return round(goal.target * kept) + int(cost.size(teacher, budget) - kept)
 
 
 def macs(shape: ClipShape) -> int:
@@ -64,8 +87,10 @@ def activation_bytes(shape: ClipShape) -> int:
     kept = 0
     for tower in shape.towers().values():
         for block in tower.blocks:
+            layers = block.attention_layers + block.ffn_layers
             inner = block.heads * tower.head_width
-            kept += tower.tokens * (8 * tower.width + 5 * inner + 3 * block.ffn)  # type: ignore[attr-defined]
+            wide = 4 * layers * tower.width + 5 * inner + 3 * block.ffn
+            kept += tower.tokens * wide  # type: ignore[attr-defined]
     return 4 * kept
 
 
@@ -118,28 +143,23 @@ def plan_stage(
     before = [one.target for one in recipe.stages[: number - 1] if one.target]
     share = before[-1] if before else START
     target = share if stage.target is None else stage.target
-    start = scaled(teacher, share, recipe)
-    end = scaled(teacher, target, recipe)
+    start = scaled(teacher, goal_of(recipe, teacher, share))
+    goal = goal_of(recipe, teacher, target)
+    end = scaled(teacher, goal)
     steps = steps_of(stage)
     works = {"learn": macs(start), "distil": macs(end)}
     live = 0 if cached else macs(teacher)
     # a step is a forward pass and a backward pass of twice the work
     each = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
     flops = sum(count * each[phase] for phase, count in steps.items())
-    # the budget is met within 0.5 %; the other counts depend on which units stay
-    encoder = cost.size(end, "encoder")
-    if recipe.budget == "encoder":
-        kept = cost.size(teacher, "encoder", recipe.towers)
-        left = cost.size(teacher, "encoder") - kept
-        encoder = round(target * kept) + left
     return {
         "number": number,
         "start": share,
         "target": target,
         "phases": steps,
         "samples": sum(steps.values()) * stage.batch,
-        "params_encoder": encoder,
-        "params_total": cost.size(end, "total"),
+        "params_encoder": planned(teacher, end, goal, "encoder"),
+        "params_total": planned(teacher, end, goal, "total"),
         "memory_gib": round(stage_memory(start, teacher, stage.batch), 2),
         "flops_per_step": each,
         "checkpoint_gib": round(checkpoint_bytes(start) / GIB, 3),

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import StorageError, UserError
 
 log = logging.getLogger("tinyclip")
 LOCK = "lock.json"
@@ -36,11 +36,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:
-        raise UserError(
-            str(folder),
-            f"cannot be written ({error.strerror})",
-            "Name another folder with --out",
-        ) from None
+        raise StorageError(folder, error) from None
     try:
         owner = _owner(handle)
         _take(handle, owner, folder)

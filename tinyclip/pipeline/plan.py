@@ -8,13 +8,16 @@ from typing import Any
 
 from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
-from ..config.schema import SITES, Recipe
+from ..config.place import Place
+from ..config.schema import Recipe
 from ..errors import UserError
-from ..losses.distill import objectives
+from ..inherit.manual import check_layers
+from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
-from .estimate import GIB, cache_bytes, measure_speed, plan_stage
+from ..sites import USUAL
+from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def check(recipe: Recipe) -> None:
     """Refuse names that only the rooms above `config` know.
 
     Raises:
-        UserError: an objective does not exist, or no pairs are named.
+        UserError: an objective or its option does not exist, or no pairs are named.
     """
     if not recipe.data.source:
         raise UserError(
@@ -67,10 +70,7 @@ def check(recipe: Recipe) -> None:
             f"recipe {recipe.name!r} names no pairs",
             "Name yours: --data csv:pairs.csv",
         )
-    for number, stage in enumerate(recipe.stages):
-        for phase in ("learn", "distil"):
-            for name in getattr(stage, phase).losses:
-                objectives.get(name, f"stages[{number}].{phase}.losses")
+    check_objectives(recipe, Place())
 
 
 def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:
@@ -89,19 +89,29 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
         try:
             check_target(
                 base,
-                stage.target,
-                recipe.budget,
-                recipe.layout,
-                cost.size(teacher, recipe.budget, recipe.towers),
-                SITES if "manual" in stage.phases else stage.sites,
-                recipe.towers,
-                recipe.round_to,
+                goal_of(recipe, teacher, stage.target),
+                sites=USUAL if "manual" in stage.phases else stage.sites,
             )
         except UserError as error:
             if error.where != "target":
                 raise
             where = f"stages[{number}].target"
             raise UserError(where, error.what, error.todo) from None
+
+
+def refuse_layers(recipe: Recipe, base: ClipShape) -> None:
+    """Refuse inheritance by hand of more layers than a stage will have.
+
+    Raises:
+        UserError: the stage, and how many layers there can be.
+    """
+    left = {name: len(tower.blocks) for name, tower in base.towers().items()}
+    for number, stage in enumerate(recipe.stages):
+        for name in left if "manual" in stage.phases else ():
+            count = getattr(stage.manual, f"{name}_layers")
+            where = f"stages[{number}].manual.{name}_layers"
+            check_layers(where, name, left[name], count, name in recipe.towers)
+            left[name] = count or left[name]
 
 
 def chain(recipe: Recipe, prints: Mapping[str, str]) -> list[str]:
@@ -162,6 +172,7 @@ def make_plan(
     """
     refuse_few_pairs(recipe, pairs)
     refuse_unreachable(recipe, teacher.shape, base)
+    refuse_layers(recipe, base)
     speed = measure_speed(teacher)
     chained = chain(recipe, prints)
     cache = cache_bytes(teacher.shape, pairs, recipe.data.augmentations)

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..config.load import load_recipe, to_yaml
 from ..config.schema import Recipe
-from ..errors import UserError
-from ..files import read_json, write_bytes, write_json
+from ..errors import StorageError
+from ..files import make_folder, read_json, write_bytes, write_json
 from ..keep import ClipKeep, keep_from_dict
 from ..training.log import MetricsLog
 from .estimate import START
@@ -49,11 +49,11 @@ class StageDir:
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the stage, whole or not at all."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_json(self.path / name, value)
 
     def write_text(self, name: str, text: str) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         write_bytes(self.path / name, text.encode())
 
 
@@ -123,30 +123,27 @@ class RunDir:
         """Make the folder.
 
         Raises:
-            UserError: it cannot be written.
+            StorageError: it cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                str(self.path),
-                f"cannot be written ({error.strerror})",
-                "Name another folder with --out",
-            ) from None
+        make_folder(self.path)
 
     def begin(self, recipe: Recipe) -> None:
         """Write the recipe, every default written out."""
         write_bytes(self.recipe_file, to_yaml(recipe).encode())
 
     def publish(self, model: Path) -> None:
-        """Put the last stage's model at `RUN/model`; hard links where possible."""
+        """Put the last stage's model at `RUN/model`; hard links where possible.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
         draft = self.path / "model.part"
         shutil.rmtree(draft, ignore_errors=True)
         try:
             shutil.copytree(model, draft, copy_function=_link)
         except OSError:
             shutil.rmtree(draft, ignore_errors=True)
-            shutil.copytree(model, draft)
+            _copy(model, draft)
         if self.model.exists():
             shutil.rmtree(self.model)
         draft.rename(self.model)
@@ -173,6 +170,14 @@ class RunDir:
     def drop_replaced(self) -> None:
         """The new stages are whole: what they replace may go."""
         shutil.rmtree(self.path / "replaced", ignore_errors=True)
+
+
+def _copy(model: Path, draft: Path) -> None:
+    try:
+        shutil.copytree(model, draft)
+    except OSError as error:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise StorageError(draft, error) from None
 
 
 def _link(source: str, target: str) -> None:

@@ -124,9 +124,9 @@ def execute(
             _run(shop, plan, request)
         except Interrupted as stopped:
             raise Interrupted(stopped.what, resume_command(run.path)) from None
-        except StorageError as full:
-            again = f"Make room, then go on with: {resume_command(run.path)}"
-            raise UserError(full.where, full.what, again) from None
+        except StorageError as error:
+            again = f"{error.todo}. Go on with: {resume_command(run.path)}"
+            raise UserError(error.where, error.what, again) from None
     return run
 
 
@@ -206,7 +206,7 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
         done = folder.done()
         if done is None:
             runner = StageRunner(
-                shop, folder, stage, share, target, samples, chained, channels
+                shop, folder, stage, target, samples, chained, channels
             )
             model = runner.run(model).model
             samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,6 +15,7 @@ from ..config.load import to_yaml
 from ..config.schema import Stage
 from ..data.batch import Batch
 from ..errors import TinyclipError
+from ..goal import TOLERANCE
 from ..inherit.certify import certify
 from ..inherit.manual import manual_keep
 from ..inherit.score import magnitude_scores, taylor_scores
@@ -28,14 +28,14 @@ from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
 from ..training.loop import Setting, run_phase
 from ..training.optim import slice_moments
-from ..training.phases import Budget, DistilPhase, LearnPhase, Pupil, TrainingPhase
+from ..training.phases import DistilPhase, LearnPhase, Pupil, TrainingPhase
 from ..training.state import Checkpoints
+from .estimate import goal_of
 from .handover import Progress, channels_left
 from .run_dir import StageDir
-from .workshop import Workshop, measure, on_cpu
+from .workshop import Workshop, on_cpu
 
 log = logging.getLogger("tinyclip")
-TOLERANCE = 0.005  # law 2
 
 
 class StageRunner:
@@ -45,7 +45,7 @@ class StageRunner:
         shop: what the run works with.
         folder: the stage's folder.
         stage: its settings.
-        start, target: shares of the run's teacher.
+        target: share of the run's teacher.
         first_sample: pairs the run has seen before.
         chained: the stage's fingerprint.
         channels: of the teacher's embedding that the model has; None for all.
@@ -56,7 +56,6 @@ class StageRunner:
         shop: Workshop,
         folder: StageDir,
         stage: Stage,
-        start: float,
         target: float,
         first_sample: int,
         chained: str,
@@ -66,8 +65,7 @@ class StageRunner:
         self.first_sample, self.chained = first_sample, chained
         self.channels, recipe = channels, shop.recipe
         self.main = shop.engine.is_main  # it writes the files
-        reference = cost.size(shop.teacher.model.shape, recipe.budget, recipe.towers)
-        self.budget = Budget(recipe.budget, reference, start, target, recipe.towers)
+        self.goal = goal_of(recipe, shop.teacher.model.shape, target)
         self.checkpoints = Checkpoints(folder.checkpoints, recipe.checkpoints)
 
     def run(self, model: Clip) -> Loaded:
@@ -98,9 +96,11 @@ class StageRunner:
         """Learn gates under the budget, and choose what they leave open."""
         settings, shop = self.stage.learn, self.shop
         self._match_scale(now.model)
-        uniform = shop.recipe.layout == "uniform"
         gates = Gates(
-            now.model.shape, self.stage.sites, shop.recipe.towers, pool=uniform
+            now.model.shape,
+            self.stage.sites,
+            self.goal.towers,
+            pool=self.goal.uniform,
         )
         self._open_gates(gates, now.model)
         phase = LearnPhase(
@@ -110,27 +110,26 @@ class StageRunner:
             shop.engine,
             settings,
             # stage 2 starts at its real 0.75, not at the round figure
-            replace(self.budget, start=self._share(now.model)),
+            self.goal.share(now.model.shape),
+            self.goal,
             shop.noise_seed(self.folder.number),
             self._pupil(now),
         )
         self._train(phase, now)
         now.model, gates = on_cpu(phase.model), phase.gates.cpu()
         now.moments = phase.optimizer.state()
-        now.keep = choose(gates, **self._wanted())
+        now.keep = choose(gates, self.goal)
 
     def score(self, now: Progress) -> None:
         """Rank units by Torch-Pruning's importance instead of learned gates."""
         scores = self._scores(now.model, self.stage.score.importance)
         now.keep = choose_by_scores(
-            now.model.shape, scores, sites=self.stage.sites, **self._wanted()
+            now.model.shape, scores, self.goal, sites=self.stage.sites
         )
 
     def manual(self, now: Progress) -> None:
         """Evenly spaced layers, leading or evenly spaced units; no importance."""
-        now.keep = manual_keep(
-            now.model.shape, manual=self.stage.manual, **self._wanted()
-        )
+        now.keep = manual_keep(now.model.shape, self.goal, self.stage.manual)
 
     def inherit(self, now: Progress) -> None:
         """Slice the survivors out exactly, and prove it on real pairs."""
@@ -164,18 +163,6 @@ class StageRunner:
         now.model, now.moments = on_cpu(phase.model), {}
 
     # what the phases lean on
-
-    def _wanted(self) -> dict[str, Any]:
-        """What every way of choosing units is asked for."""
-        recipe, budget = self.shop.recipe, self.budget
-        return {
-            "target": budget.target,
-            "budget": budget.kind,
-            "layout": recipe.layout,
-            "reference": budget.reference,
-            "towers": recipe.towers,
-            "round_to": recipe.round_to,
-        }
 
     def _pupil(self, now: Progress) -> Pupil:
         return Pupil(self.stage.scale, self.shop.recipe.towers, now.channels)
@@ -241,16 +228,12 @@ class StageRunner:
             run_phase(phase, shop.loader(batch), engine, setting)
         now.samples += phase.steps * batch
 
-    def _share(self, model: Clip) -> float:
-        budget = self.budget
-        return cost.size(model.shape, budget.kind, budget.towers) / budget.reference  # type: ignore[no-any-return]
-
     def _check_size(self, student: Clip) -> None:
-        counted = self._share(student)
-        if abs(counted / self.budget.target - 1) > TOLERANCE:
+        counted, target = self.goal.share(student.shape), self.goal.target
+        if abs(counted / target - 1) > TOLERANCE:
             raise TinyclipError(
                 f"stage {self.folder.number}: {counted:.4f} of the teacher was kept "
-                f"where {self.budget.target:.4f} was asked for"
+                f"where {target:.4f} was asked for"
             )
 
     def _store(self, now: Progress) -> None:
@@ -262,9 +245,9 @@ class StageRunner:
             "recipe": shop.recipe.name,
             "fingerprint": self.chained,
             "stage": self.folder.number,
-            "budget": self.budget.kind,
-            "target": self.budget.target,
-            "towers": list(self.budget.towers),
+            "budget": self.goal.budget,
+            "target": self.goal.target,
+            "towers": list(self.goal.towers),
             "data": shop.recipe.data.source,
             "samples": now.samples,
         }
@@ -273,7 +256,7 @@ class StageRunner:
         if shop.recipe.evaluate:
             shop.watcher.phase(self.folder.number, "evaluate", 0, 1)
             student = Loaded(model, base.preprocess, base.tokenizer, {})
-            metrics = measure(student, shop.recipe, shop.teacher_values())
+            metrics = shop.measure(student, shop.teacher_values())
         save_model(
             self.folder.model,
             model,

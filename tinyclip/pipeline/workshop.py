@@ -14,8 +14,9 @@ from ..config.load import fingerprint
 from ..config.schema import Recipe
 from ..data.batch import Batch
 from ..data.loader import Loader
-from ..data.pairs import Pairs, open_split
-from ..data.tasks import pick, tasks_of
+from ..data.pairs import open_split
+from ..data.protocol import Pairs
+from ..data.tasks import Task, pick, tasks_of
 from ..evaluation.latency import latency
 from ..evaluation.suite import evaluate, values_of
 from ..formats.source import load_source
@@ -64,6 +65,21 @@ def trimmed(teacher: Loaded, train: Pairs, vocab: str | None) -> Loaded:
     return trim(teacher, kept_ids(teacher.tokenizer, captions))
 
 
+def measured(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
+    """The tasks that every student is measured on; known before one is trained.
+
+    Args:
+        split: the pairs to train on and to validate on.
+
+    Raises:
+        UserError: the pairs offer no task of a name.
+    """
+    if not recipe.evaluate:
+        return []
+    tasks = tasks_of(recipe.data, split=split)
+    return pick(tasks, recipe.tasks, "tasks") if recipe.tasks else tasks
+
+
 @dataclass
 class Workshop:
     """Teacher, data and engine of a run, and who looks on.
@@ -72,6 +88,7 @@ class Workshop:
         teacher: as its source has it; what shares count from.
         base: what the first stage starts from: the teacher, its vocabulary trimmed
             where the recipe asks for that.
+        tasks: what every student is measured on.
     """
 
     recipe: Recipe
@@ -81,6 +98,7 @@ class Workshop:
     base: Loaded
     train: Pairs
     val: Pairs
+    tasks: list[Task]
     watcher: Watcher
     stop: Callable[[], bool]
     _loaders: dict[int, Loader] = field(default_factory=dict)
@@ -106,7 +124,8 @@ class Workshop:
         train, val = open_split(recipe.data)
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
         base = trimmed(teacher, train, recipe.vocab)
-        return cls(recipe, run, engine, teacher, base, train, val, watcher, stop)
+        tasks = measured(recipe, (train, val))
+        return cls(recipe, run, engine, teacher, base, train, val, tasks, watcher, stop)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of the data."""
@@ -225,11 +244,20 @@ class Workshop:
                 lambda done, _total: self.watcher.step({"step": done}),
             )
 
+    def measure(
+        self, loaded: Loaded, teacher_values: dict[str, float] | None
+    ) -> dict[str, Any]:
+        """What `metrics.json` says of a model: its tasks, and how fast it is here."""
+        return {
+            "tasks": evaluate(loaded, self.tasks, teacher_values),
+            "latency": latency(loaded.model),
+        }
+
     def teacher_values(self) -> dict[str, float]:
         """The teacher's own figures, measured once a run."""
         known = self.run.read("teacher.json")
         if known is None:
-            known = measure(self.teacher, self.recipe, None)
+            known = self.measure(self.teacher, None)
             self.run.write("teacher.json", known)
         return values_of(known["tasks"])
 
@@ -237,19 +265,6 @@ class Workshop:
         """A seed of the stage's gate noise."""
         text = f"{self.recipe.seed}/{stage}/gates".encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:6], "big")
-
-
-def measure(
-    loaded: Loaded, recipe: Recipe, teacher_values: dict[str, float] | None
-) -> dict[str, Any]:
-    """What `metrics.json` says of a model: its tasks, and how fast it is here."""
-    tasks = tasks_of(recipe.data)
-    if recipe.tasks:
-        tasks = pick(tasks, recipe.tasks, "tasks")
-    return {
-        "tasks": evaluate(loaded, tasks, teacher_values),
-        "latency": latency(loaded.model),
-    }
 
 
 def on_cpu(model: Clip) -> Clip:

@@ -30,6 +30,27 @@ def quiet_configs() -> Iterator[None]:
         logger.setLevel(level)
 
 
+def save_hf(hf: Any, folder: Path | str) -> None:
+    """Write transformers' own files of a tokenizer, without how it was last called.
+
+    A `tokenizer.json` remembers the padding and cut of its last call, transformers
+    takes these for settings when it reads one, and a processor calls the tokenizer with
+    every setting that has the name of an argument. Our call passes them all itself, so
+    the ids would be others there. The sides of padding and cut it leaves to the
+    tokenizer, and these stay. The name of code to run does not travel, either.
+    """
+    from transformers.processing_utils import TextKwargs
+
+    calls = {*TextKwargs.__annotations__, "truncation_strategy", "pad_token_type_id"}
+    for name in (calls - {"padding_side"}) | {"auto_map"}:
+        hf.init_kwargs.pop(name, None)
+    backend = getattr(hf, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_padding()
+        backend.no_truncation()
+    hf.save_pretrained(str(folder))
+
+
 def plain_ids(hf: Any) -> int:
     """Ids that captions make; T5's hundred added marks are none of them."""
     added = hf.added_tokens_encoder

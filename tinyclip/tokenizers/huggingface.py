@@ -15,7 +15,7 @@ from torch import Tensor
 from ..errors import UserError, nearest
 from ..files import write_bytes
 from ..hub import from_hub
-from .files import plain_ids, read_hf, read_path
+from .files import plain_ids, read_hf, read_path, save_hf
 
 FOLDER = "tokenizer"  # inside a model directory, whose config.json is not transformers'
 CLEANS = ("none", "lower", "whitespace", "canonicalize")
@@ -71,14 +71,8 @@ class HfTokenizer:
         return ids_BT
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write transformers' own files, which `AutoTokenizer` reads."""
-        backend = getattr(self.hf, "backend_tokenizer", None)
-        if backend is not None:
-            # the last call's padding and cut would be written too: equal tokenizers
-            # are equal bytes
-            backend.no_padding()
-            backend.no_truncation()
-        self.hf.save_pretrained(str(folder))
+        """Write transformers' own files, as `files.save_hf`."""
+        save_hf(self.hf, folder)
 
     def save(self, folder: Path) -> None:
         """Write its files into a model directory."""
@@ -156,7 +150,7 @@ class HubTokenizer:
         return self.loaded(texts)
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Write transformers' own files, which `AutoTokenizer` reads."""
+        """Write transformers' own files, as `files.save_hf`."""
         self.loaded.save_pretrained(folder)
 
     def save(self, folder: Path) -> None:

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from .clip import Tokenizer
-from .huggingface import HfTokenizer, read_hf
+from .files import read_hf, save_hf
+from .huggingface import HfTokenizer
 from .merges import MergePieces
 from .rules import pair_of
 from .trimmed import TrimmedTokenizer
@@ -72,7 +73,7 @@ def _transformers(hf: Any, tokenizer: TrimmedTokenizer) -> Any:
     places = {number: place for place, number in enumerate(tokenizer.kept)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        hf.save_pretrained(name)
+        save_hf(hf, folder)
         path = folder / "tokenizer.json"
         spec = renumber(json.loads(path.read_text(encoding="utf-8")), places)
         path.write_text(json.dumps(spec, ensure_ascii=False), encoding="utf-8")

@@ -10,12 +10,11 @@ from typing import Any
 from ..errors import StorageError
 from ..files import write_bytes
 
-# keys that hold a clock; everything else is the same in a resumed run
-TIMING = ("seconds",)
-
 
 class MetricsLog:
     """The growing metrics file of a run.
+
+    `seconds` is a clock; every other key is the same in a resumed run.
 
     Args:
         path: the file; made when the first line is written.
@@ -38,13 +37,13 @@ class MetricsLog:
         """Append one record.
 
         Raises:
-            StorageError: there is no room for it.
+            StorageError: it cannot be written.
         """
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise StorageError(self.path, error.strerror) from None
+            raise StorageError(self.path, error) from None
 
     def replace(self, records: list[dict[str, Any]]) -> None:
         """Put other records in place of all there are."""

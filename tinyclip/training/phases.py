@@ -14,9 +14,10 @@ from torch import Tensor
 
 from ..config.schema import Distil, Learn, Optim
 from ..data.batch import Batch
-from ..losses.distill import Parts, weighted
+from ..goal import SizeGoal
+from ..losses.objectives import Parts, weighted
 from ..losses.sparsity import Multipliers, penalty, ramp
-from ..masks.expected import expected_size
+from ..masks.expected import expected_shape
 from ..masks.gates import Gates
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
@@ -26,17 +27,6 @@ from .state import pack
 from .teacher.live import Teacher, placed, wide
 
 MAX_LOGIT_SCALE = math.log(100)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """From which share of the run's teacher to which, counted how and in what."""
-
-    kind: str
-    reference: int
-    start: float
-    target: float
-    towers: tuple[str, ...] = TOWERS
 
 
 @dataclass(frozen=True)
@@ -133,7 +123,7 @@ class LearnPhase:
 
     Args:
         gates: already initialised.
-        budget: shares of the run's teacher.
+        start, goal: from which share of the run's teacher to which.
         seed: of the gates' noise, which is a pure function of (seed, step).
     """
 
@@ -146,7 +136,8 @@ class LearnPhase:
         teacher: Teacher,
         engine: Engine,
         settings: Learn,
-        budget: Budget,
+        start: float,
+        goal: SizeGoal,
         seed: int,
         pupil: Pupil,
     ) -> None:
@@ -159,7 +150,8 @@ class LearnPhase:
             Multipliers(lr=settings.multiplier_lr)
         )
         self.teacher, self.engine, self.pupil = teacher, engine, pupil
-        self.settings, self.budget, self.seed = settings, budget, seed
+        self.settings, self.seed = settings, seed
+        self.start, self.goal = start, goal
         self.steps, self.optim = settings.steps, settings.optim
         self.optimizer = NamedAdamW(
             self.model, settings.optim, self.gates, settings.gate_lr
@@ -180,9 +172,8 @@ class LearnPhase:
     ) -> tuple[Tensor, Parts]:
         """Distillation on one whole batch, plus the penalty."""
         loss, parts = weighted(self.settings.losses, student, teacher)
-        budget = self.budget
-        p = expected_size(self.gates, budget.kind, budget.towers) / budget.reference
-        q = ramp(step, self.steps, self.settings.ramp, budget.start, budget.target)
+        p = self.goal.share(expected_shape(self.gates))
+        q = ramp(step, self.steps, self.settings.ramp, self.start, self.goal.target)
         pushed = penalty(p, q, self.multipliers, self.settings.penalty)
         self._gap = (p - q).detach()
         self._now = {"p": p.detach(), "q": q}  # type: ignore[dict-item]

@@ -22,7 +22,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import write_bytes, write_json
+from ..files import make_folder, write_bytes, write_json
 
 log = logging.getLogger("tinyclip")
 VERSION = 1
@@ -87,7 +87,7 @@ class Checkpoints:
 
     def save(self, state: State) -> None:
         """Write a state, then let the oldest of its phase go."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         content = save_tensors(state.tensors)
         path = self.folder / f"{state.phase}-{state.step:08d}.safetensors"
         write_bytes(path, content)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data.batch import Batch
-from ..losses.distill import Parts
+from ..losses.objectives import Parts
 from ..model.clip import Features
 from .engine import Engine
 from .phases import TrainingPhase, beside

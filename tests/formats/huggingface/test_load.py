@@ -14,10 +14,12 @@ from torch import nn
 from transformers import CLIPConfig, CLIPModel, SiglipConfig
 
 import tinyclip
+from tinyclip.formats.huggingface.config import shape_of
 from tinyclip.formats.huggingface.keymap import from_huggingface
-from tinyclip.formats.huggingface.load import load_huggingface, shape_of
+from tinyclip.formats.huggingface.load import load_huggingface
 from tinyclip.model.clip import Clip
-from tinyclip.model.store import Loaded, fill, load_model, save_model
+from tinyclip.model.store import Loaded, load_model, save_model
+from tinyclip.model.weights import fill
 
 Maker = Callable[..., Path]
 CAPTIONS = [

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from transformers import CLIPConfig, SiglipConfig
 
-from tinyclip.formats.huggingface.modeling_tinyclip import TinyclipConfig, TinyclipModel
+from tinyclip.formats.huggingface.configuration_tinyclip import TinyclipConfig
+from tinyclip.formats.huggingface.modeling_tinyclip import TinyclipModel
 from tinyclip.formats.huggingface.write_config import (
     custom_config,
     family_of,
@@ -130,8 +131,9 @@ def test_our_class_has_our_parameters(
 
 
 def test_our_configuration_survives_json(pico_shape: ClipShape) -> None:
-    config = TinyclipConfig(**custom_config(pico_shape))
+    config = TinyclipConfig(**custom_config(pico_shape, 49))
     again = TinyclipConfig.from_dict(config.to_dict())
     assert again.image == shape_to_dict(pico_shape)["image"]
     assert again.text == shape_to_dict(pico_shape)["text"]
     assert again.embed_dim == pico_shape.embed_dim
+    assert again.pad_token_id == 49

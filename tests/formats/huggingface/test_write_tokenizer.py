@@ -25,7 +25,7 @@ from tinyclip.formats.huggingface.write_tokenizer import (
 from tinyclip.formats.source import load_source
 from tinyclip.shapes import ClipShape, TextShape
 from tinyclip.tokenizers.clip import Tokenizer
-from tinyclip.tokenizers.huggingface import HfTokenizer
+from tinyclip.tokenizers.huggingface import HfTokenizer, open_tokenizer
 from tinyclip.tokenizers.trimmed import TrimmedTokenizer
 
 CAPTIONS = [
@@ -88,15 +88,15 @@ def test_cleaning_is_built_in(
     ours = HfTokenizer(unigram(), 8, clean=clean)
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, siglip_text)
-    assert torch.equal(encode(theirs, CAPTIONS, 8), ours(CAPTIONS))
+    assert torch.equal(encode(theirs, CAPTIONS), ours(CAPTIONS))
 
 
 def test_a_stripped_separator_is_id_0(siglip_text: TextShape, tmp_path: Path) -> None:
     ours = HfTokenizer(wordpiece(), 8, clean="whitespace", strip_sep=True)
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, siglip_text)
-    assert torch.equal(encode(theirs, CAPTIONS, 8), ours(CAPTIONS))
-    assert 3 not in encode(theirs, CAPTIONS, 8)
+    assert torch.equal(encode(theirs, CAPTIONS), ours(CAPTIONS))
+    assert 3 not in encode(theirs, CAPTIONS)
 
 
 @pytest.mark.parametrize("clean", ["lower", "whitespace", "canonicalize"])
@@ -107,7 +107,7 @@ def test_the_bpe_of_clip_is_cleaned_as_open_clip_cleans(
     text = replace(siglip_text, causal=True, pool="argmax", vocab_size=8192)
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, text)
-    assert all(same_ids(ours(CAPTIONS), encode(theirs, CAPTIONS, 16), text))
+    assert all(same_ids(ours(CAPTIONS), encode(theirs, CAPTIONS), text))
 
 
 def test_where_padding_counts_it_is_that_of_training(
@@ -116,7 +116,7 @@ def test_where_padding_counts_it_is_that_of_training(
     ours = Tokenizer(load_source("builtin:pico").tokenizer.merges, 16)
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, siglip_text)
-    ids_BT = encode(theirs, CAPTIONS, 16)
+    ids_BT = encode(theirs, CAPTIONS)
     assert theirs.pad_token == PAD
     assert theirs.pad_token_id == ours.vocab_size  # beyond every id that means a word
     assert pad_source(ours, theirs, siglip_text) == 0
@@ -164,8 +164,7 @@ def test_a_trimmed_vocabulary_makes_the_same_ids_of_what_was_kept(
     text = siglip_text if padded else replace(siglip_text, causal=True, pool="argmax")
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, text)
-    length = ours.context_length
-    ids_BT, source = encode(theirs, CAPTIONS, length), pad_source(ours, theirs, text)
+    ids_BT, source = encode(theirs, CAPTIONS), pad_source(ours, theirs, text)
     if source is not None:
         ids_BT = ids_BT.masked_fill(ids_BT == theirs.pad_token_id, source)
     assert all(same_ids(ours(CAPTIONS), ids_BT, text))
@@ -203,3 +202,17 @@ def test_an_end_of_text_that_is_not_the_largest_id_is_found(
     mine, theirs = torch.tensor([[7, 1, 4, 0]]), torch.tensor([[7, 1, 4, 4]])
     assert same_ids(mine, theirs, text) == [True]
     assert same_ids(mine, torch.tensor([[7, 2, 4, 4]]), text) == [False]
+
+
+@pytest.mark.parametrize("length", [3, 512])
+def test_how_the_teachers_tokenizer_was_last_called_does_not_travel(
+    siglip_text: TextShape, tmp_path: Path, length: int
+) -> None:
+    used = unigram()
+    used(["a cat"], padding="max_length", truncation=True, max_length=length)
+    used.save_pretrained(tmp_path / "teacher")
+    ours = open_tokenizer(tmp_path / "teacher", 8)
+    with quiet():
+        theirs = write_tokenizer(ours, tmp_path / "out", siglip_text)
+    assert not set(theirs.init_kwargs) & {"max_length", "stride"}
+    assert torch.equal(encode(theirs, CAPTIONS), ours(CAPTIONS))

@@ -166,7 +166,7 @@ def test_the_folder_says_all_and_names_no_place(
         pico_loaded, out, probe, certificate={"max_abs_diff": 1, "n": 2}
     )
     assert json.loads((out / "parity.json").read_text()) == found
-    assert found["captions_with_equal_ids"] == 16
+    assert found["captions_with_equal_ids"] == found["captions"] > 16
     config = json.loads((out / "config.json").read_text())
     assert config["encoders"]["image"]["input"]["shape"] == ["batch", 3, 16, 16]
     assert config["encoders"]["text"]["output"]["name"] == "text_features"

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tinyclip.errors import TinyclipError, UserError
-from tinyclip.formats.huggingface.bpe_files import write_tokenizer
+from tinyclip.formats.huggingface.full_tokenizer import write_bpe
 from tinyclip.formats.openclip import export as openclip
 from tinyclip.formats.openclip import write_tokenizer as openclip_words
 from tinyclip.formats.openclip.export import export_openclip
@@ -69,7 +69,7 @@ def test_parity_is_written_beside(
 
 def test_ids_of_the_8192_vocabulary_are_equal_on_plain_captions(tmp_path: Path) -> None:
     tokenizer = load_source("builtin:pico").tokenizer
-    write_tokenizer(tokenizer, tmp_path)
+    write_bpe(tokenizer, tmp_path)
     stock = open_clip.tokenizer.HFTokenizer(
         str(tmp_path), context_length=16, clean="lower"
     )
@@ -86,11 +86,12 @@ def test_a_tokenizer_of_other_ids_stops_the_export(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = load_source("builtin:pico").tokenizer
-    monkeypatch.setattr(
-        openclip_words,
-        "write_tokenizer",
-        lambda _, folder: write_tokenizer(other, folder),
-    )
+
+    def write_other(tokenizer: object, folder: Path, *_: str) -> object:
+        write_bpe(other, folder)
+        return tokenizer
+
+    monkeypatch.setattr(openclip_words, "write_full", write_other)
     with pytest.raises(TinyclipError, match="other ids"):
         export_openclip(uniform_loaded, tmp_path / "out", probe)
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,8 @@ from safetensors.torch import save_file
 
 from tinyclip.errors import UserError
 from tinyclip.formats.openclip import published as openclip_weights
-from tinyclip.formats.openclip.load import load_openclip, read_checkpoint
+from tinyclip.formats.openclip.load import load_openclip
+from tinyclip.formats.tensors import read_tensors
 from tinyclip.tokenizers.clip import Tokenizer
 from tinyclip.tokenizers.huggingface import HubTokenizer
 
@@ -61,7 +62,7 @@ def test_an_unsupported_model_is_refused_before_its_file_is_looked_for() -> None
 def test_weights_of_big_vision_are_refused_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "w.npz").write_bytes(b"")
     with pytest.raises(UserError, match="checkpoint of big_vision, which is not read"):
-        read_checkpoint(tmp_path / "w.npz")
+        read_tensors(tmp_path / "w.npz")
 
 
 def test_random_scale_and_bias_are_open_clips(
@@ -148,7 +149,7 @@ def test_a_damaged_configuration_beside_a_file_is_named(
 
 
 def test_every_published_siglip_is_squashed_to_a_square() -> None:
-    found = openclip_weights.published_settings("ViT-B-16-SigLIP", Path("w.pt"))
+    found = openclip_weights.agreed_settings("ViT-B-16-SigLIP", Path("w.pt"))
     assert (found["mean"], found["resize_mode"]) == ((0.5, 0.5, 0.5), "squash")
 
 

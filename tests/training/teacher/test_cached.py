@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tinyclip.training.teacher.cached import CachedTeacher, cache_teacher
-from tinyclip.training.teacher.live import LiveTeacher
 
 from tinyclip.errors import UserError
+from tinyclip.training.teacher.cached import CachedTeacher, cache_teacher
+from tinyclip.training.teacher.live import LiveTeacher
 
 
 @pytest.fixture

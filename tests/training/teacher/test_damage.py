@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from tinyclip.training.teacher.shards import Shards
 
 from tinyclip.errors import UserError
+from tinyclip.training.teacher.shards import Shards
 
 
 def refusal(call: Callable[[], Any]) -> str:

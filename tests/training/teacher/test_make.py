@@ -18,7 +18,6 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from tinyclip.training.teacher.index import read_index, read_keys
 
 from tinyclip.cli.main import main
 from tinyclip.data.broken import Broken
@@ -28,6 +27,7 @@ from tinyclip.data.views import View
 from tinyclip.errors import StorageError, UserError
 from tinyclip.model.clip import Clip
 from tinyclip.training.teacher import make as cache_make
+from tinyclip.training.teacher.index import read_index, read_keys
 
 pytestmark = pytest.mark.usefixtures("small_shards")
 
@@ -200,7 +200,7 @@ def test_a_full_disk_is_told_and_room_lets_it_go_on(studio, tmp_path) -> None:
     studio.make(tmp_path / "whole")
     folder = tmp_path / "full"
     # the shards have room, the keys have none
-    with largest_file(3_000), pytest.raises(StorageError, match="Make room"):
+    with largest_file(3_000), pytest.raises(StorageError, match="ulimit -f"):
         studio.make(folder)
     assert not list(folder.glob("*.part"))
     assert not read_index(folder).whole

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from tinyclip.training.teacher.index import find_index
-from tinyclip.training.teacher.live import LiveTeacher
-from tinyclip.training.teacher.shards import SHARD, Shards
-from tinyclip.training.teacher.verify import samples
 
 from tinyclip.data.batch import Batch
 from tinyclip.errors import UserError
 from tinyclip.model.preprocess import Preprocess
+from tinyclip.training.teacher.index import find_index
+from tinyclip.training.teacher.live import LiveTeacher
+from tinyclip.training.teacher.shards import SHARD, Shards
+from tinyclip.training.teacher.verify import samples
 
 
 def refusal(call: Callable[[], Any]) -> str:

@@ -20,7 +20,7 @@ from ...model.card import model_card
 from ...model.store import Loaded, describe
 from ...shapes import ClipShape
 from ..folder import whole_folder
-from ..parity import Probe, compare_agreeing
+from ..parity import Probe, compare_agreeing, with_edges
 from .keymap import to_huggingface
 from .read_back import quiet, read_model
 from .write_config import CODE, custom_config, family_of, stock_config
@@ -31,7 +31,6 @@ from .write_tokenizer import (
     forget_places,
     ids_of,
     pad_source,
-    read_tokenizer,
     same_ids,
     write_tokenizer,
 )
@@ -72,7 +71,7 @@ The padding token is new here: one row more in the token embedding, a copy of th
 the id with which captions were padded in training.
 """
 STOCK = "with no code but its own"
-CUSTOM = f"with the code in `{CODE}.py` beside the weights (tinyclip is not needed)"
+CUSTOM = "with the code beside the weights (tinyclip is not needed)"
 
 
 def export_huggingface(
@@ -104,9 +103,11 @@ def export_huggingface(
         write_processor(loaded.preprocess, hf, draft, siglip=family == "siglip")
         forget_places(draft)
         if family is None:
-            config, weights = custom_config(shape), state
-            code = Path(__file__).with_name(f"{CODE}.py")
-            write_bytes(draft / code.name, code.read_bytes())
+            pad_id = hf.pad_token_id if hf.padding_side == "right" else None
+            config, weights = custom_config(shape, pad_id), state
+            for module in CODE:
+                code = Path(__file__).with_name(f"{module}.py")
+                write_bytes(draft / code.name, code.read_bytes())
             words = {"how": CUSTOM, "trust": ", trust_remote_code=True"}
         else:
             config = stock_config(shape, family, ids_of(hf))
@@ -151,9 +152,11 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
     Raises:
         TinyclipError: there are others of every one, or the features differ.
     """
-    hf, text = read_tokenizer(folder), loaded.model.shape.text
+    probe = with_edges(probe, loaded.tokenizer)
+    processor, text = read_processor(folder), loaded.model.shape.text
+    hf = processor.tokenizer
     ids_BT = loaded.tokenizer(probe.captions)
-    theirs_BT = encode(hf, list(probe.captions), loaded.tokenizer.context_length)
+    theirs_BT = encode(processor, probe.captions)
     source = pad_source(loaded.tokenizer, hf, text)
     if source is None:
         as_ours_BT = theirs_BT
@@ -161,7 +164,6 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
         as_ours_BT = theirs_BT.masked_fill(theirs_BT == hf.pad_token_id, source)
     same_B = torch.tensor(same_ids(ids_BT, as_ours_BT, text))
     pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
-    processor = read_processor(folder)
     made = [processor(images=i, return_tensors="pt") for i in probe.images]
     theirs = torch.cat([one["pixel_values"] for one in made])
     return compare_agreeing(

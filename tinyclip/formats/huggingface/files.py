@@ -12,10 +12,10 @@ from torch import Tensor
 from ...errors import UserError
 from ...files import read_json
 from ...hub import from_hub
-from ...model.store import read_weights
-from ..openclip.load import read_checkpoint
+from ..tensors import read_tensors
 
 CONFIG, ONE = "config.json", "model.safetensors"
+OPENCLIP = "open_clip_config.json"  # by which a folder of open_clip is known
 INDEX, PICKLE = "model.safetensors.index.json", "pytorch_model.bin"
 # nothing else is fetched: a repository may hold the same weights in many formats
 WANTED = [
@@ -87,6 +87,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: it is missing, damaged, or says nothing of a model.
     """
+    if not (folder / CONFIG).exists() and (folder / OPENCLIP).exists():
+        raise UserError(
+            str(folder), "is a folder of open_clip", f"Write openclip:{folder}"
+        )
     config = read_json(folder / CONFIG)
     if not isinstance(config, dict):
         raise UserError(str(folder / CONFIG), "holds no settings")
@@ -105,19 +109,18 @@ def read_state(folder: Path) -> dict[str, Tensor]:
         UserError: there are none, or a file is missing or damaged.
     """
     if (folder / ONE).exists():
-        return read_weights(folder / ONE)
+        return read_tensors(folder / ONE)
     if (folder / INDEX).exists():
         state: dict[str, Tensor] = {}
         for name in _shards(folder):
-            state |= read_weights(folder / name)
+            state |= read_tensors(folder / name)
         return state
     if (folder / PICKLE).exists():
-        return read_checkpoint(folder / PICKLE)
-    raise UserError(
-        str(folder),
-        f"has no weights ({ONE}, {INDEX} or {PICKLE})",
-        "Save the model with save_pretrained",
-    )
+        return read_tensors(folder / PICKLE)
+    todo = "Save the model with save_pretrained"
+    if (folder / OPENCLIP).exists():
+        todo = f"open_clip's lie there: write openclip:{folder}"
+    raise UserError(str(folder), f"has no weights ({ONE}, {INDEX} or {PICKLE})", todo)
 
 
 def _shards(folder: Path) -> list[str]:

@@ -1,5 +1,5 @@
-"""Our parameter names and Hugging Face's (`CLIPModel`, `SiglipModel`): one table,
-read in both directions.
+"""Our parameter names and Hugging Face's (`CLIPModel`, `SiglipModel`): one list of
+links, read in both directions.
 
 Legend: D embed, E joint embedding.
 """
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import torch
 from torch import Tensor
 
 from ...shapes import ClipShape
+from ..link import Link, layer, packed, to_ours, to_theirs
 
-PAIRED = ("weight", "bias")
 # ours -> theirs, in every block of both towers
 BLOCK = {
     "norm_1": "layer_norm1",
@@ -58,9 +57,10 @@ POOL = {
     "image.pool.ffn.up": "vision_model.head.mlp.fc1",
     "image.pool.ffn.down": "vision_model.head.mlp.fc2",
 }
-TRANSPOSED = ("image.projection", "text.projection")  # (D, E) here, (E, D) there
-SCALARS = ("logit_scale", "logit_bias")  # SigLIP keeps them as (1,)
-PROBE = "image.pool.latent"  # (D,) here, (1, 1, D) there
+TURNED = ("image.projection", "text.projection")  # (D, E) here, (E, D) there
+SCALARS = ("logit_scale", "logit_bias")
+# axes that SigLIP has in front: (1,) of a scalar, (1, 1, D) of its pool's query
+SIGLIP_LEAD = {**dict.fromkeys(SCALARS, 1), "image.pool.latent": 2}
 
 
 def is_siglip(shape: ClipShape) -> bool:
@@ -68,68 +68,32 @@ def is_siglip(shape: ClipShape) -> bool:
     return shape.image.pool == "map"
 
 
-def pairs(shape: ClipShape) -> Iterator[tuple[str, str]]:
-    """Every tensor that is not packed, as (ours, theirs)."""
+def links(shape: ClipShape) -> Iterator[Link]:
+    """Every tensor of a CLIP of this shape."""
     siglip = is_siglip(shape)
-    yield from {**SHARED, **(SIGLIP if siglip else CLIP)}.items()
-    modules = {**NORMS, **(POOL if siglip else {})}
+    for ours, theirs in {**SHARED, **(SIGLIP if siglip else CLIP)}.items():
+        lead = SIGLIP_LEAD.get(ours, 0) if siglip else 0
+        yield Link(theirs, (ours,), lead, ours in TURNED)
+    for ours, theirs in {**NORMS, **(POOL if siglip else {})}.items():
+        yield from layer(ours, theirs)
     for tower, stack in STACKS.items():
-        for layer in range(len(shape.towers()[tower].blocks)):
-            for mine, theirs in BLOCK.items():
-                modules[f"{tower}.blocks.{layer}.{mine}"] = f"{stack}.{layer}.{theirs}"
-    for mine, theirs in modules.items():
-        for kind in PAIRED:
-            yield f"{mine}.{kind}", f"{theirs}.{kind}"
-
-
-def packed(shape: ClipShape) -> Iterator[tuple[list[str], str]]:
-    """Every tensor that they pack (SigLIP's pool), as (our three, theirs)."""
-    if is_siglip(shape):
-        for kind in PAIRED:
-            ours = [f"image.pool.attention.{part}.{kind}" for part in "qkv"]
-            yield ours, f"vision_model.head.attention.in_proj_{kind}"
+        for number in range(len(shape.towers()[tower].blocks)):
+            for ours, theirs in BLOCK.items():
+                mine = f"{tower}.blocks.{number}.{ours}"
+                yield from layer(mine, f"{stack}.{number}.{theirs}")
+    if siglip:
+        pool = "vision_model.head.attention.in_proj_"
+        yield from packed("image.pool.attention", "qkv", pool)
 
 
 def to_huggingface(ours: Mapping[str, Tensor], shape: ClipShape) -> dict[str, Tensor]:
     """Our tensors under their names and in their layout."""
-    siglip, made = is_siglip(shape), {}
-    for mine, theirs in pairs(shape):
-        value = ours[mine]
-        if mine in TRANSPOSED:
-            value = value.T
-        elif mine == PROBE:
-            value = value.view(1, 1, -1)
-        elif mine in SCALARS and siglip:
-            value = value.view(1)
-        made[theirs] = value.contiguous()
-    for names, theirs in packed(shape):
-        made[theirs] = torch.cat([ours[name] for name in names])
-    return made
+    return to_theirs(links(shape), ours)
 
 
 def from_huggingface(
     theirs: Mapping[str, Tensor], shape: ClipShape
 ) -> dict[str, Tensor]:
-    """Their tensors under our names and in our layout; what is not known keeps its
-    name.
-
-    A tensor that is missing is left out, one of another rank stays as it is: whoever
-    fills the model says so.
-    """
-    left, made = dict(theirs), {}
-    for mine, name in pairs(shape):
-        if name not in left:
-            continue
-        value = left.pop(name)
-        if mine in TRANSPOSED and value.ndim == 2:
-            value = value.T
-        elif mine == PROBE and value.ndim == 3:
-            value = value.flatten()
-        elif mine in SCALARS and value.numel() == 1:
-            value = value.reshape(())
-        made[mine] = value
-    for names, name in packed(shape):
-        # one that is not three equal parts stays, and is named as not fitting
-        if name in left and left[name].ndim and left[name].shape[0] % 3 == 0:
-            made.update(zip(names, left.pop(name).chunk(3), strict=True))
-    return {**made, **left}
+    """Their tensors under our names and in our layout; all must be there, of the right
+    shapes."""
+    return to_ours(links(shape), theirs)

@@ -1,53 +1,35 @@
-"""Hugging Face's CLIPModel and SiglipModel: their configuration and weights, in."""
+"""Hugging Face's CLIPModel and SiglipModel, and the class that our exports bring."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+import torch
+from torch import Tensor
 
 from ...errors import UserError
 from ...model.clip import Clip
-from ...model.store import Loaded, check_tokenizer, fill
-from ...shapes import BlockShape, ClipShape, ImageShape, TextShape
-from ...tokenizers.files import quiet_configs
+from ...model.store import Loaded, check_tokenizer
+from ...model.weights import fill
+from ...shapes import ClipShape
 from ...tokenizers.huggingface import HfTokenizer, open_tokenizer
+from ..names import TINYCLIP, TRANSFORMERS, check_names, plain_names
+from .config import OURS, shape_of
 from .files import model_folder, read_config, read_state
-from .keymap import from_huggingface
+from .keymap import SCALARS, from_huggingface, to_huggingface
 from .processor import read_processor
 
-ACTIVATION = {
-    "gelu": "gelu",
-    "quick_gelu": "quick_gelu",
-    "gelu_pytorch_tanh": "gelu_tanh",
-}
-CLASSES = {"clip": "CLIPModel", "siglip": "SiglipModel"}
-SUPPORTED = "Supported are CLIPModel and SiglipModel; docs/models.md lists them"
-# why the next of kin are none of them
-REFUSED = {
-    "siglip2": "takes pictures of any proportion (NaFlex), whose patches are no fixed "
-    "grid; SigLIP 2 of a fixed resolution, such as "
-    "google/siglip2-base-patch16-224, is supported",
-    "chinese_clip": "has a BERT for its text tower",
-    "altclip": "has an XLM-RoBERTa for its text tower",
-    "vision-text-dual-encoder": "joins two towers of any kind",
-    "clipseg": "segments pictures",
-    "align": "has an EfficientNet for its image tower",
-    "clip_vision_model": "is an image tower alone",
-    "siglip_vision_model": "is an image tower alone",
-    "clip_text_model": "is a text tower alone",
-    "siglip_text_model": "is a text tower alone",
-}
 # entries of older checkpoints that are not weights
 BUFFERS = (
     "text_model.embeddings.position_ids",
     "vision_model.embeddings.position_ids",
 )
-LEGACY_EOS = 2  # a mistake of the first configurations, which pool the largest id
 
 
 def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loaded:
-    """A CLIPModel or SiglipModel of a directory, or of an id on the hub.
+    """A CLIPModel or SiglipModel of a directory, or of an id on the hub; or the model
+    that an export wrote with its own code, which is not run.
 
     Args:
         spec: the directory, or the id.
@@ -59,18 +41,47 @@ def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loa
     """
     folder = model_folder(spec, where)
     config = read_config(folder)
-    shape = shape_of(config, f"hf:{spec}")  # refused before anything else is read
+    # refused before anything else is read
+    shape = shape_of(config, f"hf:{spec}")
     preprocess = read_processor(folder, shape.image.image_size)
     words = _tokenizer(folder, shape, tokenizer, where)
     model = Clip(shape)
-    state = read_state(folder)
-    weights = {name: value for name, value in state.items() if name not in BUFFERS}
-    fill(model, from_huggingface(weights, shape), str(folder))
+    if config["model_type"] == OURS:
+        fill(model, _ours(read_state(folder), model, str(folder)), str(folder))
+    else:
+        fill(model, _theirs(read_state(folder), shape, str(folder)), str(folder))
     check_tokenizer(words, shape, f"hf:{spec}")
     made = {"source": f"hf:{spec}"}
     if folder.parent.name == "snapshots":  # the hub's cache names folders by commit
         made["revision"] = folder.name
     return Loaded(model.eval(), preprocess, words, {"provenance": made})
+
+
+def _theirs(
+    state: Mapping[str, Tensor], shape: ClipShape, where: str
+) -> dict[str, Tensor]:
+    """Tensors of a stock class under our names.
+
+    Raises:
+        UserError: they are not those of this shape, by transformers' names.
+    """
+    with torch.device("meta"):
+        own = to_huggingface(Clip(shape).state_dict(), shape)
+    plain = plain_names(state, own, where)
+    weights = {name: value for name, value in plain.items() if name not in BUFFERS}
+    for name in SCALARS:
+        if name in own and name in weights and weights[name].numel() == 1:
+            weights[name] = weights[name].reshape(own[name].shape)
+    check_names(own, weights, where, TRANSFORMERS)
+    return from_huggingface(weights, shape)
+
+
+def _ours(state: Mapping[str, Tensor], model: Clip, where: str) -> dict[str, Tensor]:
+    """Tensors of the class that our exports bring along: it has our names."""
+    own = model.state_dict()
+    plain = plain_names(state, own, where)
+    check_names(own, plain, where, TINYCLIP)
+    return plain
 
 
 def _tokenizer(
@@ -89,146 +100,3 @@ def _tokenizer(
             raise
         todo = f"{error.todo}. To take another's, add ,tokenizer=PATH to the source"
         raise UserError(error.where, error.what, todo) from None
-
-
-def shape_of(config: Mapping[str, Any], where: str) -> ClipShape:
-    """The shape that a transformers configuration describes.
-
-    Raises:
-        UserError: it is of another architecture, or has a switch that ours lack.
-    """
-    kind = str(config.get("model_type", ""))
-    _check_kind(kind, config, where)
-    read = _defaults(kind, config, where)
-    image, text = read.vision_config, read.text_config
-    for name, tower in (("vision_config", image), ("text_config", text)):
-        _check_tower(tower, f"{where}: {name}")
-    if image.num_channels != 3:
-        raise UserError(where, f"takes pictures of {image.num_channels} channels")
-    make = _siglip if kind == "siglip" else _clip
-    return make(read, where)
-
-
-def _check_kind(kind: str, config: Mapping[str, Any], where: str) -> None:
-    """Refuse every other architecture."""
-    named = config.get("architectures") or [CLASSES.get(kind, kind)]
-    if kind in CLASSES and CLASSES[kind] in named:
-        return
-    what = REFUSED.get(kind, "is not supported")
-    if kind in CLASSES:
-        what = "is not supported: it is no pair of an image and a text tower"
-    shown = named[0] if named[0] else "a model that does not say its model_type"
-    raise UserError(where, f"{shown} {what}", SUPPORTED)
-
-
-def _defaults(kind: str, config: Mapping[str, Any], where: str) -> Any:
-    """The configuration with transformers' own values for what it leaves out."""
-    from transformers import CLIPConfig, SiglipConfig
-
-    try:
-        made = SiglipConfig if kind == "siglip" else CLIPConfig
-        with quiet_configs():
-            return made.from_dict(dict(config))
-    except Exception as error:  # transformers checks types with errors of its own
-        first = str(error).strip().splitlines()[0][:200]
-        raise UserError(
-            where, f"config.json is not of a {CLASSES[kind]} ({first})"
-        ) from None
-
-
-def _check_tower(tower: Any, where: str) -> None:
-    if tower.hidden_act not in ACTIVATION:
-        raise UserError(
-            where,
-            f"hidden_act {tower.hidden_act!r} is not supported",
-            f"Supported: {', '.join(ACTIVATION)}",
-        )
-    if tower.num_hidden_layers < 1 or tower.hidden_size % tower.num_attention_heads:
-        raise UserError(
-            where,
-            f"{tower.num_hidden_layers} layers, width {tower.hidden_size} and "
-            f"{tower.num_attention_heads} heads are no transformer",
-        )
-
-
-def _common(tower: Any) -> dict[str, Any]:
-    """What both towers of both families have."""
-    block = BlockShape(heads=tower.num_attention_heads, ffn=tower.intermediate_size)
-    return {
-        "width": tower.hidden_size,
-        "head_width": tower.hidden_size // tower.num_attention_heads,
-        "blocks": (block,) * tower.num_hidden_layers,
-        "activation": ACTIVATION[tower.hidden_act],
-        "eps": tower.layer_norm_eps,
-    }
-
-
-def _grid(image: Any, where: str) -> dict[str, Any]:
-    """Sides of picture and patch, which transformers also takes as pairs."""
-    made = {}
-    for name in ("image_size", "patch_size"):
-        value = getattr(image, name)
-        sides = set(value) if isinstance(value, list | tuple) else {value}
-        if len(sides) != 1:
-            raise UserError(where, f"{name} {value!r} is not square")
-        made[name] = int(sides.pop())
-    return made
-
-
-def _clip(read: Any, where: str) -> ClipShape:
-    image, text = read.vision_config, read.text_config
-    eos = text.eos_token_id
-    if not isinstance(eos, int):
-        raise UserError(where, f"eos_token_id {eos!r} is not one id")
-    pool: dict[str, Any] = {"pool": "argmax"}
-    if eos != LEGACY_EOS:
-        pool = {"pool": "eos", "eos_id": eos}
-    return ClipShape(
-        embed_dim=read.projection_dim,
-        image=ImageShape(**_common(image), **_grid(image, where)),
-        text=TextShape(
-            **_common(text),
-            **pool,
-            context_length=text.max_position_embeddings,
-            vocab_size=text.vocab_size,
-        ),
-    )
-
-
-def _siglip(read: Any, where: str) -> ClipShape:
-    image, text = read.vision_config, read.text_config
-    if not image.vision_use_head:
-        raise UserError(
-            where,
-            "vision_use_head is false: without its attention pool the image tower has "
-            "no one feature",
-        )
-    if text.projection_size != image.hidden_size:
-        raise UserError(
-            where,
-            f"text features of {text.projection_size} and image features of "
-            f"{image.hidden_size} numbers have no products",
-        )
-    common = _common(image)
-    return ClipShape(
-        embed_dim=image.hidden_size,
-        logit_bias=True,
-        image=ImageShape(
-            **common,
-            **_grid(image, where),
-            class_token=False,
-            patch_bias=True,
-            norm_pre=False,
-            pool="map",
-            pool_block=common["blocks"][0],
-            projection=False,
-        ),
-        text=TextShape(
-            **_common(text),
-            context_length=text.max_position_embeddings,
-            vocab_size=text.vocab_size,
-            causal=False,
-            pool="last",
-            projection_bias=True,
-        ),
-    )

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor, nn
@@ -46,7 +47,7 @@ def read_model(folder: Path) -> Stock:
     """
     from transformers import AutoModel
 
-    with _modules_elsewhere():
+    with elsewhere():
         model, told = AutoModel.from_pretrained(
             str(folder),
             trust_remote_code=True,  # our own file
@@ -80,19 +81,26 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _modules_elsewhere() -> Iterator[None]:
+def elsewhere() -> Iterator[None]:
     """Code that comes with a model is copied to a folder of its own, not to the
     user's cache, which need not be writable."""
     from transformers import dynamic_module_utils as dynamic
 
-    before, path, modules = dynamic.HF_MODULES_CACHE, list(sys.path), set(sys.modules)
+    def ours() -> dict[str, ModuleType]:
+        """What is loaded of such code; its package knows one folder only."""
+        name = dynamic.TRANSFORMERS_DYNAMIC_MODULE_NAME
+        found = {n for n in sys.modules if n == name or n.startswith(f"{name}.")}
+        return {n: sys.modules.pop(n) for n in found}
+
+    before, path, modules = dynamic.HF_MODULES_CACHE, list(sys.path), ours()
     with tempfile.TemporaryDirectory() as folder:
         dynamic.HF_MODULES_CACHE = folder
+        # the user's cache would be searched first
+        sys.path[:] = [place for place in path if place != str(before)]
         try:
             yield
         finally:
             dynamic.HF_MODULES_CACHE = before
             sys.path[:] = path
-            for name in set(sys.modules) - modules:
-                if name.startswith(dynamic.TRANSFORMERS_DYNAMIC_MODULE_NAME):
-                    del sys.modules[name]
+            ours()
+            sys.modules.update(modules)

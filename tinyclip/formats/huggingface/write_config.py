@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...shapes import ClipShape, ImageShape, TextShape, TowerShape, shape_to_dict
+from ...shapes import ClipShape, ImageShape, TextShape, shape_to_dict
+from .config import CLASSES, LEGACY_EOS, OURS, tower_config
 
-ACTIVATION = {
-    "gelu": "gelu",
-    "quick_gelu": "quick_gelu",
-    "gelu_tanh": "gelu_pytorch_tanh",
-}
-CODE = "modeling_tinyclip"  # the module that is copied beside a model of our own class
-LEGACY_EOS = 2  # CLIPModel takes it for "the largest id", whatever the vocabulary
+# the modules that are copied beside a model of our own class
+CODE = ("configuration_tinyclip", "towers_tinyclip", "modeling_tinyclip")
 
 
 def family_of(shape: ClipShape, ids: Mapping[str, int | None]) -> str | None:
@@ -81,7 +77,7 @@ def stock_config(
         "image_size": image.image_size,
         "patch_size": image.patch_size,
         "num_channels": 3,
-        **_tower(image),
+        **tower_config(image),
     }
     text_config = {
         "model_type": f"{family}_text_model",
@@ -92,18 +88,18 @@ def stock_config(
         "bos_token_id": ids["bos"],
         "eos_token_id": eos,
         "pad_token_id": ids["pad"],
-        **_tower(text),
+        **tower_config(text),
     }
     if family == "clip":
         vision_config["projection_dim"] = shape.embed_dim
         text_config["projection_dim"] = shape.embed_dim
-        top, name = {"projection_dim": shape.embed_dim}, "CLIPModel"
+        top = {"projection_dim": shape.embed_dim}
     else:
         text_config["projection_size"] = shape.embed_dim
-        top, name = {}, "SiglipModel"
+        top = {}
     return {
         "model_type": family,
-        "architectures": [name],
+        "architectures": [CLASSES[family]],
         "dtype": "float32",
         **top,
         "vision_config": vision_config,
@@ -111,27 +107,23 @@ def stock_config(
     }
 
 
-def _tower(tower: TowerShape) -> dict[str, Any]:
-    return {
-        "hidden_size": tower.width,
-        "intermediate_size": tower.blocks[0].ffn,
-        "num_hidden_layers": len(tower.blocks),
-        "num_attention_heads": tower.blocks[0].heads,
-        "hidden_act": ACTIVATION[tower.activation],
-        "layer_norm_eps": tower.eps,
-    }
-
-
-def custom_config(shape: ClipShape) -> dict[str, Any]:
+def custom_config(shape: ClipShape, pad_id: int | None) -> dict[str, Any]:
     """`config.json` of the model in `modeling_tinyclip.py`: the shape, and where its
-    classes are."""
+    classes are.
+
+    Args:
+        pad_id: fills captions on the right; None where they are filled on the left.
+    """
+    model = "modeling_tinyclip.TinyclipModel"
     return {
-        "model_type": "tinyclip",
+        "model_type": OURS,
         "architectures": ["TinyclipModel"],
         "auto_map": {
-            "AutoConfig": f"{CODE}.TinyclipConfig",
-            "AutoModel": f"{CODE}.TinyclipModel",
+            "AutoConfig": "configuration_tinyclip.TinyclipConfig",
+            "AutoModel": model,
+            "AutoModelForZeroShotImageClassification": model,
         },
         "dtype": "float32",
+        "pad_token_id": pad_id,
         **shape_to_dict(shape),
     }

@@ -1,4 +1,4 @@
-"""The image processor of an export to Hugging Face."""
+"""The processor of an export to Hugging Face."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from ...errors import UserError
 from ...model.preprocess import Preprocess
+from .processor import INTERPOLATION
 
-RESAMPLE = {"bilinear": 2, "bicubic": 3, "random": 3}  # PIL's numbers
+RESAMPLE = {name: number for number, name in INTERPOLATION.items()}
+RESAMPLE["random"] = RESAMPLE["bicubic"]
 
 
 def refuse_padding(preprocess: Preprocess) -> None:
@@ -62,9 +64,9 @@ def write_processor(
 
 
 def read_processor(folder: Path) -> Any:
-    """The image processor of a folder, on Pillow as in training."""
-    from transformers import AutoImageProcessor
+    """The processor of a folder, on Pillow as in training."""
+    from transformers import AutoProcessor
 
-    return AutoImageProcessor.from_pretrained(
+    return AutoProcessor.from_pretrained(
         str(folder), backend="pil", local_files_only=True, trust_remote_code=False
     )

@@ -7,21 +7,23 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...errors import UserError
 from ...files import read_json, write_json
 from ...shapes import TextShape
 from ...tokenizers.clip import Tokenizer
+from ...tokenizers.files import save_hf
 from ...tokenizers.protocol import TokenizerLike
 from ...tokenizers.trimmed import TrimmedTokenizer
-from .bpe_files import write_tokenizer as write_bpe
+from .full_tokenizer import write_full
 from .trim import trim_file
 
+WHERE = "--to huggingface"
 CONFIG = "tokenizer_config.json"
 PAD = "<|pad|>"
 # what transformers notes of where it read a tokenizer: of no use elsewhere
@@ -43,30 +45,20 @@ def write_tokenizer(tokenizer: TokenizerLike, folder: Path, text: TextShape) -> 
     Raises:
         UserError: it has no form that transformers reads.
     """
-    full = tokenizer.full if isinstance(tokenizer, TrimmedTokenizer) else tokenizer
-    if isinstance(full, Tokenizer):
-        write_bpe(full, folder)
-        native = "lower"  # CLIPTokenizer does that by itself
-    elif hasattr(full, "save_pretrained"):
-        full.save_pretrained(folder)
-        native = "none"
-    else:
-        raise UserError(
-            "--to huggingface",
-            f"a {type(full).__name__} has no form that transformers reads",
-            "Export --to safetensors",
-        )
+    full = write_full(tokenizer, folder, WHERE, "Export --to safetensors")
+    # CLIPTokenizer makes small letters by itself
+    native = "lower" if isinstance(full, Tokenizer) else "none"
     hf = read_tokenizer(folder)
     clean = getattr(full, "clean", native)
     if clean != native or getattr(full, "strip_sep", False):
         hf = _rebuilt(hf, full, clean)
     if isinstance(tokenizer, TrimmedTokenizer):
-        hf.save_pretrained(folder)
+        save_hf(hf, folder)
         trim_file(folder, tokenizer.kept)
         hf = read_tokenizer(folder)
     if pad_source(tokenizer, hf, text) is not None:
         hf.add_special_tokens({"pad_token": PAD})
-    hf.save_pretrained(folder)
+    save_hf(hf, folder)
     settings = read_json(folder / CONFIG)
     settings["model_max_length"] = tokenizer.context_length
     # no attention mask: the towers look at padding, as they did in training
@@ -122,6 +114,7 @@ def _rebuilt(hf: Any, tokenizer: TokenizerLike, clean: str) -> Any:
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,
         padding_side=hf.padding_side,
+        truncation_side=hf.truncation_side,
         **{name: getattr(hf, name) for name in names if getattr(hf, name) is not None},
     )
 
@@ -152,15 +145,15 @@ def ids_of(hf: Any) -> dict[str, int | None]:
     }
 
 
-def encode(hf: Any, captions: list[str], length: int) -> Tensor:
-    """Ids (B, T) as users of transformers make them."""
-    made: Tensor = hf(
-        captions,
-        padding="max_length",
-        truncation=True,
-        max_length=length,
-        return_tensors="pt",
-    ).input_ids
+def encode(call: Any, captions: Sequence[str]) -> Tensor:
+    """Ids (B, T) as users of transformers make them: no length is said.
+
+    Args:
+        call: a tokenizer, or a processor, which adds what the tokenizer's settings say.
+    """
+    made: Tensor = call(
+        text=list(captions), padding="max_length", truncation=True, return_tensors="pt"
+    )["input_ids"]
     return made
 
 

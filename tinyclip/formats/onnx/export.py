@@ -6,7 +6,7 @@ Legend: B batch, T tokens.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from ...model.clip import Clip
 from ...model.store import Loaded, describe
 from ..cosine import compare_cosines, under
 from ..folder import check_free, whole_folder
-from ..parity import Probe
+from ..format import Measure
+from ..parity import Probe, with_edges
 from .card import usage
 from .graph import (
     INPUT,
@@ -34,17 +35,13 @@ from .graph import (
 )
 from .half import halve
 from .int8 import quantise
-from .session import Feed, OnnxLoaded, load_onnx
-from .write_tokenizer import write_words
+from .session import Feed, load_onnx
+from .write_tokenizer import write_tokenizer_json
 
 log = logging.getLogger("tinyclip")
 PRECISIONS = ("fp32", "fp16", "int8")
 COSINE = {"fp32": 0.9999, "fp16": 0.999, "int8": 0.98}  # the lowest of any input
 POINTS = {"fp32": 0.2, "fp16": 0.5, "int8": 2.0}  # that a task may change by
-
-# a task's metric by name; and the number of pairs that it was measured on
-Measured = tuple[Mapping[str, float], int]
-Measure = Callable[[Loaded | OnnxLoaded], Measured]
 
 
 def export_onnx(
@@ -88,12 +85,13 @@ def export_onnx(
                 bound = COSINE[precision]
                 made[tower] = quantise(path, feed, ranges[tower], bound)
             strip(path)
-        ids = write_words(loaded.tokenizer, model.shape.text, probe.captions, draft)
+        captions = with_edges(probe, loaded.tokenizer).captions
+        ids = write_tokenizer_json(loaded.tokenizer, model.shape.text, captions, draft)
         write_json(draft / "config.json", _config(loaded, precision, draft))
         found: dict[str, Any] = {"format": "onnx", "precision": precision}
         found |= _read_back(loaded, draft, feeds, precision)
         found |= {"n": len(probe), "inputs": probe.source}
-        found |= {"captions_with_equal_ids": ids}
+        found |= {"captions": len(captions), "captions_with_equal_ids": ids}
         if made:
             found[precision] = made
         if measure is not None:

@@ -23,7 +23,7 @@ log = logging.getLogger("tinyclip")
 FILE = "tokenizer.json"
 
 
-def write_words(
+def write_tokenizer_json(
     tokenizer: TokenizerLike, text: TextShape, captions: Sequence[str], folder: Path
 ) -> int:
     """Write our own tokenizer files and, where it can be had, a `tokenizer.json` that
@@ -47,7 +47,7 @@ def write_words(
     same = same_ids(mine_BT, theirs_BT, text)
     for caption, equal in zip(captions, same, strict=True):
         if not equal:
-            log.warning("%s makes other ids of %r", FILE, caption)
+            log.warning("%s makes other ids of %r", FILE, caption[:80])
     if any(same):
         write_bytes(folder / FILE, backend.to_str(pretty=True).encode())
     else:
@@ -69,7 +69,7 @@ def _backend(tokenizer: TokenizerLike, text: TextShape) -> Any:
     backend = tokenizers.Tokenizer.from_str(hf.backend_tokenizer.to_str())
     length = tokenizer.context_length
     pad = int(tokenizer([""])[0, -1])
-    backend.enable_truncation(length)
+    backend.enable_truncation(length, direction=hf.truncation_side)
     backend.enable_padding(
         length=length,
         pad_id=pad,

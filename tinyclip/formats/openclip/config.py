@@ -7,10 +7,20 @@ from dataclasses import asdict
 from typing import Any
 
 from ...errors import UserError
-from ...shapes import Activation, BlockShape, ClipShape, ImageShape, TextPool, TextShape
+from ...shapes import (
+    Activation,
+    BlockShape,
+    ClipShape,
+    ImagePool,
+    ImageShape,
+    TextPool,
+    TextShape,
+)
 from .trunk import LISTED, entry_of, trunk_shape
 
 EPS = 1e-5  # of torch's LayerNorm, where a configuration names none
+TANH = {"approximate": "tanh"}  # `act_kwargs` of the tanh-GELU
+POOLS: dict[str, ImagePool] = {"tok": "class", "avg": "mean"}  # theirs -> ours
 # keys that a shape reads; those that only training, the tokenizer or random weights see
 TOP = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "init_logit_bias"}
 TOP_FREE = {"custom_text", "init_logit_scale", "nonscalar_logit_scale"}
@@ -143,18 +153,17 @@ def _image(given: Mapping[str, Any], quick: bool, where: str) -> ImageShape:
     vision = {**asdict(CLIPVisionCfg()), **given}
     timm = {key for key in vision if key.startswith("timm_")}
     refuse_unknown(vision, VISION | VISION_FREE | timm, asdict(CLIPVisionCfg()), where)
-    pools = {"tok": "class", "avg": "mean"}
-    if vision["pool_type"] not in pools:
+    if vision["pool_type"] not in POOLS:
         raise UserError(where, f"pool_type={vision['pool_type']!r} is not supported")
-    mean = vision["pool_type"] == "avg"
+    pool = POOLS[vision["pool_type"]]
     return ImageShape(
         **_common(vision, vision["width"] // vision["head_width"], quick, where),
         image_size=square(vision["image_size"], f"{where}: image_size"),
         patch_size=square(vision["patch_size"], f"{where}: patch_size"),
         norm_pre=not vision["no_ln_pre"],
-        pool="mean" if mean else "class",
+        pool=pool,
         # of one token it is all the same
-        norm_after_pool=not mean or bool(vision["final_ln_after_pool"]),
+        norm_after_pool=pool != "mean" or bool(vision["final_ln_after_pool"]),
     )
 
 
@@ -232,7 +241,7 @@ def _activation(
     kind: Activation | None = {
         "{}": "gelu",
         "{'approximate': 'none'}": "gelu",
-        "{'approximate': 'tanh'}": "gelu_tanh",
+        str(TANH): "gelu_tanh",
     }.get(str(settings))  # type: ignore[assignment]
     if quick or kind is None:
         beside = " beside quick_gelu" if quick else ""

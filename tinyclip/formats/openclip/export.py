@@ -20,13 +20,12 @@ from ...model.card import model_card
 from ...model.store import Loaded, describe
 from ..folder import check_free, whole_folder
 from ..huggingface.write_tokenizer import same_ids
-from ..parity import Probe, compare_agreeing
+from ..parity import Probe, compare_agreeing, with_edges
+from .layout import CONFIG, OWN_WEIGHTS
 from .model import preprocess_cfg, to_openclip
-from .write_tokenizer import write_words
+from .write_tokenizer import write_for_openclip
 
-# of two names that open_clip prefers over all others the first; Hugging Face's own
-# `model.safetensors` would be taken for something else
-WEIGHTS, CONFIG = "open_clip_model.safetensors", "open_clip_config.json"
+WEIGHTS = OWN_WEIGHTS[0]  # transformers takes `model.safetensors` for its own
 LOAD = """
 In open_clip:
 
@@ -61,7 +60,7 @@ def export_openclip(
     cfg, weights = to_openclip(loaded.model)
     text = loaded.model.shape.text
     with whole_folder(out) as draft:
-        cfg["text_cfg"].update(write_words(loaded.tokenizer, draft, text))
+        cfg["text_cfg"].update(write_for_openclip(loaded.tokenizer, draft, text))
         floats = {name: value.float() for name, value in weights.items()}
         write_bytes(draft / WEIGHTS, save_tensors(floats, {"format": "pt"}))
         settings = preprocess_cfg(loaded.preprocess)
@@ -84,6 +83,7 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
     """
     import open_clip
 
+    probe = with_edges(probe, loaded.tokenizer)
     name = f"local-dir:{folder}"
     with _quiet():
         model, _, preprocess = open_clip.create_model_and_transforms(name)

@@ -1,73 +1,65 @@
-"""Checkpoints that open_clip knows by name, or that a user brings as a file."""
+"""Checkpoints that open_clip knows by name, or that a user brings."""
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
-import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from ...errors import UserError, nearest
 from ...model.clip import Clip
-from ...model.store import Loaded, check_tokenizer, read_weights
+from ...model.store import Loaded, check_tokenizer
 from ...shapes import ClipShape
 from ...tokenizers.protocol import TokenizerLike
-from .config import shape_of
+from ..tensors import read_tensors
+from .agreement import described, name_of, refuse_other
+from .folder import (
+    config_with_model,
+    has_tokenizer,
+    hub_folder,
+    read_folder_config,
+    weights_at,
+)
+from .layout import CONFIG
 from .model import from_openclip, preprocess_of
-from .published import download, published_settings
+from .published import agreed_settings, download, warn_of_gelu
+from .spec import Spec, read_spec
 from .tokenizer import tokenizer_of
 
 log = logging.getLogger("tinyclip")
 RANDOM_SEED = 0
 
 
-def read_checkpoint(path: Path) -> dict[str, Tensor]:
-    """The weights of a local checkpoint; nothing in it is ever run (law 4).
+@dataclass(frozen=True)
+class Origin:
+    """Where a model comes from.
 
-    Raises:
-        UserError: it is missing, damaged, or a pickle that needs code.
+    Args:
+        name: by which open_clip knows it, if that is how it was named.
+        cfg: its configuration.
+        shape: what that describes.
+        file: its weights; None for random ones.
+        settings: of its preprocess.
+        words: the folder in which its tokenizer lies.
     """
-    if not path.is_file():
-        raise UserError(str(path), "there is no such file")
-    if path.suffix == ".safetensors":
-        return read_weights(path)
-    if path.suffix in (".npz", ".npy"):
-        raise UserError(
-            str(path),
-            "is a checkpoint of big_vision, which is not read",
-            "Load it with open_clip, and save its state dict with "
-            "safetensors.torch.save_file",
-        )
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the protocol; the message says it all
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # a damaged pickle may raise anything
-        # torch's own words advise to run the pickle after all: they are not passed on
-        raise UserError(
-            str(path),
-            "is a pickle that needs code to load, which is never done, or is damaged",
-            "Where you trust it, save its state dict with safetensors.torch.save_file "
-            "and name that file",
-        ) from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not found:
-        raise UserError(str(path), "holds no state dict")
-    if not all(isinstance(value, Tensor) for value in found.values()):
-        raise UserError(str(path), "holds things that are not tensors")
-    return found
+
+    name: str
+    cfg: Mapping[str, Any]
+    shape: ClipShape
+    file: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    words: str | None = None
 
 
 def load_openclip(
     spec: str, where: str, tokenizer: TokenizerLike | str | None = None
 ) -> Loaded:
-    """A model of `NAME` (random weights), `NAME/TAG` or `NAME@FILE`.
+    """A model of `NAME` (random weights), `NAME/TAG`, `NAME@PATH`, `PATH`,
+    `local-dir:PATH` or `hf-hub:ORG/NAME`.
 
     Args:
         tokenizer: stands in for the source's own, which may live on a hub: a path
@@ -75,67 +67,80 @@ def load_openclip(
             loaded.
 
     Raises:
-        UserError: no such name, tag or file; no network; an unsupported model.
+        UserError: no such name, tag, file or folder; no network; an unsupported model;
+            a configuration beside the weights that is not the name's.
     """
-    import open_clip
-
-    name, tag, file = _parts(spec, where)
-    cfg = open_clip.get_model_config(name)
-    shape = shape_of(cfg, f"openclip:{name}")  # refused before anything is read
-    words = tokenizer
-    if words is None or isinstance(words, str):
-        words = tokenizer_of(name, cfg["text_cfg"], shape, words, where)
-    check_tokenizer(words, shape, f"openclip:{name}")
-    settings: Mapping[str, Any] = {}
-    if file:
-        model = from_openclip(cfg, read_checkpoint(Path(file)), file)
-        settings = published_settings(name, Path(file))
-    elif tag:
-        path, settings = download(name, tag, cfg, where)
-        model = from_openclip(cfg, read_checkpoint(path), str(path))
+    read = read_spec(spec, where)
+    if read.name:
+        origin = _named(read, where, tokenizer is not None)
     else:
-        log.warning(
-            "openclip:%s names no tag and no file: its weights are random", name
-        )
-        model = _random(cfg, shape)
+        origin = _in_folder(read, where)
+    label, words = f"openclip:{origin.name or spec}", tokenizer
+    if words is None or isinstance(words, str):
+        path = words or origin.words
+        text = origin.cfg["text_cfg"]
+        words = tokenizer_of(origin.name, text, origin.shape, path, where)
+    check_tokenizer(words, origin.shape, label)
+    if origin.file is not None:
+        state = read_tensors(origin.file)
+        model = from_openclip(origin.cfg, state, str(origin.file))
+    else:
+        log.warning("%s names no tag and no file: its weights are random", label)
+        model = _random(origin.cfg, origin.shape)
     return Loaded(
         model,
-        preprocess_of(settings, shape.image.image_size),
+        preprocess_of(origin.settings, origin.shape.image.image_size),
         words,
         {"provenance": {"source": f"openclip:{spec}"}},
     )
 
 
-def _parts(spec: str, where: str) -> tuple[str, str, str]:
-    """Name, tag and file of a spec, the latter two empty where it has none.
+def _named(read: Spec, where: str, words: bool) -> Origin:
+    """A model of open_clip's configuration.
 
-    Raises:
-        UserError: open_clip has no such name, or there is a tag beside a file.
+    Args:
+        words: whether the user gave a tokenizer.
     """
     import open_clip
 
-    name, at, file = spec.partition("@")
-    name, _, tag = name.partition("/")
-    if name not in open_clip.list_models():
-        raise UserError(where, f"open_clip has no model {name!r}", _near(name))
-    if at and (tag or not file):
-        raise UserError(
-            where,
-            f"openclip:{spec} names {'a tag and a file' if tag else 'no file'}",
-            f"Write openclip:{name}/TAG or openclip:{name}@FILE",
-        )
-    return name, tag, file
+    cfg = open_clip.get_model_config(read.name)
+    # refused before anything is read
+    origin = Origin(read.name, cfg, described(cfg, f"openclip:{read.name}"))
+    if read.tag:
+        file, settings = download(read.name, read.tag, cfg, where)
+        return replace(origin, file=file, settings=settings)
+    if read.path is None:
+        return origin
+    file = weights_at(read.path, read.name)
+    config = read_folder_config(file.parent)
+    if config is not None:
+        refuse_other(read.name, cfg, config, file, words)
+    if config is None or config.model is None:
+        warn_of_gelu(read.name, cfg, file)
+    if config is None or config.preprocess is None:
+        return replace(origin, file=file, settings=agreed_settings(read.name, file))
+    return replace(origin, file=file, settings=config.preprocess)
 
 
-def _near(name: str) -> str:
-    """Names that a user may have meant, whatever their capitals."""
-    import open_clip
+def _in_folder(read: Spec, where: str) -> Origin:
+    """A model of the configuration that lies beside its weights.
 
-    known = {one.lower(): one for one in open_clip.list_models()}
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
-    if not close:
-        return nearest(name, known.values())
-    return f"Did you mean {' or '.join(repr(known[one]) for one in close)}?"
+    Raises:
+        UserError: none lies there.
+    """
+    path = hub_folder(read.hub, where) if read.path is None else read.path
+    file = weights_at(path)
+    cfg = config_with_model(file.parent)
+    shape = described(cfg, str(file.parent / CONFIG))
+    config = read_folder_config(file.parent)
+    settings = config.preprocess if config is not None else None
+    if settings is None:
+        known = name_of(cfg)
+        settings = agreed_settings(known, file) if known else {}
+    # by the hub's word open_clip takes the tokenizer that the configuration names
+    home = str(file.parent) if has_tokenizer(file.parent) and not read.hub else None
+    words = home if cfg["text_cfg"].get("hf_tokenizer_name") else None
+    return Origin("", cfg, shape, file, settings, words)
 
 
 def _random(cfg: Mapping[str, Any], shape: ClipShape) -> Clip:

@@ -12,8 +12,8 @@ from torch import Tensor
 from ...errors import UserError
 from ...model.clip import Clip
 from ...model.preprocess import Preprocess
-from ...model.store import fill
-from ...shapes import ClipShape
+from ...model.weights import fill
+from ..names import OPENCLIP, check_names, plain_names
 from . import keymap
 from .config import shape_of
 from .write_config import config_of
@@ -21,6 +21,8 @@ from .write_config import config_of
 # entries of a checkpoint that are not weights
 BUFFERS = ("attn_mask", "input_resolution", "context_length", "vocab_size")
 SCALARS = ("logit_scale", "logit_bias")
+# of these only OpenAI's own archives hold all three
+OPENAI = {"input_resolution", "context_length", "vocab_size"}
 
 
 def from_openclip(
@@ -32,11 +34,23 @@ def from_openclip(
         UserError: an unsupported switch, or weights that do not fit.
     """
     shape = shape_of(cfg, where)
-    weights = _weights(state)
+    with torch.device("meta"):
+        own = keymap.to_openclip(Clip(shape).state_dict(), shape)
+    plain = plain_names(state, own, where)
+    if OPENAI <= plain.keys() and not cfg.get("quick_gelu"):
+        raise UserError(
+            where,
+            "is OpenAI's, trained with quick-GELU, which the architecture named has "
+            "not",
+            "Write the name with -quickgelu",
+        )
+    weights = _weights(plain)
     if cfg["text_cfg"].get("proj_type") == "none":
         # the text embedding is the joint one; a student's need not be
         weights["text_projection"] = torch.eye(shape.embed_dim)
-    _check_fit(weights, shape, where)
+    check_names(
+        own, weights, where, OPENCLIP
+    )  # by open_clip's names: the file has them
     model = Clip(shape)
     fill(model, keymap.from_openclip(weights, shape), where)
     return model.eval()
@@ -61,35 +75,12 @@ def to_openclip(model: Clip) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The weights of a state dict under `CLIP`'s names, the scalars without axes."""
-    plain = {
-        name.removeprefix("module.").removeprefix("text."): value
-        for name, value in state.items()
-    }
+    plain = {name.removeprefix("text."): value for name, value in state.items()}
     weights = {name: value for name, value in plain.items() if name not in BUFFERS}
     for name in SCALARS:
         if name in weights and weights[name].numel() == 1:
             weights[name] = weights[name].reshape(())  # some are stored as (1,)
     return weights
-
-
-def _check_fit(weights: Mapping[str, Tensor], shape: ClipShape, where: str) -> None:
-    """Compare with what open_clip would store, by its names: the user's file has them.
-
-    Raises:
-        UserError: they do not fit; the first three mismatches are named.
-    """
-    with torch.device("meta"):
-        own = keymap.to_openclip(Clip(shape).state_dict(), shape)
-    wrong = [f"{name} is missing" for name in own if name not in weights]
-    wrong += [f"{name} is not of this model" for name in weights if name not in own]
-    wrong += [
-        f"{name} is {tuple(weights[name].shape)}, expected {tuple(value.shape)}"
-        for name, value in own.items()
-        if name in weights and weights[name].shape != value.shape
-    ]
-    if wrong:
-        more = f", and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise UserError(where, "does not fit: " + "; ".join(wrong[:3]) + more)
 
 
 def preprocess_of(cfg: Mapping[str, Any], size: int) -> Preprocess:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError, nearest
-from ...files import read_json
 from ...hub import from_hub
+from .folder import settings_of
 from .model import preprocess_of
 
 log = logging.getLogger("tinyclip")
-KEYS = ("mean", "std", "interpolation", "resize_mode")
-CONFIG = "open_clip_config.json"
 
 
 def download(
@@ -33,17 +31,33 @@ def download(
         tags = open_clip.list_pretrained_tags_by_model(name)
         known = f"{nearest(tag, tags)}" if tags else "It has none"
         raise UserError(where, f"{name} has no weights {tag!r}", known)
-    if bool(found.get("quick_gelu")) != bool(cfg.get("quick_gelu")):
-        other = f"{name}-quickgelu" if found.get("quick_gelu") else "its plain namesake"
-        log.warning(
-            "openclip:%s/%s: these weights were trained with another GELU than %s has; "
-            "you probably want %s",
-            name,
-            tag,
-            name,
-            other,
-        )
-    return _file(name, tag, found, where), _settings(found)
+    _check_gelu(name, tag, bool(found.get("quick_gelu")), cfg)
+    return _file(name, tag, found, where), settings_of(found)
+
+
+def _check_gelu(name: str, tag: str, quick: bool, cfg: Mapping[str, Any]) -> None:
+    """Refuse a tag whose weights were trained with another GELU than its name has.
+
+    open_clip itself warns, and makes features that are a little off.
+
+    Args:
+        quick: whether the weights were trained with quick-GELU.
+
+    Raises:
+        UserError: they were, and the name has another; or the other way round.
+    """
+    import open_clip
+
+    if quick == bool(cfg.get("quick_gelu")):
+        return
+    other = f"{name}-quickgelu" if quick else name.removesuffix("-quickgelu")
+    known = other in open_clip.list_models() and other != name
+    raise UserError(
+        f"openclip:{name}/{tag}",
+        f"these weights were trained with {'quick-' if quick else 'the exact '}GELU, "
+        f"and {name} has another",
+        f"Write openclip:{other}/{tag}" if known else f"Is there a {other}?",
+    )
 
 
 def _file(name: str, tag: str, found: Mapping[str, Any], where: str) -> Path:
@@ -90,28 +104,35 @@ def _cached(address: str) -> str:
     raise FileNotFoundError(address)
 
 
-def _settings(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: found[key] for key in KEYS if found.get(key) is not None}
+def warn_of_gelu(name: str, cfg: Mapping[str, Any], file: Path) -> None:
+    """Say that a name hardly fits a file: all published weights have another GELU."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    quick = {bool(get_pretrained_cfg(name, tag).get("quick_gelu")) for tag in tags}
+    if quick == {True} and not cfg.get("quick_gelu"):
+        log.warning(
+            "%s: all published weights of %s were trained with quick-GELU, which that "
+            "name has not. If these are some of them, write openclip:%s-quickgelu@%s",
+            file,
+            name,
+            name,
+            file,
+        )
 
 
-def published_settings(name: str, file: Path) -> dict[str, Any]:
-    """How the weights of a local file want their pictures.
+def agreed_settings(name: str, file: Path) -> dict[str, Any]:
+    """How the weights of a file want their pictures, where nothing beside it says so.
 
-    What lies beside the file says so, as it does in every folder of open_clip's on a
-    hub. Else it is what all published weights of this model agree upon: a file is
-    most often one of them. Else it is open_clip's default.
-
-    Raises:
-        UserError: the configuration beside the file is damaged.
+    That is what all published weights of this model agree upon: a file is most often
+    one of them. Else it is open_clip's default.
     """
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    beside = file.parent / CONFIG
-    if beside.is_file():
-        return _read(beside)
     tags = open_clip.list_pretrained_tags_by_model(name)
-    known = [_settings(get_pretrained_cfg(name, tag)) for tag in tags]
+    known = [settings_of(get_pretrained_cfg(name, tag)) for tag in tags]
     if not known or any(one != known[0] for one in known):
         return {}
     if preprocess_of(known[0], 1) != preprocess_of({}, 1):
@@ -123,20 +144,3 @@ def published_settings(name: str, file: Path) -> dict[str, Any]:
             ", ".join(f"{key} {value}" for key, value in known[0].items()),
         )
     return known[0]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The preprocess settings of an open_clip configuration file.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    config = read_json(path)
-    try:
-        settings = _settings(config.get("preprocess_cfg") or {})
-        preprocess_of(settings, 1)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UserError(
-            str(path), f"has no usable preprocess_cfg ({error})", "Mend or remove it"
-        ) from None
-    return settings

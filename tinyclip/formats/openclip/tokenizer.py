@@ -11,6 +11,7 @@ from ...tokenizers.clip import Tokenizer
 from ...tokenizers.huggingface import HubTokenizer, open_tokenizer
 from ...tokenizers.protocol import TokenizerLike
 
+CLIP_IDS = 49_408  # of CLIP's own vocabulary
 OTHER = "Add ,tokenizer=PATH to the source"
 
 
@@ -20,7 +21,7 @@ def tokenizer_of(
     """The tokenizer of a model; one that lives on a hub is not fetched yet.
 
     Args:
-        name: of the model.
+        name: of the model; empty where a folder says what it is.
         text: its configuration's `text_cfg`.
         path: where a tokenizer lies that stands in for its own.
 
@@ -28,13 +29,15 @@ def tokenizer_of(
         UserError: it has a setting that is not supported, or the path holds none.
     """
     source = text.get("hf_tokenizer_name")
-    if not source and path is None and "siglip" in name.lower():
+    if not source and path is None and _is_guessed(name, shape):
         raise UserError(
             where,
-            f"{name}'s configuration names no tokenizer, and open_clip would guess one",
+            f"the configuration of {name or 'its folder'} names no tokenizer, and "
+            "open_clip would guess one",
             OTHER,
         )
-    clean, strip_sep = _settings(text, bool(source) or path is not None, where)
+    call = call_of(text, bool(source) or path is not None, where)
+    clean, strip_sep = call["clean"], call["strip_sep_token"]
     length, ids = shape.text.context_length, shape.text.vocab_size
     mode = text.get("tokenizer_mode")
     if path is not None:
@@ -53,7 +56,15 @@ def tokenizer_of(
     return Tokenizer(None, length, clean)
 
 
-def _settings(text: Mapping[str, Any], hugging: bool, where: str) -> tuple[str, bool]:
+def _is_guessed(name: str, shape: ClipShape) -> bool:
+    """Whether open_clip would guess the tokenizer of a model that names none: by its
+    name, or, in a folder, CLIP's own for a SigLIP."""
+    if name:
+        return "siglip" in name.lower()
+    return shape.image.pool == "map" and shape.text.vocab_size != CLIP_IDS
+
+
+def call_of(text: Mapping[str, Any], hugging: bool, where: str) -> dict[str, Any]:
     """How captions are cleaned, and whether separators are stripped.
 
     Args:
@@ -69,4 +80,4 @@ def _settings(text: Mapping[str, Any], hugging: bool, where: str) -> tuple[str, 
     strip_sep = bool(settings.pop("strip_sep_token", False)) if hugging else False
     if settings:
         raise UserError(where, f"tokenizer_kwargs has {settings!r}: not supported")
-    return clean, strip_sep
+    return {"clean": clean, "strip_sep_token": strip_sep}

@@ -7,11 +7,12 @@ from typing import Any
 
 from ...errors import UserError
 from ...shapes import ClipShape, ImageShape, TextShape, TowerShape
-from .config import EPS
+from .config import EPS, POOLS, TANH
 from .trunk import stock_trunk
 
 WHERE = "--to openclip"
 OUT = "Export --to huggingface"
+THEIR_POOL = {ours: theirs for theirs, ours in POOLS.items()}
 
 
 def config_of(shape: ClipShape) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _image(image: ImageShape) -> dict[str, Any]:
     if not image.norm_pre:
         made["no_ln_pre"] = True
     if image.pool == "mean":
-        made["pool_type"] = "avg"
+        made["pool_type"] = THEIR_POOL[image.pool]
         made["final_ln_after_pool"] = image.norm_after_pool
     return made
 
@@ -139,7 +140,7 @@ def _common(tower: TowerShape) -> dict[str, Any]:
     if tower.layer_scale:
         made["ls_init_value"] = 1.0  # the weights bring their own
     if tower.activation == "gelu_tanh":
-        made["act_kwargs"] = {"approximate": "tanh"}
+        made["act_kwargs"] = dict(TANH)
     if tower.eps != EPS:
         made["norm_kwargs"] = {"eps": tower.eps}
     return made

@@ -14,14 +14,14 @@ from ...shapes import TextShape
 from ...tokenizers.clip import Tokenizer
 from ...tokenizers.protocol import TokenizerLike
 from ...tokenizers.trimmed import TrimmedTokenizer
-from ..huggingface.bpe_files import write_tokenizer
+from ..huggingface.full_tokenizer import write_full
 from ..huggingface.trim import trim_file
 from ..huggingface.write_tokenizer import forget_places, padding_counts
 
 WHERE = "--to openclip"
 
 
-def write_words(
+def write_for_openclip(
     tokenizer: TokenizerLike, folder: Path, text: TextShape
 ) -> dict[str, Any]:
     """Write the tokenizer's files, if it needs any.
@@ -37,18 +37,11 @@ def write_words(
     """
     if isinstance(tokenizer, Tokenizer) and tokenizer.is_stock:
         return {}
-    full = tokenizer.full if isinstance(tokenizer, TrimmedTokenizer) else tokenizer
+    full = write_full(tokenizer, folder, WHERE, "Export --to onnx")
     if isinstance(full, Tokenizer):
         _check_padding(text)
-        write_tokenizer(full, folder)
-    elif hasattr(full, "save_pretrained"):
-        full.save_pretrained(folder)
-        forget_places(folder)
     else:
-        kind = type(full).__name__
-        raise UserError(
-            WHERE, f"a {kind} has no form that open_clip reads", "Export --to onnx"
-        )
+        forget_places(folder)
     if isinstance(tokenizer, TrimmedTokenizer):
         trim_file(folder, tokenizer.kept)
     return _settings(full)

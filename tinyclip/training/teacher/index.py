@@ -25,9 +25,10 @@ from safetensors.torch import save as save_tensors
 
 from ...config.load import fingerprint
 from ...data.seeds import number
+from ...dtypes import DTYPES
 from ...errors import UserError
 from ...files import read_json, write_bytes, write_json
-from .shards import DTYPES, Layout
+from .shards import Layout
 
 INDEX, KEYS = "index.json", "keys.safetensors"
 VERSION = 1

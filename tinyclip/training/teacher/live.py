@@ -13,13 +13,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ... import dtypes
 from ...data.batch import Batch
 from ...model.clip import Clip, Features
 from ..engine import Engine
 from .shards import CHUNK
 
 Tokens = Callable[[list[str]], Tensor]
-HALF = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Teacher(Protocol):
@@ -82,10 +82,10 @@ class LiveTeacher:
         if precision == self.engine.precision:
             yield
             return
-        half, device = HALF[precision], self.engine.device.type
+        wanted, device = dtypes.SHORT[precision].torch, self.engine.device.type
         before = self._autocast
         self._autocast = lambda: torch.autocast(
-            device, dtype=half, enabled=half is not None
+            device, dtype=wanted, enabled=wanted != torch.float32
         )
         try:
             yield

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...data.loader import Loader
+from ...dtypes import DTYPES
 from ...errors import UserError
 from .index import INDEX, Index, differences, read_index, write_keys
 from .live import LiveTeacher, chunks, encode, no_progress
-from .shards import DTYPES, Layout, Shard, Torn, write_shard
+from .shards import Layout, Shard, Torn, write_shard
 
 Progress = Callable[[int, int], None]
 Made = tuple[Tensor, Sequence[bool]]  # features (r, A, E), and which rows are whole
@@ -130,7 +131,10 @@ class _Maker:
             shard = self._there(layout, number)
             if shard is None:
                 features, good = make(layout.span(number))
-                path, dtype = layout.path(self.folder, number), DTYPES[layout.dtype]
+                path, dtype = (
+                    layout.path(self.folder, number),
+                    DTYPES[layout.dtype].torch,
+                )
                 write_shard(path, features.to(dtype), good, self.index.fingerprint)
                 shard = self._open(layout, number)
             self._digest.update(shard.crc_rA.tobytes())

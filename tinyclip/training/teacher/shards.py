@@ -22,17 +22,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from ...dtypes import DTYPES
 from ...errors import UserError
 from ...files import write_bytes
 
 SHARD = 64 * 2**20  # bytes of features
 PARTS = 64
 CHUNK = 256  # fixed: the bits of a feature must not depend on who asks for it
-DTYPES = {
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float32": torch.float32,
-}
 NAMES = ("features", "crc", "whole")
 
 
@@ -49,7 +45,7 @@ class Layout:
         rows: R of all shards.
         augmentations: A of a row.
         embed_dim: E.
-        dtype: a key of `DTYPES`.
+        dtype: a name of `dtypes`.
         each: rows of a shard; the last one may have fewer.
     """
 
@@ -68,7 +64,7 @@ class Layout:
 
         A shard is what a killed process loses, so that a small set has several too.
         """
-        most = SHARD // (augmentations * embed_dim * DTYPES[dtype].itemsize)
+        most = SHARD // (augmentations * embed_dim * DTYPES[dtype].torch.itemsize)
         least = CHUNK // augmentations
         each = max(1, min(most, max(least, -(-rows // PARTS))))
         return cls(kind, rows, augmentations, embed_dim, dtype, each)
@@ -147,7 +143,7 @@ class Shard:
             raise Torn(f"it cannot be read ({error})") from None
         shape = layout.shape(number)
         wanted = [
-            (shape, DTYPES[layout.dtype]),
+            (shape, DTYPES[layout.dtype].torch),
             (shape[:2], torch.int64),
             (shape[:1], torch.bool),
         ]

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from ...data.batch import Batch
 from ...data.loader import Loader
-from ...data.pairs import Pairs
+from ...data.protocol import Pairs
 from ...errors import UserError
 from ...model.clip import Features
 from .index import BROKEN, MISSING, Index, Places, read_keys

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from ..errors import TinyclipError, UserError
-from ..files import write_json
-from ..model.store import DTYPES, Loaded, load_model, save_model
-from .cosine import compare_cosines, under
-from .folder import whole_folder
-from .parity import Probe, compare
+from ...dtypes import DTYPES
+from ...errors import TinyclipError, UserError
+from ...files import write_json
+from ...model.store import Loaded, load_model, save_model
+from ..cosine import compare_cosines, under
+from ..folder import whole_folder
+from ..parity import Probe, compare, with_edges
 
 # the lowest cosine of a feature; rounding alone leaves more than 0.99999 and 0.9999
 COSINE = {"float16": 0.9999, "bfloat16": 0.999}
@@ -65,9 +66,13 @@ def _read_back(
 ) -> dict[str, Any]:
     again = load_model(folder)
     mine, theirs = loaded.model.state_dict(), again.model.state_dict()
+    kind = DTYPES[dtype].torch
     for name, value in mine.items():
-        if not torch.equal(value.to(DTYPES[dtype]).to(value.dtype), theirs[name]):
+        if not torch.equal(value.to(kind).to(value.dtype), theirs[name]):
             raise TinyclipError(f"{name} did not read back bit for bit")
+    captions = with_edges(probe, loaded.tokenizer).captions
+    if not torch.equal(loaded.tokenizer(captions), again.tokenizer(captions)):
+        raise TinyclipError("the tokenizer that was written makes other ids")
     pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
     pixels_again = torch.stack([again.preprocess(image) for image in probe.images])
     tokens = loaded.tokenizer(probe.captions), again.tokenizer(probe.captions)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from tinyclip.errors import TinyclipError
-from tinyclip.formats import safetensors
 from tinyclip.formats.parity import compare, random_probe
-from tinyclip.formats.safetensors import export_safetensors
+from tinyclip.formats.safetensors import export as safetensors
+from tinyclip.formats.safetensors.export import export_safetensors
 from tinyclip.model.store import Loaded, load_model
 
 

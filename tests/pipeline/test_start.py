@@ -1,0 +1,75 @@
+"""What is known at the start is told at the start, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tinyclip.config.schema import Recipe
+from tinyclip.errors import UserError
+from tinyclip.pipeline import scheduler
+from tinyclip.pipeline.request import Request
+from tinyclip.pipeline.run_dir import RunDir
+from tinyclip.pipeline.scheduler import dry_run, execute
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.fixture(autouse=True)
+def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training would be a failure of these tests."""
+
+    def never(*_: object) -> None:
+        raise AssertionError("a stage was begun")
+
+    monkeypatch.setattr(scheduler, "StageRunner", never)
+
+
+def refusals(recipe: Recipe, out: Path) -> list[str]:
+    """What a plan and a run say of a recipe; the run leaves no stage."""
+    said = []
+    for start in (
+        lambda: dry_run(recipe, RunDir(out)),
+        lambda: execute(Request(out, recipe)),
+    ):
+        with pytest.raises(UserError) as caught:
+            start()
+        said.append(str(caught.value))
+    return said
+
+
+def test_a_task_that_the_pairs_do_not_have(
+    pico_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = pico_recipe("evaluate=true", "tasks=[clipart]")
+    for said in refusals(recipe, tmp_path / "run"):
+        assert "tasks: unknown task 'clipart'" in said
+        assert "retrieval" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (["stages[2].manual.image_layers=100"], "stages[2].manual.image_layers: 100 "),
+        (["stages[2].manual.text_layers=1", "towers=[image]"], "the text tower stays"),
+        (
+            ["stages[1].manual.image_layers=1", "stages[2].manual.image_layers=2"],
+            "stages[2].manual.image_layers: 2 layers of the 1 that there are",
+        ),
+    ],
+)
+def test_layers_that_a_later_stage_will_not_have(
+    pico_recipe: MakeRecipe, tmp_path: Path, sets: list[str], said: str
+) -> None:
+    manual = [f"stages[{i}].phases=[manual, inherit, distil]" for i in (1, 2)]
+    for message in refusals(pico_recipe(*manual, *sets), tmp_path / "run"):
+        assert said in message
+
+
+def test_tasks_of_a_run_that_measures_nothing_do_not_matter(
+    pico_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    dry_run(pico_recipe("tasks=[clipart]"), RunDir(tmp_path / "run"))

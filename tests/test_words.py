@@ -1,0 +1,19 @@
+"""Figures as a person reads them."""
+
+from __future__ import annotations
+
+from tinyclip.words import amount, human
+
+
+def test_numbers_are_short_when_large_and_whole_when_small() -> None:
+    assert human(25_296_896) == "25.30 M"
+    assert human(9286) == "9.29 k"
+    assert human(9286, full=1e6) == "9,286"
+    assert human(1.5e12) == "1.50 T"
+
+
+def test_an_amount_has_its_unit_where_it_is_written() -> None:
+    assert amount(9286, "parameters") == "9,286 parameters"
+    assert amount(25_296_896, "MACs") == "25.30 M MACs"
+    assert amount(25_296_896, "B") == "25.30 MB"
+    assert amount(92, "B") == "92 B"

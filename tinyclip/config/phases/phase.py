@@ -1,0 +1,52 @@
+"""What every phase can be asked by its settings, before anything is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..objectives import Losses
+from ..optim import Optim
+from ..setting import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSettings:
+    """The settings of a phase; a phase that trains has more, below.
+
+    What must come before and after it follows from the first two: a phase that cuts
+    needs exactly one that chooses before it, and one that chooses needs a cut after it.
+    """
+
+    chooses: ClassVar[bool] = False  # leaves which units survive
+    cuts: ClassVar[bool] = False  # makes the model smaller by what was chosen
+    every_site: ClassVar[bool] = False  # heeds no `sites`: it shrinks all of them
+
+    @property
+    def trained_steps(self) -> int:
+        """How many steps it trains."""
+        return 0
+
+    @property
+    def objectives(self) -> Losses:
+        """What it asks the student to do, by the names of objectives."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(PhaseSettings):
+    """What every phase that trains can be told."""
+
+    steps: int = setting(400, "steps that it trains", low=1)
+    optim: Optim = setting(Optim(), "the weights' optimiser")
+    losses: Losses = setting(
+        {"mimic": 1.0}, "objectives: NAME: WEIGHT, or NAME: {weight, options}", low=0
+    )
+
+    @property
+    def trained_steps(self) -> int:
+        return self.steps
+
+    @property
+    def objectives(self) -> Losses:
+        return self.losses

@@ -1,0 +1,23 @@
+"""The settings of the score phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from ..setting import setting
+from .phase import PhaseSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score(PhaseSettings):
+    """The score phase: importance instead of learned gates (Torch-Pruning's)."""
+
+    chooses: ClassVar[bool] = True
+
+    importance: Literal["magnitude", "taylor"] = setting(
+        "taylor", "what units are ranked by; magnitude needs no data"
+    )
+    samples: int = setting(
+        512, "pairs that Taylor importance looks at, in whole batches", low=1
+    )

@@ -1,0 +1,134 @@
+"""Classes: what they are called, and the captions that are made of that."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..config.schema import Data
+from ..errors import UserError
+from .notes import note
+
+CLASS_TEMPLATES = ("a photo of a {}", "{}", "a picture of a {}")
+# names of folders that say where pictures come from, and not what is on them
+GENERIC = frozenset(
+    "train training val valid validation dev test testing eval images image imgs img "
+    "jpegimages pictures pics photos masks mask labels annotations captions data "
+    "dataset raw jpg jpeg png input inputs output outputs".split()
+)
+# numbers, WordNet's n01440764, Freebase's m.0bt9lr, class_12, digests
+CODE = re.compile(
+    r"(?:[a-z]|class|label|category|cls|id|type|cluster|synset)?[\s_.-]*\d[\d\s_.-]*"
+    r"|/?m[/._ ]0\w+|(?=.*\d)[0-9a-f-]{8,}",
+    re.IGNORECASE,
+)
+SHOWN = 3
+
+
+def spoken(name: str) -> str:
+    """A name as one would say it: ``polar_bear`` is two words."""
+    return " ".join(name.replace("_", " ").split())
+
+
+def class_captions(name: str) -> tuple[str, ...]:
+    """Captions of a class by `CLASS_TEMPLATES`."""
+    return tuple(template.format(name) for template in CLASS_TEMPLATES)
+
+
+def class_names(data: Data, keys: Sequence[str], todo: str = "") -> dict[str, str]:
+    """What each class is called: as `data.class_names` has it, else by its own name.
+
+    That captions are made of names is said, and so is where the names say nothing.
+
+    Args:
+        keys: the classes as the source has them, distinct: folders in the order of
+            their names, labels in that of their numbers.
+        todo: what to do where they are no classes.
+
+    Raises:
+        UserError: the file of names does not fit, or no name is one of a class.
+    """
+    where = data.source
+    if data.class_names is not None:
+        names = read_names(data.class_names, keys)
+    elif all(key.lower() in GENERIC for key in keys):
+        raise UserError(
+            where,
+            f"would make captions of {_listed(keys)}, which are no classes",
+            todo or "Name a column of captions: --set data.caption_column=NAME",
+        )
+    else:
+        names = {key: spoken(key) for key in keys}
+        _warn_of_codes(where, keys)
+    times = Counter(names.values())
+    if twice := [name for name, count in times.items() if count > 1]:
+        note(f"{where}: {_listed(twice)}: several classes of one name count as one")
+    note(
+        f"{where}: captions are made of the names of {len(times)} classes: "
+        f"{_listed(list(times))} ({class_captions(next(iter(times)))[0]!r}, ...)"
+    )
+    return names
+
+
+def _warn_of_codes(where: str, keys: Sequence[str]) -> None:
+    codes = [key for key in keys if CODE.fullmatch(key.strip())]
+    if 2 * len(codes) > len(keys):
+        note(
+            f"{where}: {len(codes)} of {len(keys)} class names are numbers or codes "
+            f"({_listed(codes)}), and no model knows what they mean: zero-shot will be "
+            "at chance. Name them: --set data.class_names=FILE with lines like "
+            f"'{codes[0]} tench'"
+        )
+
+
+def read_names(file: str, keys: Sequence[str]) -> dict[str, str]:
+    """The name of each class from a text file.
+
+    Its lines are a class as the source has it, a space, tab, comma or colon, and its
+    name, in any order; or one name for each class, in their order.
+
+    Raises:
+        UserError: it cannot be read, or a class has no name in it.
+    """
+    where = "data.class_names"
+    try:
+        text = Path(file).expanduser().read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(where, f"{file}: {error.strerror}", "Check the path") from None
+    except UnicodeDecodeError:
+        raise UserError(
+            where, f"{file} is not UTF-8 text", "Save it as UTF-8"
+        ) from None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    names = _by_key(lines, set(keys))
+    if not names and len(lines) == len(keys):
+        return dict(zip(keys, lines, strict=True))
+    missing = [key for key in keys if key not in names]
+    if missing:
+        raise UserError(
+            where,
+            f"{file} has no name for {_listed(missing)}: {len(keys) - len(missing)} of "
+            f"{len(keys)} classes are named in its {len(lines)} lines",
+            f"Write lines like '{missing[0]} tench', or as many names as classes, in "
+            "their order",
+        )
+    return names
+
+
+def _by_key(lines: Sequence[str], keys: set[str]) -> dict[str, str]:
+    """The names in lines that begin with a class and something that ends it."""
+    found: dict[str, str] = {}
+    for line in lines:
+        for end in re.finditer(r"[\s,:;=]+", line):
+            key, name = line[: end.start()], line[end.end() :].strip()
+            if key in keys and name:
+                found[key] = name
+                break
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name[:40]) for name in names[:SHOWN])
+    return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,0 +1,120 @@
+"""The sets that come with the package, and what each is measured on.
+
+Another set is a parquet file in `builtin/` and an entry in `EMBEDDED`; another task of
+a set is a line in its entry.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from ..config.schema import Data
+from ..errors import UserError, nearest
+from .pictograms import Pictograms, is_pictograms, open_pictograms
+
+EMOJI_TEMPLATES = ("an emoji of {}", "{}", "a picture of {}")
+
+
+@dataclass(frozen=True)
+class Naming:
+    """Zero-shot: name the pictures of a split by what a column says of them.
+
+    Args:
+        task: what the task is called.
+        split, kind: of its rows.
+        column: whose values, over all rows of that kind, are the classes.
+        templates: sentences with ``{}`` for the name.
+    """
+
+    task: str
+    split: str
+    kind: str = "emoji"
+    column: str = "name"
+    templates: tuple[str, ...] = EMOJI_TEMPLATES
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Retrieval: find a picture's captions, and the other way round.
+
+    Args:
+        task: what the task is called.
+        split, kind: of its rows.
+        keywords: None takes the rows' own captions; a number makes one of a row's name
+            and its first keywords, and leaves out rows that share it.
+    """
+
+    task: str
+    split: str
+    kind: str
+    keywords: int | None = None
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A set: a parquet file with splits, and what is measured on them.
+
+    Args:
+        file: its name in `builtin/`; it has the columns `image` (bytes), `key`,
+            `captions` (a list), `split` and `kind`, and those that its tasks name.
+        measures: its tasks, in the order in which they are told.
+        validation: the split that is validated on; None: some of the training pairs.
+    """
+
+    file: str
+    measures: tuple[Naming | Finding, ...]
+    validation: str | None = None
+
+    @property
+    def path(self) -> Path:
+        return Path(str(files("tinyclip.data"))) / "builtin" / self.file
+
+
+EMBEDDED = {
+    "pictograms": Embedded(
+        "pictograms.parquet",
+        (
+            Naming("designer", "test_designer"),
+            Naming("unseen_groups", "test_unseen", column="group"),
+            Naming("unseen_subgroups", "test_unseen", column="subgroup"),
+            Finding("clipart", "test_clipart", "clipart", keywords=3),
+            Naming("dev", "dev"),
+        ),
+        validation="dev",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class EmbeddedFile:
+    """One set, in the package or in a file of its form."""
+
+    about: Embedded
+    path: Path
+
+    def open(self, data: Data, split: str) -> Pictograms:
+        """The pairs of a split; raises `UserError`."""
+        return open_pictograms(data, self.path, split)
+
+
+def embedded_in(data: Data) -> EmbeddedFile | None:
+    """The set that a source names; None for a source of another kind.
+
+    ``builtin:NAME``, or a ``parquet:`` file with the columns of the pictograms.
+
+    Raises:
+        UserError: nothing of that name is embedded.
+    """
+    scheme, _, rest = data.source.partition(":")
+    if scheme == "builtin":
+        if rest not in EMBEDDED:
+            raise UserError(
+                "--data", f"unknown builtin {rest!r}", nearest(rest, EMBEDDED)
+            )
+        return EmbeddedFile(EMBEDDED[rest], EMBEDDED[rest].path)
+    path = Path(rest).expanduser()
+    if scheme == "parquet" and is_pictograms(path):
+        return EmbeddedFile(EMBEDDED["pictograms"], path)
+    return None

@@ -1,0 +1,52 @@
+"""Folders of transformers among the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..format import Job
+from ..pytorch import PytorchFormat
+
+if TYPE_CHECKING:
+    from ...model.store import Loaded
+
+WEIGHTS = "model.safetensors"
+
+
+class HuggingFace(PytorchFormat):
+    """A folder that stock transformers loads."""
+
+    name = "huggingface"
+    writes = "a folder that stock transformers loads; a ragged model brings its code"
+    loads = (
+        "Load it: transformers.AutoModel.from_pretrained('{out}'), as its README.md "
+        "says"
+    )
+
+    def recognises(self, folder: Path) -> bool:
+        from ..describe import config_of
+
+        config = config_of(folder)
+        return "model_type" in config and "format_version" not in config
+
+    def write(self, job: Job) -> dict[str, Any]:
+        from ..parity import probe_of
+        from .export import export_huggingface
+
+        return export_huggingface(job.loaded, job.out, probe_of(job.data), **job.beside)
+
+    def describe(self, folder: Path) -> dict[str, Any]:
+        from ..describe import describe_export, describe_loaded, read_object
+        from .config import shape_of
+
+        if not (folder / WEIGHTS).is_file():  # shards, or a pickle
+            return describe_loaded(self.read(folder, "MODEL", {}))
+        shape = shape_of(read_object(folder / "config.json"), str(folder))
+        return describe_export(folder, self.name, (WEIGHTS,), shape)
+
+    def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
+        from .load import load_huggingface
+
+        return load_huggingface(str(folder), where, **options)

@@ -1,0 +1,41 @@
+"""The model behind an argument, opened or described."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .describe import describe_loaded
+from .format import Opened
+from .pytorch import opened
+from .registry import FORMATS, recognise
+from .source import load_source
+
+
+def open_model(name: str, where: str = "MODEL") -> Opened:
+    """The model behind an argument: a folder of a format, a run, or another source.
+
+    Raises:
+        UserError: it cannot be loaded.
+    """
+    known = recognise(Path(name))
+    if known is None:
+        return opened(load_source(name, where))
+    return known.load(Path(name), where)
+
+
+def describe_model(name: str, where: str = "MODEL") -> dict[str, Any]:
+    """What `inspect` tells of a model: an exported folder, a run's, or another source.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    guest = FORMATS["huggingface"]
+    folder = Path(name.removeprefix("hf:"))
+    if name.startswith("hf:") and folder.is_dir() and guest.recognises(folder):
+        return guest.describe(folder)
+    path = Path(name.removeprefix("run:"))
+    for folder in (path, path / "model"):
+        if (known := recognise(folder)) is not None:
+            return known.describe(folder)
+    return describe_loaded(load_source(name, where))

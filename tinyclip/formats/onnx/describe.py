@@ -1,0 +1,89 @@
+"""What an ONNX folder says of itself: its configuration and its files' headers."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ...errors import UserError
+from ...shapes import shape_from_dict
+from ..describe import AGAIN, counts, parity_of
+from .session import read_onnx_config
+
+
+def describe_onnx(folder: Path) -> dict[str, Any]:
+    """What `inspect` tells: counts of the shape, and what the two files say themselves.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    config = read_onnx_config(folder) or {}
+
+    try:
+        shape = shape_from_dict(config["shape"])
+        parts = {name: dict(part) for name, part in config["encoders"].items()}
+        precision, opset = config["precision"], config["opset"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            str(folder / "config.json"), f"does not describe a model ({error!r})", AGAIN
+        ) from None
+    for part in parts.values():
+        part.update(read_graph(folder / part["file"]))
+    size = sum(part["bytes"] for part in parts.values())
+    stated = {part["opset"] for part in parts.values()} - {None}
+    return {
+        "format": "onnx",
+        **counts(shape, config, size),
+        "dtype": precision,
+        "precision": precision,
+        "opset": max(stated, default=opset),
+        "encoders": parts,
+        "parity": parity_of(folder),
+    }
+
+
+def read_graph(path: Path) -> dict[str, Any]:
+    """Bytes of an ONNX file and of what lies beside it; with `onnx` installed also its
+    opset, inputs, outputs, and how many numbers of each type it stores.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    if not path.is_file():
+        raise UserError(str(path), "does not exist", AGAIN)
+    size = sum(file.stat().st_size for file in path.parent.glob(f"{path.name}*"))
+    if importlib.util.find_spec("onnx") is None:
+        return {"bytes": size, "opset": None}
+    import onnx
+
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except Exception as error:  # protobuf's own, of a library that is not ours to name
+        raise UserError(str(path), f"is no ONNX file ({error})", AGAIN) from None
+    stored: Counter[str] = Counter()
+    for tensor in model.graph.initializer:
+        name = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+        stored[name] += math.prod(tensor.dims)
+    return {
+        "bytes": size,
+        "opset": max((part.version for part in model.opset_import), default=None),
+        "input": _value(model.graph.input[0]),
+        "output": _value(model.graph.output[0]),
+        "stored": dict(sorted(stored.items())),
+    }
+
+
+def _value(value: Any) -> dict[str, Any]:
+    """Name, shape and type of an input or output."""
+    import onnx
+
+    kind = value.type.tensor_type
+    name: str = onnx.TensorProto.DataType.Name(kind.elem_type).lower()
+    return {
+        "name": value.name,
+        "shape": [side.dim_param or side.dim_value for side in kind.shape.dim],
+        "dtype": {"float": "float32"}.get(name, name),
+    }

@@ -1,0 +1,64 @@
+"""The formats that a model can be written to and read from: one line each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import UserError, nearest
+from .format import Format, Option
+from .huggingface.format import HuggingFace
+from .onnx.format import Onnx
+from .openclip.format import OpenClip
+from .safetensors.format import Safetensors
+
+FORMATS: dict[str, Format] = {
+    one.name: one for one in (Safetensors(), OpenClip(), HuggingFace(), Onnx())
+}
+
+
+def get(name: str, where: str) -> Format:
+    """The format of a name.
+
+    Raises:
+        UserError: there is none; `where` named it.
+    """
+    if name not in FORMATS:
+        raise UserError(where, f"unknown format {name!r}", nearest(name, FORMATS))
+    return FORMATS[name]
+
+
+def recognise(folder: Path) -> Format | None:
+    """The format of a folder, of several the first; None where it is of none."""
+    if not folder.is_dir():
+        return None
+    return next((one for one in FORMATS.values() if one.recognises(folder)), None)
+
+
+def options() -> dict[str, list[tuple[Format, Option]]]:
+    """Every option by its name, with the formats that have it."""
+    found: dict[str, list[tuple[Format, Option]]] = {}
+    for one in FORMATS.values():
+        for option in one.options:
+            found.setdefault(option.name, []).append((one, option))
+    return found
+
+
+def check_options(to: Format, given: dict[str, str]) -> None:
+    """Refuse an option that a format does not have, or a choice that it does not offer.
+
+    Raises:
+        UserError: there is one.
+    """
+    own = {option.name: option for option in to.options}
+    for name, value in given.items():
+        if name in own and value in own[name].choices:
+            continue
+        where = f"--{name}"
+        if name in own:
+            what = f"{value!r} is none of --to {to.name}"
+            raise UserError(where, what, nearest(value, own[name].choices))
+        others = [f"--to {one.name}" for one, _ in options().get(name, ())]
+        if not others:
+            raise UserError(where, "unknown option", nearest(name, options()))
+        what = f"is for {' and '.join(others)}, not for --to {to.name}"
+        raise UserError(where, what, "Leave it out")

@@ -1,0 +1,152 @@
+"""A file of tensors, whoever wrote it; nothing in it is ever run (law 4)."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..model.weights import read_weights, shown
+
+log = logging.getLogger("tinyclip")
+# keys under which trainers put the weights, those of open_clip and Lightning first
+HOLDERS = ("state_dict", "model_state_dict", "model", "module")
+SAVE = (
+    "Where you trust it, save its state dict with safetensors.torch.save_file and name "
+    "that file"
+)
+POINTER = b"version https://git-lfs"
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The weights of a safetensors file, or of a pickle that holds plain tensors.
+
+    Which of them a file is, its first bytes say, not its name.
+
+    Raises:
+        UserError: it is missing, damaged, or a pickle that needs code.
+    """
+    if not path.is_file():
+        here = "is a folder" if path.is_dir() else "there is no such file"
+        raise UserError(str(path), here)
+    if path.suffix in (".npz", ".npy"):
+        raise UserError(
+            str(path),
+            "is a checkpoint of big_vision, which is not read",
+            "Load it with open_clip, and save its state dict with "
+            "safetensors.torch.save_file",
+        )
+    start = _start(path)
+    if path.suffix == ".safetensors" or start[8:9] == b"{":
+        return _not_empty(read_weights(path), path)
+    return _weights(_unpickled(path), path)
+
+
+def _start(path: Path) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        UserError: it cannot be read, or holds something else than it should.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(POINTER))
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
+    if not start:
+        raise UserError(str(path), "is empty", "Copy or download it again")
+    if start == POINTER:
+        raise UserError(
+            str(path),
+            "is a pointer of Git LFS, not the weights themselves",
+            "Fetch them: git lfs pull",
+        )
+    return start
+
+
+def _unpickled(path: Path) -> Any:
+    """What a pickle holds, where that needs no code.
+
+    Raises:
+        UserError: it needs some, or is damaged.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the protocol; the message says it all
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # a damaged pickle may raise anything
+        # torch's own words advise to run the pickle after all: they are not passed on
+        what = "is a pickle that needs code to load, which is never done, or is damaged"
+        todo = SAVE
+    if _is_program(path):
+        what = "is a TorchScript program, as OpenAI's downloads are, and is never run"
+        todo = SAVE.replace("its state dict", "torch.jit.load(FILE).state_dict()")
+    raise UserError(str(path), what, todo)
+
+
+def _is_program(path: Path) -> bool:
+    """Whether a file is an archive with TorchScript code."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.split("/")[1:2] == ["code"] for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+def _weights(found: Any, path: Path) -> dict[str, Tensor]:
+    """The state dict that a checkpoint is, or holds under a key.
+
+    Raises:
+        UserError: there is none.
+    """
+    if isinstance(found, Mapping):
+        for holder in HOLDERS:
+            if not isinstance(found.get(holder), Mapping):
+                continue
+            _tell_others(found, holder, path)
+            return _weights(found[holder], path)
+        if all(isinstance(value, Tensor) for value in found.values()):
+            return _not_empty({str(name): value for name, value in found.items()}, path)
+    raise UserError(
+        str(path),
+        f"holds no state dict: {_kinds(found)}",
+        "Save the state dict alone, with safetensors.torch.save_file",
+    )
+
+
+def _not_empty(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    if not tensors:
+        raise UserError(str(path), "holds no state dict: it has no tensors")
+    return tensors
+
+
+def _tell_others(found: Mapping[str, Any], holder: str, path: Path) -> None:
+    """Say which other weights a checkpoint holds, such as averaged ones."""
+    others = [
+        str(key)
+        for key, value in found.items()
+        if key != holder and isinstance(value, Mapping) and value
+        if all(isinstance(one, Tensor) for one in value.values())
+    ]
+    if others:
+        log.warning(
+            "%s: its weights are those under '%s'; others lie under %s",
+            path,
+            holder,
+            shown(others),
+        )
+
+
+def _kinds(found: Any) -> str:
+    """What was found instead, in a few words."""
+    if not isinstance(found, Mapping):
+        return f"it is a {type(found).__name__}"
+    kinds = [f"{key} ({type(value).__name__})" for key, value in found.items()]
+    return f"it has {shown(kinds)}" if kinds else "it is empty"

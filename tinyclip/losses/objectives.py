@@ -1,0 +1,136 @@
+"""The registry of objectives, and the weighted sum that a recipe asks for.
+
+An objective takes the student's and the teacher's features of one batch and returns its
+loss and the parts worth logging beside it. One with options has a third argument,
+`options`, whose default is an instance of their class:
+
+    @objectives.register("affinity")
+    def affinity(student, teacher, options: Affinity = Affinity()): ...
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from ..config.check import resolve
+from ..config.objectives import WEIGHT, Asked, options_of, weight_of
+from ..config.place import Place
+from ..config.schema import Recipe, Stage
+from ..errors import UserError
+from ..model.clip import Features
+from ..registry import Registry
+
+Parts: TypeAlias = dict[str, Tensor]
+Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]]
+
+objectives: Registry[Objective] = Registry("objective")
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """One objective as a recipe asks for it.
+
+    Args:
+        loss: of the student's and the teacher's features, its options settled.
+    """
+
+    name: str
+    weight: float
+    loss: Callable[[Features, Features], tuple[Tensor, Parts]]
+
+
+def options_class(objective: Objective) -> type | None:
+    """The class of an objective's options, if it has any."""
+    options = inspect.signature(objective).parameters.get("options")
+    return None if options is None else type(options.default)
+
+
+def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
+    """The objectives of a recipe, their options checked.
+
+    Args:
+        where: the `losses` that name them.
+
+    Raises:
+        UserError: an objective or an option that does not exist, or an option that is
+            out of bounds.
+    """
+    settled = []
+    for name, asked in losses.items():
+        objective = objectives.get(name, str(where))
+        options = _options(name, objective, asked, where.key(name))
+        settled.append(Weighted(name, weight_of(asked), partial(objective, **options)))
+    return tuple(settled)
+
+
+def _options(
+    name: str, objective: Objective, asked: Asked, where: Place
+) -> dict[str, Any]:
+    """What an objective is called with beside the features."""
+    named = options_of(asked)
+    kind = options_class(objective)
+    if kind is not None:
+        return {"options": resolve(kind, named, where)}
+    if named:
+        raise UserError(
+            str(where),
+            f"unknown key {next(iter(named))!r}",
+            f"The objective {name} has a {WEIGHT} and no options",
+        )
+    return {}
+
+
+def check_objectives(asked: Recipe | Stage, where: Place) -> None:
+    """Refuse objectives and options that do not exist, of any phase of any stage.
+
+    Raises:
+        UserError: as `settle`.
+    """
+    if isinstance(asked, Recipe):
+        for number, stage in enumerate(asked.stages):
+            check_objectives(stage, where.key("stages").item(number))
+        return
+    for name, phase in asked.every_phase().items():
+        settle(phase.objectives, where.key(name).key("losses"))
+
+
+def weighted(
+    losses: Mapping[str, Asked] | tuple[Weighted, ...],
+    student: Features,
+    teacher: Features,
+) -> tuple[Tensor, Parts]:
+    """The weighted sum of objectives, and every part by name.
+
+    An objective of weight 0 is not computed.
+
+    Args:
+        losses: as a recipe has them (`{"mimic": 1.0}`), or settled already.
+
+    Returns:
+        The loss, and parts: each objective's unweighted value under its name and what
+        it logs beside it (`affinity_kl`, `feature.image`, ...).
+
+    Raises:
+        UserError: as `settle`.
+    """
+    if isinstance(losses, Mapping):
+        losses = settle(losses, Place(path="losses"))
+    total = torch.zeros((), device=student.image_BE.device)
+    parts: Parts = {}
+    for one in losses:
+        if one.weight == 0:
+            continue
+        loss, logged = one.loss(student, teacher)
+        total = total + one.weight * loss
+        parts[one.name] = loss.detach()
+        for key, value in logged.items():
+            full = key if key.startswith(one.name) else f"{one.name}.{key}"
+            parts[full] = value
+    return total, parts

@@ -1,0 +1,86 @@
+"""Tensors on their way into a model: read, compared with it by name, copied."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from torch import Tensor
+
+from ..errors import UserError
+from .clip import Clip
+
+SHOWN = 3  # mismatches, or names of either side
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Every tensor of a safetensors file.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    try:
+        return dict(load_tensors(path.read_bytes()))
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
+    except SafetensorError as error:
+        raise UserError(
+            str(path), f"is not a whole safetensors file ({error})", "Restore the file"
+        ) from None
+
+
+def check_fit(
+    own: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: str, todo: str = ""
+) -> None:
+    """Refuse tensors of other names or shapes than a model's, or of whole numbers.
+
+    Args:
+        own: the model's, which may lie on the meta device.
+        todo: what to do about it, where the caller knows whose names they are.
+
+    Raises:
+        UserError: they do not fit. The first three mismatches are named; where most
+            names are others, some of either side.
+    """
+    missing = [name for name in own if name not in tensors]
+    foreign = [name for name in tensors if name not in own]
+    if 2 * len(missing) > len(own) and foreign:
+        what = f"it holds {shown(foreign)}, where {shown(missing)} are expected"
+        raise UserError(where, f"does not fit: {what}", todo)
+    wrong = [f"{name} is missing" for name in missing]
+    wrong += [f"{name} is not of this model" for name in foreign]
+    for name, value in own.items():
+        given = tensors.get(name, value)
+        if given.shape != value.shape:
+            shapes = f"{tuple(given.shape)}, expected {tuple(value.shape)}"
+            wrong.append(f"{name} is {shapes}")
+        elif not given.dtype.is_floating_point:
+            # quantised weights mean nothing without what lies beside them
+            kind = str(given.dtype).removeprefix("torch.")
+            wrong.append(f"{name} holds {kind} instead of floats")
+    if wrong:
+        more = f", and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise UserError(where, "does not fit: " + "; ".join(wrong[:SHOWN]) + more, todo)
+
+
+def shown(names: Iterable[str]) -> str:
+    """The first names of many, quoted, and how many more there are."""
+    listed = list(names)
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(f"'{name}'" for name in listed[:SHOWN]) + more
+
+
+@torch.no_grad()
+def fill(model: Clip, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Copy tensors into a model of exactly these names and shapes, as float32.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    own = model.state_dict()
+    check_fit(own, tensors, where)
+    for name, value in own.items():
+        value.copy_(tensors[name].to(value.dtype))

@@ -1,0 +1,240 @@
+"""`tinyclip.cache`: a teacher's features of a data set, computed once and stored."""
+
+from __future__ import annotations
+
+import logging
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from .. import dtypes
+from ..config.load import dump, load_recipe
+from ..config.override import override
+from ..config.place import Place
+from ..config.schema import Recipe
+from ..data.broken import skipped_of, table_of_kinds
+from ..data.loader import Loader
+from ..data.pairs import open_pairs
+from ..errors import Interrupted, StorageError, UserError
+from ..files import make_folder
+from ..formats.source import load_source
+from ..model.store import Loaded
+from ..training.engine import Engine
+from ..training.loop import Watcher
+from ..training.teacher.index import INDEX, Index
+from ..training.teacher.live import LiveTeacher
+from ..training.teacher.make import begin, make
+from .caches import fitting
+from .lock import LOCK, locked
+from .workshop import model_fingerprint
+
+log = logging.getLogger("tinyclip")
+BASE = "standard"  # the recipe that a teacher and data of one's own run under
+DTYPE = "float16"
+
+
+def cache(
+    teacher: str,
+    data: str,
+    out: str | Path,
+    *,
+    dtype: str = DTYPE,
+    seed: int | None = None,
+    precision: str | None = None,
+    watcher: Watcher | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Compute a teacher's features of all pairs once; runs then take them from `out`
+    (`cache="out"` in a recipe). What is there already stays.
+
+    Args:
+        teacher, data: sources: `openclip:...`, `hf:...`; `csv:FILE`, `tars:...`.
+        out: the folder; a new one, or that of the same cache, which goes on.
+        dtype: how features are stored: `float16`, `bfloat16` or `float32`.
+        seed: of the augmentations, as the run's.
+        precision: of the arithmetic: `fp32`, `bf16` or `fp16`.
+        watcher: told how far it is (`phase`, `step`), as that of a run.
+        stop: asked after each part; True ends it.
+        settings: of the data, as a recipe's `data` has them: `augmentations=2`,
+            `crop=0.8`, `caption_column="text"`, `workers=8`.
+
+    Returns:
+        What `tinyclip cache --json` prints: `pairs`, `captions`, `embed_dim`, `shards`,
+        `kept` (shards that were there), `bytes`, `broken` (samples skipped, by kind),
+        what it is `made_of`, and more.
+
+    Raises:
+        UserError: teacher, data, a setting or the folder cannot be used.
+        StorageError: a file cannot be written; the shards before it stay.
+        Interrupted: `stop` said so; the shards that are whole stay.
+    """
+    values = {f"data.{name}": value for name, value in settings.items()}
+    values |= {"seed": seed} if seed is not None else {}
+    values |= {"precision": precision} if precision is not None else {}
+    recipe = load_recipe(BASE)
+    for name, value in values.items():
+        where = Place("cache", name.removeprefix("data."))
+        recipe = override(recipe, name.split("."), value, where)
+    wanted = Wanted(recipe, teacher, data, Path(out), dtype)
+    return make_cache(wanted, watcher, stop)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A cache that is asked for.
+
+    Args:
+        base: what says seed, precision, and how the data is read and augmented.
+        teacher, data: sources.
+    """
+
+    base: Recipe
+    teacher: str
+    data: str
+    out: Path
+    dtype: str = DTYPE
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe whose teacher, data and augmentations the cache is for."""
+        data = replace(self.base.data, source=self.data)
+        return replace(self.base, teacher=self.teacher, data=data)
+
+    @property
+    def command(self) -> str:
+        """The line that goes on with it, or repairs it."""
+        plain, own = asdict(load_recipe(BASE)), asdict(self.recipe)
+        words = ["--teacher", self.teacher, "--data", self.data, "--out", str(self.out)]
+        for name, value in own["data"].items():
+            if name != "source" and value != plain["data"][name]:
+                text = dump(value, flow=True).removesuffix("...\n").strip()
+                words += ["--set", f"data.{name}={text}"]
+        for name in ("seed", "precision"):
+            if own[name] != plain[name]:
+                words += [f"--{name}", str(own[name])]
+        return shlex.join(["tinyclip", "cache", *words, "--dtype", self.dtype])
+
+
+def make_cache(
+    wanted: Wanted, watcher: Watcher | None, stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Make a cache, or go on with one; returns what is told of it.
+
+    Raises:
+        UserError, StorageError, Interrupted: as `cache`.
+    """
+    begun: list[int] = []
+
+    def progress(done: int, total: int) -> None:
+        if watcher is not None:
+            if not begun:
+                watcher.phase(0, "teacher features", 0, total)
+                begun.append(total)
+            watcher.step({"step": done})
+        if stop():
+            what = "Stopped; the shards that are whole stay"
+            raise Interrupted(what, wanted.command)
+
+    try:
+        return _make(wanted, progress)
+    except StorageError:
+        log.warning("go on, once there is room, with: %s", wanted.command)
+        raise
+
+
+def _make(wanted: Wanted, progress: Callable[[int, int], None]) -> dict[str, Any]:
+    recipe, folder = wanted.recipe, wanted.out
+    dtypes.get(wanted.dtype)
+    engine = Engine(recipe.precision)
+    if engine.world > 1:
+        raise UserError(
+            "tinyclip cache",
+            f"was launched as {engine.world} processes, and works in one",
+            "Start it without a launcher",
+        )
+    _refuse_foreign(folder)
+    teacher = load_source(recipe.teacher)
+    loader = _loader(recipe, teacher)
+    made_of = {
+        **fitting(recipe, teacher, model_fingerprint(teacher.model)),
+        "data": loader.pairs.fingerprint(),
+        "dtype": wanted.dtype,
+        "precision": recipe.precision,
+    }
+    make_folder(folder)
+    with locked(folder):
+        captions = loader.all_captions()
+        width = teacher.model.shape.embed_dim
+        index = begin(folder, made_of, loader, captions, width, wanted.command)
+        live = LiveTeacher(teacher.model, engine, None)
+        workers = recipe.data.workers
+        index, kept = make(folder, index, live, loader, captions, progress, workers)
+    return {
+        "out": str(folder),
+        "teacher": recipe.teacher,
+        "data": recipe.data.source,
+        **_figures(folder, index),
+        "kept": kept,
+        "broken": _told_broken(loader),
+    }
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """A folder that holds something else is left alone."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(str(folder), "is a file", "Name another folder with --out")
+    if not folder.exists() or (folder / INDEX).exists():
+        return
+    names = [entry.name for entry in folder.iterdir()]
+    if not all(name.endswith(".part") or name == LOCK for name in names):
+        raise UserError(
+            str(folder),
+            "is not empty, and no teacher cache",
+            "Name a new folder with --out; several may lie side by side in one",
+        )
+
+
+def _loader(recipe: Recipe, teacher: Loaded) -> Loader:
+    """Pixels and tokens as the loader of a run makes them, of all pairs."""
+    pairs, data = open_pairs(recipe.data), recipe.data
+    return Loader(
+        pairs,
+        range(len(pairs)),
+        teacher.preprocess,
+        teacher.tokenizer,
+        seed=recipe.seed,
+        batch=1,
+        augmentations=data.augmentations,
+        crop=data.crop,
+        max_broken_share=data.max_broken_share,
+        memory=0,  # every picture is wanted once
+    )
+
+
+def _figures(folder: Path, index: Index) -> dict[str, Any]:
+    """What is told of a finished cache."""
+    layouts = (index.texts, index.images)
+    files = [one.path(folder, n) for one in layouts for n in range(one.count)]
+    return {
+        "pairs": index.images.rows,
+        "captions": index.texts.rows,
+        "augmentations": index.images.augmentations,
+        "embed_dim": index.images.embed_dim,
+        "dtype": index.images.dtype,
+        "shards": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+        "made_of": index.made_of,
+        "content": index.content,
+    }
+
+
+def _told_broken(loader: Loader) -> dict[str, int]:
+    """How many samples were skipped, by kind; the log says so with examples."""
+    counts, named = skipped_of(loader.pairs.dropped, loader.broken)
+    if counts:
+        table = table_of_kinds(counts, named)
+        log.warning("%d broken samples were skipped\n%s", sum(counts.values()), table)
+    return counts

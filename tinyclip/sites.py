@@ -1,0 +1,267 @@
+"""The places of a tower that can shrink: one table, from which all else derives.
+
+Shapes, keeps, gates, slices, scores and costs know a site by what stands here: what
+counts its units, which axis of which parameter they rule, and where their gate values
+are folded in. A site in one part of one tower has a name, `image_heads`; an attention
+pool is a part like the blocks, and its sites are `image_pool_heads` and so on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .shapes import TOWERS, TowerShape
+
+# LayerNorm takes two directions away: one channel leaves as its bias whatever comes in,
+# two leave as a sign. Eight keep a tower a function of its input.
+LEAST_EMBED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One kind of unit.
+
+    Args:
+        unit: what one is called.
+        field: of the shape that counts them: the block's, or the tower's.
+        in_block: whether every block has its own; else there is one vector a tower.
+        rows: the field of the tower's shape that says how many neighbouring rows of a
+            parameter a unit owns; one, unless given.
+        rounded: whether `round_to` applies.
+        least: a tower is left with that many at least.
+        fine: whether it is the finest knob, by which a size is met.
+        layer: the site whose closed unit takes these along.
+        owns: parameters, by the start of their name, that are there only with the unit:
+            it is a whole layer of its block.
+        joins: those of them that its gate value is folded into.
+        usual: whether it is gated unless told otherwise.
+    """
+
+    name: str
+    unit: str
+    field: str
+    in_block: bool = True
+    rows: str | None = None
+    rounded: bool = False
+    least: int = 0
+    fine: bool = False
+    layer: str | None = None
+    owns: tuple[str, ...] = ()
+    joins: tuple[str, ...] = ()
+    usual: bool = True
+
+
+# in the order in which gates draw their noise
+SITES = {
+    site.name: site
+    for site in (
+        Site(
+            name="heads",
+            unit="head",
+            field="heads",
+            rows="head_width",
+            layer="attention_layers",
+        ),
+        Site(
+            name="ffn",
+            unit="ffn unit",
+            field="ffn",
+            rounded=True,
+            fine=True,
+            layer="ffn_layers",
+        ),
+        Site(
+            name="embed",
+            unit="channel",
+            field="width",
+            in_block=False,
+            rounded=True,
+            least=LEAST_EMBED,
+        ),
+        Site(
+            name="attention_layers",
+            unit="attention layer",
+            field="attention_layers",
+            owns=("norm_1.", "attention.", "scale_1"),
+            joins=("attention.out.",),
+            usual=False,
+        ),
+        Site(
+            name="ffn_layers",
+            unit="ffn layer",
+            field="ffn_layers",
+            owns=("norm_2.", "ffn.", "scale_2"),
+            joins=("ffn.down.",),
+            usual=False,
+        ),
+    )
+}
+USUAL = tuple(name for name, site in SITES.items() if site.usual)
+LAYERS = tuple(name for name, site in SITES.items() if site.owns)
+# parts of a tower that are made of blocks: the field of the shape that holds them
+PARTS = {"": "blocks", "pool": "pool_block"}
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What happens to one dimension of a parameter.
+
+    Args:
+        site: the site whose survivors are taken; None leaves the dimension as it is.
+        fold: whether their gate values are multiplied in. Each gate is folded once on
+            each path, where the unit's output joins the residual stream (design §5).
+    """
+
+    site: str | None = None
+    fold: bool = False
+
+
+WHOLE = Axis()
+EMBED, EMBED_FOLD = Axis("embed"), Axis("embed", fold=True)
+HEADS, HEADS_FOLD = Axis("heads"), Axis("heads", fold=True)
+FFN, FFN_FOLD = Axis("ffn"), Axis("ffn", fold=True)
+# channels of the joint embedding: they are cut only where they are the image tower's
+JOINT = "joint"
+JOINT_FOLD = Axis(JOINT, fold=True)
+
+# of a block, by the name inside it; an attention pool's are the same
+BLOCK: dict[str, tuple[Axis, ...]] = {
+    **{f"attention.{name}.weight": (HEADS, EMBED) for name in "qkv"},
+    **{f"attention.{name}.bias": (HEADS,) for name in "qkv"},
+    "attention.out.weight": (EMBED_FOLD, HEADS_FOLD),
+    "attention.out.bias": (EMBED_FOLD,),
+    "ffn.up.weight": (FFN, EMBED),
+    "ffn.up.bias": (FFN,),
+    "ffn.down.weight": (EMBED_FOLD, FFN_FOLD),
+    "ffn.down.bias": (EMBED_FOLD,),
+    # the update that they scale is gated already
+    "scale_1": (EMBED,),
+    "scale_2": (EMBED,),
+    **{
+        f"{norm}.{part}": (EMBED_FOLD,)
+        for norm in ("norm_1", "norm_2", "norm")
+        for part in ("weight", "bias")
+    },
+    "latent": (EMBED_FOLD,),
+}
+# of what stands outside the blocks
+STEM: dict[str, tuple[Axis, ...]] = {
+    "patch": (EMBED_FOLD, WHOLE, WHOLE, WHOLE),
+    "patch_bias": (EMBED_FOLD,),
+    "class_embedding": (EMBED_FOLD,),
+    "token_embedding": (WHOLE, EMBED_FOLD),
+    "position": (WHOLE, EMBED_FOLD),
+    "projection": (EMBED, JOINT_FOLD),
+    "projection_bias": (JOINT_FOLD,),
+    **{
+        f"{norm}.{part}": (EMBED_FOLD,)
+        for norm in ("norm_pre", "norm_post", "norm_final")
+        for part in ("weight", "bias")
+    },
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """The units of one site in one part of one tower: one flat vector of gates."""
+
+    tower: str
+    part: str
+    site: Site
+
+    @property
+    def key(self) -> str:
+        """Its name inside the tower."""
+        return key_of(self.site.name, self.part)
+
+    @property
+    def name(self) -> str:
+        return f"{self.tower}_{self.key}"
+
+    @property
+    def layer(self) -> Group | None:
+        """The layers whose units these are, where whole ones may go."""
+        if self.part or self.site.layer is None:
+            return None
+        return replace(self, site=SITES[self.site.layer])
+
+    @property
+    def title(self) -> str:
+        """As a message names it."""
+        return self.name.replace("_", " ")
+
+
+def key_of(site: str, part: str = "") -> str:
+    return f"{part}_{site}" if part else site
+
+
+def parts_of(tower: str, part: str) -> Iterator[Group]:
+    """The groups of one part; whole layers go from a tower's own blocks only."""
+    for site in SITES.values():
+        if not part or (site.in_block and not site.owns):
+            yield Group(tower, part, site)
+
+
+# by name, in the order in which gates draw their noise: the towers, then their pools
+GROUPS = {
+    group.name: group
+    for part in PARTS
+    for tower in TOWERS
+    for group in parts_of(tower, part)
+}
+# by the name inside a tower
+KEYS = {group.key: group for group in GROUPS.values()}
+
+
+def blocks_of(tower: TowerShape, part: str = "") -> tuple[Any, ...]:
+    """The blocks of a part; none where the tower has no such part."""
+    held = getattr(tower, PARTS[part], None)
+    if held is None:
+        return ()
+    return held if isinstance(held, tuple) else (held,)
+
+
+def units_of(tower: TowerShape, key: str) -> tuple[Any, ...]:
+    """How many units each block has at a site; one number where it is the tower's."""
+    group = KEYS[key]
+    if not group.site.in_block:
+        return (getattr(tower, group.site.field),)
+    blocks = blocks_of(tower, group.part)
+    return tuple(getattr(block, group.site.field) for block in blocks)
+
+
+def keys_of(tower: TowerShape) -> tuple[str, ...]:
+    """The sites that a tower has."""
+    return tuple(
+        key
+        for key, group in KEYS.items()
+        if not group.site.in_block or not group.part or blocks_of(tower, group.part)
+    )
+
+
+def resized(tower: TowerShape, units: Mapping[str, Sequence[Any]]) -> TowerShape:
+    """The tower with so many units in every block of a site.
+
+    Args:
+        units: by the name inside a tower, as `units_of` gives them; a site that is not
+            named stays as it is.
+    """
+    made: dict[str, Any] = {}
+    for part, field in PARTS.items():
+        blocks = list(blocks_of(tower, part))
+        for key, numbers in units.items():
+            group = KEYS[key]
+            if not group.site.in_block or group.part != part:
+                continue
+            blocks = [
+                replace(block, **{group.site.field: number})
+                for block, number in zip(blocks, numbers, strict=True)
+            ]
+        if blocks:
+            made[field] = blocks[0] if part else tuple(blocks)
+    for key, numbers in units.items():
+        if not KEYS[key].site.in_block:
+            made[KEYS[key].site.field] = numbers[0]
+    return replace(tower, **made)
