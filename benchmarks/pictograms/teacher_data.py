@@ -1,12 +1,14 @@
 """Batches of drawings and captions, drawn from a seed and a step alone."""
 
-# B batch, C channels, S side of a picture
+# B concepts of a batch, V pictures of all views, N tokens, C channels, S side
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 WHITE_SHARE = 0.5
 FLIP_SHARE = 0.3
@@ -95,6 +97,15 @@ class Mix:
         return round(self.concepts * self.emoji_share)
 
 
+class Batch(NamedTuple):
+    """Pictures (the views one after another), captions, and which captions of the batch
+    fit which of its concepts."""
+
+    images_VCSS: Tensor
+    tokens_BN: Tensor
+    fits_BB: Tensor
+
+
 class Pool:
     """The training pictures and captions of a prepared set, by concept."""
 
@@ -110,16 +121,31 @@ class Pool:
         self.emoji = is_emoji.nonzero().flatten()
         self.clipart = (~is_emoji).nonzero().flatten()
         self.caption_starts = data["caption_starts"].cpu()
+        # The category of a concept is the one of its drawings.
+        self.category = data["subgroup"].cpu()[self.rows[self.starts]]
+        _, self.wording = torch.unique(data["captions"], dim=0, return_inverse=True)
+        owned = self.wording.cpu().tensor_split(self.caption_starts[1:-1])
+        self.wordings = pad_sequence(
+            list(owned), batch_first=True, padding_value=-1
+        ).to(self.device)
 
-    def turn(self, concepts: Tensor, start: int, count: int, seed: int) -> Tensor:
-        """Positions start to start + count of an endless row of shuffled rounds."""
+    def turn(
+        self, concepts: Tensor, start: int, count: int, seed: int, sorts: bool
+    ) -> Tensor:
+        """Positions start to start + count of an endless row of shuffled rounds.
+
+        A round that sorts has concepts of one category side by side.
+        """
         first, last = start // len(concepts), (start + count - 1) // len(concepts)
-        rounds = [
-            torch.randperm(
-                len(concepts), generator=torch.Generator().manual_seed(seed + number)
-            )
-            for number in range(first, last + 1)
-        ]
+        rounds = []
+        for number in range(first, last + 1):
+            dice = torch.Generator().manual_seed(seed + number)
+            order = torch.randperm(len(concepts), generator=dice)
+            if sorts:
+                rank = torch.randperm(int(self.category.max()) + 1, generator=dice)
+                ranks = rank[self.category[concepts[order]]]
+                order = order[torch.argsort(ranks, stable=True)]
+            rounds.append(order)
         offset = start - first * len(concepts)
         return concepts[torch.cat(rounds)[offset : offset + count]]
 
@@ -132,25 +158,34 @@ class Pool:
         return torch.cat([self.rows[starts + pick] for pick in picks])
 
     def captions(self, concepts: Tensor, dice: torch.Generator) -> Tensor:
-        """One caption a concept."""
+        """Rows of one caption a concept."""
         start, end = self.caption_starts[concepts], self.caption_starts[concepts + 1]
         pick = (torch.rand(len(concepts), generator=dice) * (end - start)).long()
-        return self.data["captions"][(start + pick).to(self.device)].long()
+        return (start + pick).to(self.device)
 
-    def batch(self, step: int, mix: Mix) -> tuple[Tensor, Tensor]:
-        """Pictures (the views one after another) and captions of a step.
+    def concepts(self, step: int, mix: Mix) -> Tensor:
+        """Emoji and clip-arts; every second step has emoji that are hard to tell
+        apart, because they are of few categories."""
+        emoji, clipart, seed = mix.emoji, mix.concepts - mix.emoji, mix.seed * 7919
+        half, sorts = divmod(step, 2)
+        return torch.cat(
+            [
+                self.turn(self.emoji, half * emoji, emoji, seed, bool(sorts)),
+                self.turn(self.clipart, step * clipart, clipart, seed + 1, False),
+            ]
+        )
 
-        They depend on the seed and the step alone: a resumed run sees what an unbroken
+    def batch(self, step: int, mix: Mix) -> Batch:
+        """What a step is trained on.
+
+        It depends on the seed and the step alone: a resumed run sees what an unbroken
         one would have seen.
         """
         dice = torch.Generator().manual_seed(mix.seed * 1_000_003 + step)
-        emoji, clipart = mix.emoji, mix.concepts - mix.emoji
-        concepts = torch.cat(
-            [
-                self.turn(self.emoji, step * emoji, emoji, mix.seed * 7919),
-                self.turn(self.clipart, step * clipart, clipart, mix.seed * 7919 + 1),
-            ]
-        )
+        concepts = self.concepts(step, mix)
         rows = self.pictures(concepts, mix.views, dice).to(self.device)
         images = augment(self.data["pictures"][rows], dice)
-        return images, self.captions(concepts, dice)
+        captions = self.captions(concepts, dice)
+        wordings = self.wordings[concepts.to(self.device)]
+        fits_BB = (self.wording[captions][:, None, None] == wordings[None]).any(-1)
+        return Batch(images, self.data["captions"][captions].long(), fits_BB)

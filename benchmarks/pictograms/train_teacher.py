@@ -21,9 +21,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 from small_clip import SmallClip
-from teacher_data import Mix, Pool
+from teacher_data import Batch, Mix, Pool
 from teacher_eval import Judge
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 MODEL = {
     "embed_dim": 192,
@@ -73,26 +74,25 @@ class Plan:
         return self.lr * min(1.0, (step + 1) / self.warmup, max(0.01, left))
 
 
-def contrast(scores_BB: Tensor, same_BB: Tensor) -> Tensor:
-    """InfoNCE both ways; equal captions share the weight of the positive."""
-    target = same_BB / same_BB.sum(1, keepdim=True)
-    forth = (target * scores_BB.log_softmax(1)).sum(1).mean()
-    back = (target * scores_BB.T.log_softmax(1)).sum(1).mean()
-    return -(forth + back) / 2
+def contrast(scores_BB: Tensor, also_right_BB: Tensor) -> Tensor:
+    """InfoNCE both ways; what would be right too counts for nothing."""
+    own_B = torch.arange(len(scores_BB), device=scores_BB.device)
+    also_right_BB = also_right_BB.clone().fill_diagonal_(False)
+    scores_BB = scores_BB.masked_fill(also_right_BB, -math.inf)
+    return (F.cross_entropy(scores_BB, own_B) + F.cross_entropy(scores_BB.T, own_B)) / 2
 
 
-def loss_of(clip: SmallClip, images: Tensor, tokens: Tensor, plan: Plan) -> Tensor:
+def loss_of(clip: SmallClip, batch: Batch, plan: Plan) -> Tensor:
     """Image-text terms, one a view, and image-image terms, one a pair of views."""
-    views = clip.encode_image(images).chunk(plan.views)
-    texts_BE = clip.encode_text(tokens)
-    scale = clip.logit_scale.exp()
-    _, kind_B = torch.unique(tokens, dim=0, return_inverse=True)
-    same_BB = (kind_B[:, None] == kind_B[None]).float()
-    terms = [contrast(scale * view @ texts_BE.T, same_BB) for view in views]
+    views = clip.encode_image(batch.images_VCSS).chunk(plan.views)
+    texts_BE = clip.encode_text(batch.tokens_BN)
+    scale, fits_BB = clip.logit_scale.exp(), batch.fits_BB
+    terms = [contrast(scale * view @ texts_BE.T, fits_BB.T) for view in views]
     total = torch.stack(terms).mean()
     if plan.views > 1 and plan.image_image:
+        alike_BB = fits_BB | fits_BB.T
         pairs = [
-            contrast(scale * one @ other.T, same_BB)
+            contrast(scale * one @ other.T, alike_BB)
             for one, other in combinations(views, 2)
         ]
         total = total + plan.image_image * torch.stack(pairs).mean()
@@ -139,9 +139,9 @@ class Run:
         """One optimizer step and one of the average."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.step)
-        images, tokens = self.pool.batch(self.step, self.plan.mix)
+        batch = self.pool.batch(self.step, self.plan.mix)
         with torch.autocast(self.device, torch.bfloat16):
-            loss = loss_of(self.clip, images, tokens, self.plan)
+            loss = loss_of(self.clip, batch, self.plan)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.clip.parameters(), 1.0)

@@ -85,16 +85,40 @@ def test_small_clip_has_open_clips_features(training: ModuleType) -> None:
     )
 
 
-def test_loss_is_info_nce_where_equal_captions_share_the_positive(
+def test_loss_is_info_nce_without_what_would_be_right_too(
     training: ModuleType,
 ) -> None:
-    scores, same = torch.randn(3, 3).double(), torch.eye(3).double()
-    same[0, 2] = same[2, 0] = 1.0
-    forth, back = (np.exp(x.numpy()) for x in (scores, scores.T))
-    weights = same.numpy() / same.numpy().sum(1, keepdims=True)
-    parts = [weights * np.log(e / e.sum(1, keepdims=True)) for e in (forth, back)]
-    expected = -sum(part.sum() for part in parts) / 3 / 2
-    assert float(training.contrast(scores, same)) == pytest.approx(expected)
+    scores, also_right = torch.randn(3, 3).double(), torch.eye(3).bool()
+    also_right[0, 2] = True
+    weights = np.where(also_right.numpy() & ~np.eye(3, dtype=bool), 0, 1)
+    raised = weights * np.exp(scores.numpy())
+    own = np.diag(raised)
+    parts = [-np.log(own / raised.sum(axis)).mean() for axis in (0, 1)]
+    assert float(training.contrast(scores, also_right)) == pytest.approx(np.mean(parts))
+
+
+def test_a_caption_fits_every_concept_that_has_its_words(
+    training: ModuleType, data: dict[str, Tensor]
+) -> None:
+    data["captions"][:] = data["captions"][0]
+    pool = training.Pool(data)
+    assert pool.batch(0, training.Mix(4, 2, 0.5, 0)).fits_BB.all()
+    data["captions"] = words(12)
+    batch = training.Pool(data).batch(0, training.Mix(4, 2, 0.5, 0))
+    assert batch.fits_BB.equal(torch.eye(4).bool())
+
+
+def test_every_second_batch_has_emoji_of_few_categories(
+    training: ModuleType, data: dict[str, Tensor]
+) -> None:
+    data["subgroup"] = data["concept"] % 2
+    pool, mix = training.Pool(data), training.Mix(3, 2, 0.6, 0)
+    pairs = [pool.concepts(step, mix)[: mix.emoji] for step in range(40)]
+    plain, sorts = torch.stack(pairs[::2]), torch.stack(pairs[1::2])
+    assert plain.flatten().bincount().tolist() == [10] * 4
+    assert sorts.flatten().bincount().tolist() == [10] * 4
+    assert (sorts[:, 0] % 2).equal(sorts[:, 1] % 2)
+    assert not (plain[:, 0] % 2).equal(plain[:, 1] % 2)
 
 
 def test_a_resumed_run_ends_with_the_same_bytes(
