@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+Range = tuple[float, float]
 WHITE_SHARE = 0.5
 FLIP_SHARE = 0.3
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -29,14 +30,25 @@ def on_white(rgba_BCSS: Tensor) -> Tensor:
 
 
 class Dice:
-    """Uniform numbers, one row a picture, the same on every device."""
+    """Uniform numbers, one row a picture, the same on every device.
 
-    def __init__(self, generator: torch.Generator, batch: int, device: str) -> None:
+    What is drawn from lies between a mild and a strong range, as `strength` says.
+    """
+
+    def __init__(
+        self, generator: torch.Generator, batch: int, device: str, strength: float
+    ) -> None:
         self.generator, self.batch, self.device = generator, batch, device
+        self.strength = strength
 
     def draw(self, low: float, high: float, *shape: int) -> Tensor:
         numbers = torch.rand(self.batch, *shape, generator=self.generator)
         return (low + (high - low) * numbers).to(self.device)
+
+    def between(self, mild: Range, strong: Range, *shape: int) -> Tensor:
+        ends = zip(mild, strong, strict=True)
+        low, high = (one + self.strength * (other - one) for one, other in ends)
+        return self.draw(low, high, *shape)
 
     def chance(self, share: float, *shape: int) -> Tensor:
         return self.draw(0, 1, *shape) < share
@@ -44,9 +56,10 @@ class Dice:
 
 def warp(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
     """Shifted, scaled, turned, mirrored and bent; 0 comes in from outside."""
-    size, stretch = dice.draw(0.65, 1.25), dice.draw(-0.2, 0.2).exp()
-    turn = dice.draw(-0.25, 0.25)
-    room = (1 - size).abs().clamp(min=0.08)
+    size = dice.between((0.7, 1.1), (0.65, 1.25))
+    stretch = dice.between((-0.12, 0.12), (-0.2, 0.2)).exp()
+    turn = dice.between((-0.15, 0.15), (-0.25, 0.25))
+    room = (1 - size).abs().clamp(min=0.05 + 0.03 * dice.strength)
     flip = torch.where(dice.chance(FLIP_SHARE), -1.0, 1.0)
     cos, sin = turn.cos(), turn.sin()
     wide, high = size * stretch, size / stretch
@@ -54,7 +67,7 @@ def warp(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
     down = [wide * sin * flip, high * cos, dice.draw(-1, 1) * room]
     matrix = torch.stack([torch.stack(across, 1), torch.stack(down, 1)], 1)
     grid = F.affine_grid(matrix, list(rgb_BCSS.shape), align_corners=False)
-    bend = dice.draw(-1, 1, 2, 4, 4) * dice.draw(0, 0.12, 1, 1, 1)
+    bend = dice.draw(-1, 1, 2, 4, 4) * dice.between((0, 0), (0, 0.12), 1, 1, 1)
     bend = F.interpolate(bend, rgb_BCSS.shape[-2:], mode="bicubic", align_corners=False)
     grid = grid + bend.permute(0, 2, 3, 1)
     return F.grid_sample(rgb_BCSS, grid, align_corners=False)
@@ -62,19 +75,22 @@ def warp(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
 
 def recolour(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
     """Blurred or with harder edges, paler or stronger, tinted, lighter or darker."""
-    blurred = F.avg_pool2d(rgb_BCSS, 3, 1, 1, count_include_pad=False)
-    rgb = rgb_BCSS + dice.draw(-1.0, 1.5, 1, 1, 1) * (rgb_BCSS - blurred)
+    edges = rgb_BCSS - F.avg_pool2d(rgb_BCSS, 3, 1, 1, count_include_pad=False)
+    rgb = rgb_BCSS + dice.between((0, 0), (-1.0, 1.5), 1, 1, 1) * edges
     grey = rgb.mean(1, keepdim=True)
-    rgb = grey + (rgb - grey) * dice.draw(0.0, 1.4, 1, 1, 1)
-    tint, contrast = dice.draw(0.6, 1.3, 3, 1, 1), dice.draw(0.6, 1.3, 1, 1, 1)
-    rgb = (rgb - 0.8) * tint.lerp(contrast, 0.6) + 0.8
+    rgb = grey + (rgb - grey) * dice.between((0.3, 1.3), (0.0, 1.4), 1, 1, 1)
+    contrast = dice.between((0.7, 1.2), (0.6, 1.3), 1, 1, 1)
+    tint = dice.between((0, 0), (-0.28, 0.28), 3, 1, 1)
+    rgb = (rgb - 0.8) * (contrast + tint) + 0.8
     return (rgb * dice.draw(0.8, 1.2, 1, 1, 1)).clamp(0, 1)
 
 
-def augment(rgba_BCSS: Tensor, generator: torch.Generator) -> Tensor:
+def augment(
+    rgba_BCSS: Tensor, generator: torch.Generator, strength: float = 1.0
+) -> Tensor:
     """Warped and recoloured, on white or on a pale colour."""
     rgba = rgba_BCSS.float() / 255
-    dice = Dice(generator, len(rgba), rgba.device.type)
+    dice = Dice(generator, len(rgba), rgba.device.type, strength)
     pale = dice.draw(0.4, 1.0, 3, 1, 1)
     white = dice.chance(WHITE_SHARE, 1, 1, 1)
     ground = torch.where(white, torch.ones_like(pale), pale)
@@ -91,6 +107,7 @@ class Mix:
     views: int
     emoji_share: float
     seed: int
+    strength: float = 1.0
 
     @property
     def emoji(self) -> int:
@@ -184,7 +201,7 @@ class Pool:
         dice = torch.Generator().manual_seed(mix.seed * 1_000_003 + step)
         concepts = self.concepts(step, mix)
         rows = self.pictures(concepts, mix.views, dice).to(self.device)
-        images = augment(self.data["pictures"][rows], dice)
+        images = augment(self.data["pictures"][rows], dice, mix.strength)
         captions = self.captions(concepts, dice)
         wordings = self.wordings[concepts.to(self.device)]
         fits_BB = (self.wording[captions][:, None, None] == wordings[None]).any(-1)

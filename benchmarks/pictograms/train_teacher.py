@@ -61,12 +61,14 @@ class Plan:
     views: int = 2
     emoji_share: float = 0.8
     image_image: float = 0.5
+    strength: float = 1.0
     ema: float = 0.999
     seed: int = 0
 
     @property
     def mix(self) -> Mix:
-        return Mix(self.concepts, self.views, self.emoji_share, self.seed)
+        parts = self.concepts, self.views, self.emoji_share, self.seed
+        return Mix(*parts, self.strength)
 
     def rate(self, step: int) -> float:
         """The learning rate: warm-up, constant, then down to a hundredth."""
