@@ -43,12 +43,13 @@ from tinyclip.files import make_folder, read_json, write_json
 from tinyclip.formats.source import load_source
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import load_model
+from tinyclip.pipeline.context import RunContext
 from tinyclip.pipeline.plan import chain
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import Silent, execute, listening, open_engine
-from tinyclip.pipeline.stage import StageRunner
-from tinyclip.pipeline.workshop import Workshop
+from tinyclip.pipeline.stage import run_stage
+from tinyclip.pipeline.stage_context import StageContext
 
 TARGET = 0.25
 LEARNING = 0.4  # share of a stage's steps in which masks are learned
@@ -178,28 +179,29 @@ class Comparison:
             return
         shared = RunDir(run.path.parent / "teacher")
         shared.make()
-        shop = self._shop(shared, recipe)
-        if shop.caching() and not shared.teacher_cache.exists():
-            shop.loader(recipe.stages[0].batch)
-            shop.teacher_for(None)
+        context = self._context(shared, recipe)
+        if context.caching() and not shared.teacher_cache.exists():
+            context.loader(recipe.stages[0].batch)
+            context.teacher_for(None)
         run.make()
-        if shop.caching():
+        if context.caching():
             shutil.copy(shared.teacher_cache, run.teacher_cache)
         run.begin(recipe)  # last: what is begun has its features
 
-    def _shop(self, run: RunDir, recipe: Recipe) -> Workshop:
+    def _context(self, run: RunDir, recipe: Recipe) -> RunContext:
         engine = open_engine(run, recipe)
-        return Workshop.open(recipe, run, engine, Silent(), self.stop)
+        return RunContext.open(recipe, run, engine, Silent(), self.stop)
 
     def _from_scratch(self, run: RunDir, recipe: Recipe) -> Path:
         """The shape of our own student, random weights, the same distillation."""
         shape = load_model(run.path.parent / FOLDERS[OURS] / "model").model.shape
-        shop = self._shop(run, recipe)
+        context = self._context(run, recipe)
         student = Clip(shape).init_weights(recipe.seed)
-        student.logit_scale.data.copy_(shop.teacher.model.logit_scale.data)
-        chained = chain(recipe, shop.fingerprints())[0]
+        student.logit_scale.data.copy_(context.teacher.model.logit_scale.data)
+        chained = chain(recipe, context.fingerprints())[0]
         folder, stage = run.stages(recipe)[0], recipe.stages[0]
-        StageRunner(shop, folder, stage, TARGET, 0, chained).run(student)
+        this = StageContext.of(context, stage, TARGET, folder, chained)
+        run_stage(this, student, 0)
         return folder.model
 
     def _row(self, model: Path) -> dict[str, Any]:

@@ -65,3 +65,11 @@ def test_a_goal_that_was_missed_is_said(script: ModuleType) -> None:
     first, second = script.verdicts(found, 32)
     assert first.endswith("0.85 of the MAC ratio, goal 0.9: MISSED")
     assert second.endswith("0.85 of the MAC ratio, goal 0.8: reached")
+
+
+def test_the_table_that_is_shown_is_that_of_the_json(script: ModuleType) -> None:
+    results = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+    found = json.loads((results / "2026-11-21-speed.json").read_text())
+    shown = (results / "2026-11-21-speed.md").read_text().splitlines()
+    rows = [row for row in script.markdown(found).splitlines() if row.startswith("|")]
+    assert len(rows) > 30 and set(rows) <= set(shown)

@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tinyclip.cli.main import main
-from tinyclip.formats.parity import apart
 from tinyclip.model.store import Loaded, load_model, save_model
 from tinyclip.pipeline import exports
-from tinyclip.pipeline.exports import default_out, measure_on
 
 
 @pytest.fixture
@@ -137,36 +134,6 @@ def test_onnx_without_onnxruntime_is_exit_2_and_names_the_extra(
     assert "pip install 'tinyclip[onnx]'" in capsys.readouterr().err
 
 
-def test_int8_is_compared_on_other_pairs_than_it_was_calibrated_on() -> None:
-    probe, calibration = apart("random")
-    assert calibration is not None
-    assert (len(probe), len(calibration)) == (32, 128)
-    assert not {*probe.captions} & {*calibration.captions}
-
-
-def test_the_builtin_data_is_measured_by_retrieval(
-    pico_loaded: Loaded, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def evaluate(loaded: Loaded, tasks: list[Any]) -> dict[str, Any]:
-        return {
-            task.name: {
-                "metric": "image_to_text_r1",
-                "value": 0.5,
-                "n": len(task.pairs),
-                "also": {"text_to_image_r1": 0.25},
-            }
-            for task in tasks
-        }
-
-    monkeypatch.setattr(exports, "evaluate", evaluate)
-    measure = measure_on("builtin:pictograms", pico_loaded)
-    assert measure is not None
-    values, n = measure(pico_loaded)
-    assert values == {"clipart image_to_text_r1": 0.5, "clipart text_to_image_r1": 0.25}
-    assert n > 500
-    assert measure_on("random", pico_loaded) is None
-
-
 def test_a_taken_folder_is_exit_2(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,17 +148,3 @@ def test_a_model_that_is_not_there_is_exit_2(
     argv = ["export", str(tmp_path / "gone"), "--to", "safetensors"]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert "MODEL" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("model", "name"),
-    [
-        ("runs/demo", "demo-openclip"),
-        ("runs/demo/model/", "demo-openclip"),
-        ("run:runs/demo", "demo-openclip"),
-        ("builtin:pico", "pico-openclip"),
-        (".", "model-openclip"),
-    ],
-)
-def test_the_folder_is_named_after_the_model(model: str, name: str) -> None:
-    assert default_out(model, "openclip") == Path(name)

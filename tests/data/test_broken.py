@@ -133,13 +133,13 @@ def test_a_run_s_log_ends_with_the_kinds_and_its_file_keeps_what_it_had(
 ) -> None:
     dropped = Dropped()
     dropped.add("no caption", "z", "none", count=3)
-    shop = SimpleNamespace(
-        run=SimpleNamespace(path=tmp_path),
+    context = SimpleNamespace(
+        folder=SimpleNamespace(path=tmp_path),
         train=SimpleNamespace(dropped=dropped),
         broken=lambda: MET,
     )
     (tmp_path / "skipped.jsonl").write_bytes(to_lines({"before": ("empty", "old")}))
-    _report_broken(shop)
+    _report_broken(context)
     assert "7 broken samples were skipped" in caplog.text
     assert "        3  no caption  z (none)" in caplog.text
     assert "        2  empty       before (old)" in caplog.text
@@ -150,11 +150,11 @@ def test_a_run_s_log_ends_with_the_kinds_and_its_file_keeps_what_it_had(
 def test_a_run_without_broken_samples_writes_no_list(tmp_path, caplog) -> None:
     dropped = Dropped()
     dropped.add("excluded", count=3)
-    shop = SimpleNamespace(
-        run=SimpleNamespace(path=tmp_path),
+    context = SimpleNamespace(
+        folder=SimpleNamespace(path=tmp_path),
         train=SimpleNamespace(dropped=dropped),
         broken=dict,
     )
-    _report_broken(shop)
+    _report_broken(context)
     assert list(tmp_path.iterdir()) == []
     assert not caplog.text

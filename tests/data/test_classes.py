@@ -111,6 +111,20 @@ def test_codes_are_warned_of_with_the_way_to_name_them(folders, caplog) -> None:
     )
 
 
+def test_captions_that_are_codes_are_warned_of(table, caplog) -> None:
+    file = table()
+    for texts, warned in (
+        (("3", "n01440764", "7", "a cat"), 1),
+        (("3", "7", "a", "b"), 0),
+    ):
+        rows = [f"{i}.png,{text}" for i, text in enumerate(texts)]
+        file.write_text("\n".join(["path,label", *rows]) + "\n")
+        note.cache_clear()
+        caplog.clear()
+        open_pairs(Data(source=f"csv:{file}"))
+        assert caplog.text.count("most captions are numbers or codes ('3', ") == warned
+
+
 def test_captions_of_folders_are_said_once(folders, caplog) -> None:
     source = folders("polar_bear", "cat")
     for _ in range(2):

@@ -64,6 +64,14 @@ def test_folders_are_classes(place) -> None:
     assert pairs.dropped == {"no caption": 1}
 
 
+def test_pictures_of_formats_that_are_not_read_are_counted(place) -> None:
+    root = place(**{"a/1.png": "1", "b/1.png": "2"})
+    (root / "b" / "2.HEIC").write_bytes(b"x")
+    pairs = opened(root, max_broken_share=0.5)
+    assert pairs.dropped == {"not a picture": 1}
+    assert "b/2.HEIC: not a picture (this format is not read here)" in refusal(root)
+
+
 def test_keys_are_in_order_whatever_the_disk_says(place) -> None:
     root = place(**{f"{name}/1.png": "1" for name in "cab"})
     pairs = opened(root)
@@ -107,6 +115,14 @@ def test_no_captions_are_made_up_where_others_lie(place, key, text, todo) -> Non
     said = refusal(root)
     assert key in said
     assert todo.format(root=root) in said
+
+
+def test_texts_that_are_no_captions_can_be_left_out(place) -> None:
+    root = place(**{"cat/1.png": "1", "dog/2.png": "2"})
+    (root / "cat" / "1.json").write_text("{}")
+    assert "cat/1.json" in refusal(root)
+    pairs = opened(root, exclude=("*.json",))
+    assert (pairs.labels, pairs.dropped) == (("cat", "dog"), {})
 
 
 def test_texts_that_have_nothing_to_do_with_pictures_do_not_matter(place) -> None:

@@ -167,6 +167,24 @@ def test_unquoted_delimiters_over_the_share_are_shown(table) -> None:
     assert "double quotes" in said
 
 
+def test_a_bad_row_is_named_by_its_line_in_the_file(table) -> None:
+    file = table()
+    rows = ['0.png,"a\n\nb"', "1.png,c,d", '2.png,"x\ny"', "", "3.png,e,f", "0.png,g"]
+    file.write_text("\n".join(["path,caption", *rows]) + "\n")
+    pairs = opened(file, max_broken_share=0.6)
+    lines = file.read_text().split("\n")
+    named = [lines[int(key.removeprefix("line ")) - 1] for key in pairs.dropped.rows]
+    assert named == ["1.png,c,d", "3.png,e,f"]
+
+
+def test_a_table_whose_first_line_is_a_row_is_refused(table) -> None:
+    file = table()
+    file.write_text("0.png,a\n1.png,b\n")
+    said = refusal(file)
+    assert "the first line names no columns: '0.png' is a picture" in said
+    assert "path,caption" in said
+
+
 def test_bytes_that_are_no_text_are_told_from_text_and_counted(table) -> None:
     file = table()
     file.write_bytes(b"path,caption\n0.png,\xc3\xa9t\xc3\xa9\n1.png,\xe9t\xe9\n")

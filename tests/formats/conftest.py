@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -10,7 +11,12 @@ import pytest
 import torch
 from timm.models import _registry as registry
 from timm.models.vision_transformer import VisionTransformer
+from tokenizers import Tokenizer as Backend
+from tokenizers import models, pre_tokenizers, processors
 from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from tinyclip.tokenizers.huggingface import HfTokenizer, open_tokenizer
 
 PARTS = ("vision_cfg", "text_cfg")
 PLAIN: dict[str, Any] = {
@@ -170,3 +176,21 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
         return name
 
     return known
+
+
+@pytest.fixture(params=[3, 512])
+def used_tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> HfTokenizer:
+    """A teacher's tokenizer whose tokenizer.json was last used with another length."""
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "cat", "two", "cats", "dog"]
+    backend = Backend(
+        models.WordLevel({piece: i for i, piece in enumerate(pieces)}, "[UNK]")
+    )
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    hf = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]"
+    )
+    cut = {"padding": "max_length", "truncation": True, "max_length": request.param}
+    hf(["a cat"], **cut)  # as in a training script
+    hf.save_pretrained(tmp_path / "teacher")
+    return open_tokenizer(tmp_path / "teacher", 8, clean="whitespace")

@@ -6,7 +6,13 @@ import pytest
 import torch
 
 from tinyclip.errors import TinyclipError
-from tinyclip.formats.parity import Probe, compare_agreeing, random_probe, with_edges
+from tinyclip.formats.parity import (
+    Probe,
+    apart,
+    compare_agreeing,
+    random_probe,
+    with_edges,
+)
 from tinyclip.formats.source import load_source
 from tinyclip.model.store import Loaded
 
@@ -61,3 +67,10 @@ def test_ids_of_another_length_are_refused(pico: Loaded) -> None:
             torch.ones(2, dtype=torch.bool),
             "transformers",
         )
+
+
+def test_int8_is_compared_on_other_pairs_than_it_was_calibrated_on() -> None:
+    probe, calibration = apart("random")
+    assert calibration is not None
+    assert (len(probe), len(calibration)) == (32, 128)
+    assert not {*probe.captions} & {*calibration.captions}

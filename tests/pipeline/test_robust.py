@@ -19,11 +19,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted, TinyclipError, UserError
-from tinyclip.pipeline.changes import differences, minor
+from tinyclip.pipeline.changes import changed_world, minor
 from tinyclip.pipeline.lock import LOCK, locked
+from tinyclip.pipeline.phases.distil import DistilPhase
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.scheduler import execute
-from tinyclip.training.phases import DistilPhase
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -154,8 +154,8 @@ def test_a_patch_of_a_library_changes_nothing() -> None:
         }
 
     assert minor("2.15.0+cu132") == "2.15"
-    assert not list(differences(world("2.15.0+cu132"), world("2.15.1+cpu")))
-    assert list(differences(world("2.15.0"), world("2.16.0")))
+    assert not list(changed_world(world("2.15.0+cu132"), world("2.15.1+cpu")))
+    assert list(changed_world(world("2.15.0"), world("2.16.0")))
 
 
 def test_a_full_disk_stops_the_run_and_room_lets_it_go_on(

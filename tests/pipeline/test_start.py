@@ -24,7 +24,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a stage was begun")
 
-    monkeypatch.setattr(scheduler, "StageRunner", never)
+    monkeypatch.setattr(scheduler, "run_stage", never)
 
 
 def refusals(recipe: Recipe, out: Path) -> list[str]:

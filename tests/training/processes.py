@@ -17,14 +17,11 @@ from tinyclip.data.batch import Batch
 from tinyclip.goal import SizeGoal
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
+from tinyclip.pipeline.phases.distil import DistilPhase
+from tinyclip.pipeline.phases.learn import LearnPhase
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
 from tinyclip.training.engine import Engine
-from tinyclip.training.phases import (
-    DistilPhase,
-    LearnPhase,
-    Pupil,
-    TrainingPhase,
-)
+from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
 from tinyclip.training.teacher.live import LiveTeacher
 
@@ -70,11 +67,11 @@ def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     live = LiveTeacher(teacher, engine, None)
     if kind == "distil":
         settings = Distil(steps=20, optim=OPTIM, losses=LOSSES)
-        return DistilPhase(student, live, engine, settings, Pupil())
+        return DistilPhase(student, live, engine, settings, Student())
     gates = Gates(shape).double()
     goal = SizeGoal(0.5, reference=30_000)
     learn = Learn(steps=20, optim=OPTIM, losses=LOSSES)
-    return LearnPhase(student, gates, live, engine, learn, 1.0, goal, 3, Pupil())
+    return LearnPhase(student, gates, live, engine, learn, 1.0, goal, 3, Student())
 
 
 def make_batch(shape: ClipShape, size: int, step: int) -> Batch:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..cost import BUDGETS
-from ..errors import UserError, nearest
+from ..errors import UserError
 from ..goal import LAYOUTS
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
 
 DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
-# options that are settings of the recipe by the same name
-OWN_SETTINGS = ("teacher", "budget", "layout", "towers", "round_to", "vocab")
+SETTINGS = {  # options, and the settings of the recipe that they stand for
+    "--teacher": "teacher",
+    "--data": "data.source",
+    "--val": "data.val",
+    "--budget": "budget",
+    "--layout": "layout",
+    "--towers": "towers",
+    "--round-to": "round_to",
+    "--vocab": "vocab",
+}
 OWN = "standard"  # no recipe, but a teacher or data of the user's own
 
 
@@ -38,12 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--layout", choices=LAYOUTS, help="uniform: stock shapes")
     add("--towers", metavar="A,B", help="image, text, or both; others stay as they are")
-    add(
-        "--round-to",
-        metavar="N",
-        type=int,
-        help="ffn and embed widths are multiples of N",
-    )
+    add("--round-to", metavar="N", help="ffn and embed widths are multiples of N")
     add(
         "--vocab",
         metavar="captions|FILE",
@@ -82,12 +84,13 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
             to it.
     """
     from ..config.load import load_recipe, rebuild_ladder
+    from ..config.options import typed, with_options
     from ..config.tasks import on_other_pairs
 
+    words = typed(vars(args), SETTINGS)
     own = args.teacher or args.data
-    named = args.recipe or own or args.val or args.target or args.stages
-    changed = any(getattr(args, key) for key in OWN_SETTINGS)
-    if stored is not None and not (named or changed or args.set):
+    named = args.recipe or args.target or args.stages or any(words.values())
+    if stored is not None and not (named or args.set):
         return None
     if args.recipe is None and args.teacher and not args.data and stored is None:
         raise UserError(
@@ -98,42 +101,10 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     base = args.recipe or (str(stored) if stored else OWN if own else DEFAULT)
     recipe = load_recipe(base, args.set)
     if args.target is not None or args.stages is not None:
-        last = recipe.stages[-1].target
-        target = args.target if args.target is not None else last
-        stages = args.stages if args.stages is not None else len(recipe.stages)
-        recipe = rebuild_ladder(recipe, target, stages)
-    data = recipe.data
-    if args.data:
-        data = replace(data, source=args.data)
-    if args.val:
-        data = replace(data, val=args.val)
+        recipe = rebuild_ladder(recipe, args.target, args.stages)
     own = recipe.data.source
-    recipe = on_other_pairs(base, own, replace(recipe, data=data), args.set)
-    changes = {key: getattr(args, key) for key in OWN_SETTINGS if getattr(args, key)}
-    if args.towers:
-        changes["towers"] = wanted_towers(args.towers)
-    if args.round_to is not None and args.round_to < 1:
-        raise UserError("--round-to", f"must be at least 1, not {args.round_to}")
-    return replace(recipe, **changes)
-
-
-def wanted_towers(text: str) -> tuple[str, ...]:
-    """The towers that `--towers` names.
-
-    Raises:
-        UserError: one is named twice, or does not exist.
-    """
-    from ..shapes import TOWERS
-
-    names = [part.strip() for part in text.split(",")]
-    for name in names:
-        if name not in TOWERS:
-            raise UserError(
-                "--towers", f"unknown tower {name!r}", nearest(name, TOWERS)
-            )
-    if len(set(names)) != len(names):
-        raise UserError("--towers", f"{text!r} names a tower twice")
-    return tuple(name for name in TOWERS if name in names)
+    recipe = with_options(recipe, SETTINGS, words)
+    return on_other_pairs(base, own, recipe, args.set)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,13 @@ from .schema import PHASES, Recipe, Stage
 MOST_STAGES = 10
 
 
-def ladder(target: Any, stages: Any) -> list[float]:
+def ladder(target: Any, stages: Any, typed: str = "--") -> list[float]:
     """The shares of a descent to `target` in equal steps: 1 - k(1 - T)/N.
 
     Args:
         target: share of the teacher that is left at the end, as a user wrote it.
         stages: in how many stages.
+        typed: what stood before the names of both where the user typed them.
 
     Raises:
         UserError: a target outside (0, 1), or stages outside 1 to 10.
@@ -26,47 +28,61 @@ def ladder(target: Any, stages: Any) -> list[float]:
     try:
         share = float(target)
     except (TypeError, ValueError):
-        raise UserError("--target", f"{target!r} is no number", "Try 0.25") from None
+        raise UserError(
+            f"{typed}target", f"{target!r} is no number", "Try 0.25"
+        ) from None
     if not 0 < share < 1:
-        raise UserError("--target", f"{target} is not between 0 and 1", "Try 0.25")
+        raise UserError(
+            f"{typed}target", f"{target} is not between 0 and 1", "Try 0.25"
+        )
     try:
         count = int(str(stages))
     except ValueError:
-        raise UserError("--stages", f"{stages!r} is no whole number", "Try 3") from None
+        raise UserError(
+            f"{typed}stages", f"{stages!r} is no whole number", "Try 3"
+        ) from None
     if not 1 <= count <= MOST_STAGES:
         raise UserError(
-            "--stages", f"{count} is not between 1 and {MOST_STAGES}", "Try 3"
+            f"{typed}stages", f"{count} is not between 1 and {MOST_STAGES}", "Try 3"
         )
     # rounded so that 0.775 is written as 0.775; the last one is the target itself
     steps = [round(1 - k * (1 - share) / count, 10) for k in range(1, count)]
     return [*steps, share]
 
 
-def rebuild_ladder(recipe: Recipe, target: Any, stages: Any) -> Recipe:
+def rebuild_ladder(
+    recipe: Recipe, target: Any, stages: Any, typed: str = "--"
+) -> Recipe:
     """The recipe with other targets; stage k keeps the settings of its entry k.
 
-    Further stages take the settings of the last entry.
+    Further stages take the settings of the last entry. Without a target the recipe's
+    own last one is meant, without a number of stages its own.
+
+    Args:
+        typed: as `ladder`.
 
     Raises:
         UserError: as `ladder`; or a stage that it needs does not shrink the model.
     """
-    if target is None:
-        raise UserError("--target", "the recipe has none of its own", "Try 0.25")
     entries = recipe.stages
+    target = entries[-1].target if target is None else target
+    stages = len(entries) if stages is None else stages
+    if target is None:
+        raise UserError(f"{typed}target", "the recipe has none of its own", "Try 0.25")
     rebuilt = tuple(
         replace(entries[min(index, len(entries) - 1)], target=share)
-        for index, share in enumerate(ladder(target, stages))
+        for index, share in enumerate(ladder(target, stages, typed))
     )
     for number, stage in enumerate(rebuilt, start=1):
         if not stage.cuts:
             raise UserError(
-                "--target",
+                f"{typed}target",
                 f"stage {number} of the recipe {recipe.name!r} only distils; it "
                 "cannot make the model smaller",
                 "Use another recipe: tinyclip recipes ls",
             )
     made = replace(recipe, stages=rebuilt)
-    check_descent(made, Place("--target"))
+    check_descent(made, Place(f"{typed}target"))
     return made
 
 
@@ -90,6 +106,7 @@ def check_descent(recipe: Recipe, where: Place) -> None:
         raise UserError(
             str(at), f"there are {len(recipe.stages)}", f"At most {MOST_STAGES} work"
         )
+    check_once(recipe.towers, where.key("towers"), "tower")
     share = 1.0
     for index, stage in enumerate(recipe.stages):
         check_stage(stage, at.item(index))
@@ -120,6 +137,12 @@ def _check_target(stage: Stage, share: float, where: Place) -> float:
     return stage.target
 
 
+def check_once(names: Sequence[str], where: Place, kind: str) -> None:
+    """Refuse a list that is empty, or names something twice."""
+    if not names or len(set(names)) < len(names):
+        raise UserError(str(where), f"wants each {kind} once, at least one")
+
+
 def check_stage(stage: Stage, where: Place) -> None:
     """What the leaves of one stage cannot know alone.
 
@@ -136,8 +159,7 @@ def check_stage(stage: Stage, where: Place) -> None:
             f"Each at most once, in this order: {', '.join(PHASES)}",
         )
     _check_order(stage, at)
-    if not stage.sites or len(set(stage.sites)) < len(stage.sites):
-        raise UserError(str(where.key("sites")), "wants each site once, at least one")
+    check_once(stage.sites, where.key("sites"), "site")
     for name, phase in stage.running().items():
         if phase.trained_steps and not any(map(weight_of, phase.objectives.values())):
             raise UserError(

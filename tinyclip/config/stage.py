@@ -67,6 +67,13 @@ class Stage:
         return any(phase.cuts for phase in self.running().values())
 
     @property
+    def cut_sites(self) -> tuple[str, ...]:
+        """What its phases shrink."""
+        if any(phase.usual_sites for phase in self.running().values()):
+            return USUAL
+        return self.sites
+
+    @property
     def trains_uncut(self) -> bool:
         """Whether it trains the very model that it was given."""
         for phase in self.running().values():

@@ -25,7 +25,7 @@ def on_other_pairs(
         name: the recipe, as the user has it.
         own: the pairs that it names itself.
         recipe: with the pairs that are used.
-        overrides: settings that the user gave, `a.b=v`.
+        overrides: settings that the user gave, `a.b=v` or their names.
     """
     asked = any(setting.partition("=")[0].strip() == "tasks" for setting in overrides)
     same = recipe.data.source == own

@@ -83,6 +83,17 @@ def _warn_of_codes(where: str, keys: Sequence[str]) -> None:
         )
 
 
+def warn_of_codes_in(where: str, captions: Sequence[str]) -> None:
+    """Say it where most captions are numbers or codes: a column of labels, it seems."""
+    codes = [text for text in captions if CODE.fullmatch(text)]
+    if 2 * len(codes) > len(captions):
+        note(
+            f"{where}: most captions are numbers or codes ({_listed(codes)}), and no "
+            "model knows what they mean. Is the column one of labels? Write what they "
+            "stand for, or name another: --set data.caption_column=NAME"
+        )
+
+
 def read_names(file: str, keys: Sequence[str]) -> dict[str, str]:
     """The name of each class from a text file.
 

@@ -12,6 +12,7 @@ METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 READ_BY = {".csv": "csv:", ".tsv": "tsv:", ".parquet": "parquet:"}
 LOOKED_AT = 2**20  # bytes of a table
 NAMED = 1000  # pictures that are looked for in it
+MOST_TABLES = 100
 
 
 def refuse_captions_elsewhere(
@@ -24,8 +25,8 @@ def refuse_captions_elsewhere(
         texts: keys of the files there that end in one of `TEXTS`.
 
     Raises:
-        UserError: a table names the pictures, or texts are named as they are; with the
-            source that reads them.
+        UserError: a table names the pictures, or texts are named as they are; with what
+            reads them.
     """
     tables = [key for key in texts if PurePosixPath(key).name in METADATA]
     if tables:
@@ -34,8 +35,20 @@ def refuse_captions_elsewhere(
             f"has its captions in {tables[0]}, which folder: does not read",
             f"Let the library datasets read the folder: hf:{root}",
         )
-    for key in texts:
-        if PurePosixPath(key).suffix != ".txt" and _names_any(root / key, pictures):
+    stems = {PurePosixPath(key).stem for key in pictures}
+    named = [key for key in texts if _stem(key) in stems]
+    if len(named) * 10 >= len(pictures):
+        glob = f"*{PurePosixPath(named[0]).suffix}"
+        raise UserError(
+            where,
+            f"has {len(named)} texts named as pictures are, such as {named[0]}, which "
+            "folder: does not read",
+            "Put each NAME.txt beside its NAME.png, or, where these hold no captions, "
+            f"leave them out: --set 'data.exclude=[\"{glob}\"]'",
+        )
+    tables = [key for key in texts if PurePosixPath(key).suffix != ".txt"]
+    for key in tables[:MOST_TABLES]:
+        if _names_any(root / key, pictures):
             reader = READ_BY.get(PurePosixPath(key).suffix)
             raise UserError(
                 where,
@@ -44,15 +57,6 @@ def refuse_captions_elsewhere(
                 if reader
                 else "Write path and caption of each into a CSV, and name it: csv:FILE",
             )
-    stems = {PurePosixPath(key).stem for key in pictures}
-    beside = [key for key in texts if _stem(key) in stems]
-    if len(beside) * 10 >= len(pictures):
-        raise UserError(
-            where,
-            f"has {len(beside)} texts named as pictures are, such as {beside[0]}, and "
-            "none beside a picture",
-            "Put each NAME.txt beside its NAME.png",
-        )
 
 
 def _stem(key: str) -> str:

@@ -13,7 +13,7 @@ from .classes import class_captions, class_names
 from .columns import excluder
 from .elsewhere import TEXTS, refuse_captions_elsewhere
 from .files import FilePairs
-from .pictures import SUFFIXES, parse_background
+from .pictures import OTHERS, SUFFIXES, parse_background
 
 
 def open_folder(data: Data, directory: str) -> FilePairs:
@@ -29,12 +29,16 @@ def open_folder(data: Data, directory: str) -> FilePairs:
     """
     root = Path(directory).expanduser()
     where = data.source
-    pictures, texts = _listed(root, where)
+    pictures, texts, others = _listed(root, where)
     dropped = Dropped()
     if (pattern := excluder(data.exclude)) is not None:
         kept = [key for key in pictures if not pattern.match(key)]
         dropped.add("excluded", count=len(pictures) - len(kept))
         pictures = kept
+        texts = [key for key in texts if not pattern.match(key)]
+        others = [key for key in others if not pattern.match(key)]
+    for key in others:
+        dropped.add("not a picture", key, "this format is not read here")
     captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
     names = {} if captioned else _classes(data, root, pictures, texts)
     found: dict[str, tuple[str, ...]] = {}
@@ -93,24 +97,27 @@ def _instead(root: Path, pictures: Sequence[str]) -> str:
     return "Put a NAME.txt beside each NAME.png, or name folders by class"
 
 
-def _listed(root: Path, where: str) -> tuple[list[str], list[str]]:
-    """The keys of a folder's pictures and of its texts, in order."""
+def _listed(root: Path, where: str) -> tuple[list[str], list[str], list[str]]:
+    """The keys of a folder's pictures, of texts, and of pictures of other formats."""
     if not root.is_dir():
         what = "is a file" if root.exists() else "there is no such folder"
         raise UserError(where, what, "Give a folder of pictures")
     pictures: list[str] = []
     texts: list[str] = []
+    others: list[str] = []
     for key in _files(root):
         suffix = Path(key).suffix.lower()
         if suffix in SUFFIXES:
             pictures.append(key)
         elif suffix in TEXTS:
             texts.append(key)
+        elif suffix in OTHERS:
+            others.append(key)
     if not pictures:
         raise UserError(
             where, "no pictures in it", f"Looked for {', '.join(sorted(SUFFIXES))}"
         )
-    return sorted(pictures), sorted(texts)
+    return sorted(pictures), sorted(texts), sorted(others)
 
 
 def _folder(key: str) -> str:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from ..config.schema import Data
 from ..errors import UserError, nearest
 from .broken import Broken
+from .classes import warn_of_codes_in
 from .embedded import embedded_in
+from .files import evenly
 from .folders import open_folder
 from .hub import open_hub
 from .notes import note
@@ -26,6 +28,7 @@ from .views import Subset, labels_of, places_of
 
 __all__ = ["Broken", "Pairs", "Subset", "open_pairs", "open_split", "split_validation"]
 
+CAPTIONS_LOOKED_AT = 200
 VALIDATION_SHARE, VALIDATION_LEAST, VALIDATION_MOST = 0.02, 100, 2_000
 
 
@@ -47,6 +50,8 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
     pairs = OPENERS[scheme](data, rest)
+    looked = evenly(len(pairs), CAPTIONS_LOOKED_AT)
+    warn_of_codes_in(data.source, [pairs.captions(i)[0] for i in looked])
     if data.class_names is not None and labels_of(pairs) is None:
         note(f"{data.source} has no classes, so that data.class_names is not used")
     return pairs

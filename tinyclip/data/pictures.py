@@ -46,6 +46,8 @@ FORMATS = (
 SUFFIXES = tuple(
     ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .ppm .jp2".split()
 )
+# and what pictures of formats are called that are not read here
+OTHERS = tuple(".heic .heif .jxl .svg .tga .psd .eps .dng .cr2 .nef .exr .hdr".split())
 STARTS = {  # how files of these formats begin
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n": "PNG",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -37,19 +38,21 @@ class Marks:
         self.over_lines = re.compile(closed % b"")
         self.bare = re.compile(rb"[^\r\n%s]*+" % of)
 
-    def stray(self, content: mmap.mmap) -> Iterator[tuple[int, int]]:
-        """Where each field begins and ends that opens with a mark and is not quoted."""
+    def fields(self, content: mmap.mmap) -> Iterator[tuple[int, int, bool]]:
+        """Where fields begin and end that open with a mark, and which are quoted.
+
+        Of quoted ones only those of several lines.
+        """
         at = len(BOM) if content[: len(BOM)] == BOM else 0
         while True:
             at = _end(self.plain.match(content, at))
             if at >= len(content):
                 return
             closed = self.over_lines.match(content, at)
-            if closed and not self._holds_rows(closed[0]):
-                at = closed.end()
-                continue
-            start, at = at, _end(self.bare.match(content, at))
-            yield start, at
+            quoted = closed is not None and not self._holds_rows(closed[0])
+            end = closed if quoted else self.bare.match(content, at)
+            start, at = at, _end(end)
+            yield start, at, quoted
 
     def _holds_rows(self, field: bytes) -> bool:
         """Whether rows of the table were taken for lines of a caption.
@@ -73,28 +76,49 @@ def _end(match: re.Match[bytes] | None) -> int:
     return match.end()
 
 
-def mended(path: Path, delimiter: str) -> tuple[Path | BytesIO, list[int]]:
-    """A table whose stray marks are written as a reader of CSV expects them.
+@dataclass(frozen=True)
+class Mended:
+    """A table as a reader of CSV expects it.
 
-    Returns:
-        The file itself where there are none, and the line of each.
+    Args:
+        content: its bytes, or the file itself where nothing was to be mended.
+        strays: the line of each field that opens with a mark and is not quoted.
+        spans: of quoted fields of several lines, the line and how many more it has;
+            lines are counted as a reader counts them, one for such a field.
     """
-    lines: list[int] = []
+
+    content: Path | BytesIO
+    strays: tuple[int, ...] = ()
+    spans: tuple[tuple[int, int], ...] = ()
+
+    def line(self, counted: int) -> int:
+        """The line of the file that a reader counts as this one."""
+        return counted + sum(more for line, more in self.spans if line < counted)
+
+
+def mended(path: Path, delimiter: str) -> Mended:
+    """A table whose stray marks are written as a reader of CSV expects them."""
+    strays: list[int] = []
+    spans: list[tuple[int, int]] = []
     parts: list[bytes] = []
-    done = line = 0
+    done = seen = more = 0
+    line = 1
     with (
         path.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
-        if content.find(b'"') >= 0:
-            for start, end in Marks(delimiter).stray(content):
-                before = content[done:start]
-                line += before.count(b"\n")
-                lines.append(line + 1)
-                field = content[start:end].replace(b'"', b'""')
-                parts += before, b'"', field, b'"'
-                done = end
-        if not lines:
-            return path, lines
-        parts.append(content[done:])
-    return BytesIO(b"".join(parts)), lines
+        if content.find(b'"') < 0:
+            return Mended(path)
+        for start, end, quoted in Marks(delimiter).fields(content):
+            line += content[seen:start].count(b"\n")
+            field, seen = content[start:end], end
+            if quoted:
+                spans.append((line - more, field.count(b"\n")))
+                line, more = line + spans[-1][1], more + spans[-1][1]
+                continue
+            strays.append(line)
+            parts += content[done:start], b'"', field.replace(b'"', b'""'), b'"'
+            done = end
+        parts.append(content[done:] if strays else b"")
+    whole = BytesIO(b"".join(parts)) if strays else path
+    return Mended(whole, tuple(strays), tuple(spans))

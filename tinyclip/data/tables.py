@@ -14,7 +14,7 @@ from .broken import Dropped
 from .columns import gather, tidy_paths
 from .files import FilePairs
 from .notes import note
-from .pictures import parse_background
+from .pictures import SUFFIXES, parse_background
 from .quotes import mended
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ CAPTION_NAMES = (
 DELIMITERS = ",\t;|"
 PIECE = 50_000  # rows
 LONGEST_HEADER = 2**20  # bytes
+SKIPPED = re.compile(r"Skipping line (\d+): (.*)")  # pandas
 HINT = " fields; put captions that hold the delimiter in double quotes"
 
 
@@ -58,14 +59,15 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
     texts: list[pa.Array] = []
     for piece in _pieces(path, where, delimiter or max(DELIMITERS, key=header.count)):
         if not keys:
+            _refuse_headless(where, piece.columns, data)
             image = find_column(piece, data.image_column, IMAGE_NAMES, "image", where)
             text = find_column(
                 piece, data.caption_column, CAPTION_NAMES, "caption", where
             )
         keys.append(tidy_paths(as_strings(piece[image])))
         texts.append(as_strings(piece[text]))
-        for line in piece.attrs["bad"]:
-            dropped.add("bad row", line.split(":")[0], line.split(": ", 1)[-1] + HINT)
+        for line, why in piece.attrs["bad"]:
+            dropped.add("bad row", line, why + HINT)
     if not sum(map(len, keys)) + dropped.broken:
         raise UserError(where, "has a header and no rows", "Add rows of path, caption")
     found = gather(
@@ -84,6 +86,18 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
     return pairs
 
 
+def _refuse_headless(where: str, columns: Iterable[str], data: Data) -> None:
+    """Refuse a table whose first line is a row already."""
+    if data.image_column is None and usual_column(columns, IMAGE_NAMES) is None:
+        for name in columns:
+            if name.strip().lower().endswith(SUFFIXES):
+                raise UserError(
+                    where,
+                    f"the first line names no columns: {name[:40]!r} is a picture",
+                    "Put a line like path,caption before it",
+                )
+
+
 def as_strings(values: Any) -> pa.Array:
     """A column of text as one Arrow array with 64-bit offsets; NaN becomes null."""
     import pyarrow as pa
@@ -100,15 +114,15 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     names: list[str] = []
-    content, strays = mended(path, delimiter)
-    if strays:
+    table = mended(path, delimiter)
+    if strays := table.strays:
         note(
             f"{where}: {len(strays)} fields begin with a quotation mark that quotes "
             f"nothing, and are read as they stand; the first is in line {strays[0]}"
         )
     try:
         with pd.read_csv(
-            content,
+            table.content,
             sep=delimiter,
             dtype=str,
             na_filter=False,  # "NA" and "null" are captions like any other
@@ -134,10 +148,9 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
                 lines = [
                     line for note in said for line in str(note.message).split("\n")
                 ]
+                found = map(SKIPPED.match, lines)
                 piece.attrs["bad"] = [
-                    line.removeprefix("Skipping ")
-                    for line in lines
-                    if line.startswith("Skipping line")
+                    (f"line {table.line(int(bad[1]))}", bad[2]) for bad in found if bad
                 ]
                 yield piece
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:

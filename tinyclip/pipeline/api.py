@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ..config.load import load_recipe, rebuild_ladder
+from ..config.options import with_values
 from ..config.schema import Recipe
+from ..config.tasks import on_other_pairs
 from ..errors import UserError
 from .request import Request
 from .run_dir import RunDir
@@ -29,21 +31,23 @@ def compress(
         out: folder of the run; `runs/<recipe>` without one.
         resume: go on with the run in `out`.
         target, stages: another ladder than the recipe's.
-        settings: top-level settings of the recipe: `teacher="openclip:..."`, `seed=1`.
+        settings: settings of the recipe, as values: `teacher="openclip:..."`, `seed=1`,
+            `towers=("image",)`, `vocab=None`; `data` takes a source, or a table of
+            those of its settings that change.
 
     Raises:
         UserError: something of the input is wrong.
         Interrupted: a signal asked to stop; the state is saved.
     """
     if isinstance(recipe, str):
-        recipe = load_recipe(recipe, [f"{k}={v}" for k, v in settings.items()])
+        own = load_recipe(recipe)
+        changed = with_values(own, settings, "compress")
+        recipe = on_other_pairs(recipe, own.data.source, changed, list(settings))
     elif settings:
         raise UserError(
             "compress", "settings go with a recipe's name, not with a Recipe"
         )
     if target is not None or stages is not None:
-        wanted = recipe.stages[-1].target if target is None else target
-        count = len(recipe.stages) if stages is None else stages
-        recipe = rebuild_ladder(recipe, wanted, count)
+        recipe = rebuild_ladder(recipe, target, stages, typed="")
     folder = Path(out) if out else Path("runs") / recipe.name
     return execute(Request(folder, recipe, resume))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
+from ..differences import differences
 from ..errors import UserError
 from ..training.engine import Engine
 from .plan import Plan
@@ -44,7 +45,7 @@ def minor(number: str) -> str:
     return ".".join(number.split("+")[0].split(".")[:2])
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def changed_world(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     """What differs between two environments so that bits may differ."""
     for key in ("device", "threads"):
         if before.get(key) != now[key]:
@@ -56,11 +57,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[s
             yield f"{name}: {old} -> {new}"
 
 
-def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     """Teacher, data or vocabulary whose content is another one."""
-    for what in sorted({*before, *now}):
-        if before.get(what) != now.get(what):
-            yield f"{what}: {before.get(what)} -> {now.get(what)}"
+    return [f"{what}: {old} -> {new}" for what, old, new in differences(before, now)]
 
 
 def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> None:
@@ -74,7 +73,7 @@ def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> Non
     if known is not None:
         found += changed_inputs(known["fingerprints"], plan.fingerprints)
     if world is not None:
-        found += differences(world, environment(engine))
+        found += changed_world(world, environment(engine))
         if world.get("world_size", 1) != engine.world:
             log.warning(
                 "%s: %s processes before, %s now: the same samples are left to see, "

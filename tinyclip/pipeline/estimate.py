@@ -23,12 +23,6 @@ GIB = 1024**3
 LARGE = 10**10  # multiply-accumulates a pair
 
 
-def steps_of(stage: Stage) -> dict[str, int]:
-    """Steps of each phase that trains."""
-    steps = {"learn": stage.learn.steps, "distil": stage.distil.steps}
-    return {name: steps[name] for name in stage.phases if name in steps}
-
-
 def goal_of(recipe: Recipe, teacher: ClipShape, target: float) -> SizeGoal:
     """The size that a recipe wants of a stage, as a share of the run's teacher."""
     wanted = SizeGoal(
@@ -87,10 +81,9 @@ def activation_bytes(shape: ClipShape) -> int:
     kept = 0
     for tower in shape.towers().values():
         for block in tower.blocks:
-            layers = block.attention_layers + block.ffn_layers
             inner = block.heads * tower.head_width
-            wide = 4 * layers * tower.width + 5 * inner + 3 * block.ffn
-            kept += tower.tokens * wide  # type: ignore[attr-defined]
+            kept += tower.tokens * (5 * inner + 3 * block.ffn)  # type: ignore[attr-defined]
+        kept += tower.tokens * 4 * tower.width * cost.layer_count(tower)  # type: ignore[attr-defined]
     return 4 * kept
 
 
@@ -135,6 +128,15 @@ def measure_speed(model: Clip) -> float:
     return 2 * macs(shape) * batch / min(seconds)
 
 
+def works_of(stage: Stage, start: ClipShape, end: ClipShape) -> dict[str, int]:
+    """Multiply-accumulates of one pair in each phase: of the model as it is there."""
+    works, now = {}, start
+    for name, phase in stage.running().items():
+        now = end if phase.cuts else now
+        works[name] = macs(now)
+    return works
+
+
 def plan_stage(
     recipe: Recipe, number: int, teacher: ClipShape, cached: bool, speed: float
 ) -> dict[str, Any]:
@@ -146,8 +148,7 @@ def plan_stage(
     start = scaled(teacher, goal_of(recipe, teacher, share))
     goal = goal_of(recipe, teacher, target)
     end = scaled(teacher, goal)
-    steps = steps_of(stage)
-    works = {"learn": macs(start), "distil": macs(end)}
+    steps, works = stage.steps, works_of(stage, start, end)
     live = 0 if cached else macs(teacher)
     # a step is a forward pass and a backward pass of twice the work
     each = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}

@@ -27,8 +27,8 @@ from ..training.teacher.index import INDEX, Index
 from ..training.teacher.live import LiveTeacher
 from ..training.teacher.make import begin, make
 from .caches import fitting
+from .context import model_fingerprint
 from .lock import LOCK, locked
-from .workshop import model_fingerprint
 
 log = logging.getLogger("tinyclip")
 BASE = "standard"  # the recipe that a teacher and data of one's own run under
@@ -141,7 +141,7 @@ def make_cache(
     try:
         return _make(wanted, progress)
     except StorageError:
-        log.warning("go on, once there is room, with: %s", wanted.command)
+        log.warning("go on, once that is mended, with: %s", wanted.command)
         raise
 
 

@@ -16,7 +16,6 @@ from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
-from ..sites import USUAL
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 
 
@@ -84,13 +83,13 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
         UserError: the smallest reachable size, and what limits it.
     """
     for number, stage in enumerate(recipe.stages):
-        if "inherit" not in stage.phases or stage.target is None:
+        if not stage.cuts or stage.target is None:
             continue
         try:
             check_target(
                 base,
                 goal_of(recipe, teacher, stage.target),
-                sites=USUAL if "manual" in stage.phases else stage.sites,
+                sites=stage.cut_sites,
             )
         except UserError as error:
             if error.where != "target":
@@ -106,12 +105,16 @@ def refuse_layers(recipe: Recipe, base: ClipShape) -> None:
         UserError: the stage, and how many layers there can be.
     """
     left = {name: len(tower.blocks) for name, tower in base.towers().items()}
-    for number, stage in enumerate(recipe.stages):
-        for name in left if "manual" in stage.phases else ():
-            count = getattr(stage.manual, f"{name}_layers")
-            where = f"stages[{number}].manual.{name}_layers"
-            check_layers(where, name, left[name], count, name in recipe.towers)
-            left[name] = count or left[name]
+    asked = (
+        (f"stages[{number}].{phase}", tower, count)
+        for number, stage in enumerate(recipe.stages)
+        for phase, settings in stage.running().items()
+        for tower, count in settings.layers.items()
+    )
+    for phase, tower, count in asked:
+        where = f"{phase}.{tower}_layers"
+        check_layers(where, tower, left[tower], count, tower in recipe.towers)
+        left[tower] = count or left[tower]
 
 
 def chain(recipe: Recipe, prints: Mapping[str, str]) -> list[str]:

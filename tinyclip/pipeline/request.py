@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ..config.load import recipe_to_dict
 from ..config.schema import Recipe
+from ..differences import differences
 from ..errors import UserError
 from .run_dir import RunDir
 
@@ -83,7 +82,7 @@ def _settle_resume(run: RunDir, request: Request) -> Recipe:
     stored = run.recipe()
     if request.recipe is None:
         return stored
-    different = differences(stored, request.recipe)
+    different = changed_settings(stored, request.recipe)
     first = request.from_stage
     if first is not None:
         different = [key for key in different if not _is_later(key, first)]
@@ -106,24 +105,11 @@ def _is_later(difference: str, first: int) -> bool:
     return int(head[len("stages[") : head.index("]")]) + 1 >= first
 
 
-def differences(stored: Recipe, asked: Recipe) -> list[str]:
+def changed_settings(stored: Recipe, asked: Recipe) -> list[str]:
     """Each setting that differs, as `key: stored -> asked`."""
-
-    def flat(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield from flat(inner, f"{prefix}.{key}" if prefix else key)
-        elif isinstance(value, list | tuple) and any(
-            isinstance(inner, dict) for inner in value
-        ):
-            for index, inner in enumerate(value):
-                yield from flat(inner, f"{prefix}[{index}]")
-        else:
-            yield prefix, value
-
-    old, new = (dict(flat(recipe_to_dict(r), "")) for r in (stored, asked))
+    changed = differences(recipe_to_dict(stored), recipe_to_dict(asked))
     return [
-        f"{key}: {old.get(key)!r} -> {new.get(key)!r}"
-        for key in sorted({*old, *new})
-        if old.get(key) != new.get(key) and key not in ("name", "about")
+        f"{key}: {old!r} -> {new!r}"
+        for key, old, new in changed
+        if key not in ("name", "about")
     ]

@@ -17,14 +17,15 @@ from ..model.store import load_model
 from ..training.engine import Engine
 from ..training.loop import Watcher
 from .changes import environment, refuse_changes
+from .context import RunContext
 from .handover import channels_left
 from .lock import locked
 from .plan import Plan, chain, check, make_plan
 from .request import Request, resume_command, settle
 from .run_dir import START, RunDir
-from .stage import StageRunner
+from .stage import run_stage
+from .stage_context import StageContext
 from .tracking import Tracked
-from .workshop import Workshop
 
 log = logging.getLogger("tinyclip")
 
@@ -75,18 +76,18 @@ def dry_run(recipe: Recipe, run: RunDir) -> Plan:
     """The plan of a recipe; nothing is written."""
     check(recipe)
     engine = open_engine(run, recipe)
-    shop = Workshop.open(recipe, run, engine, Silent(), lambda: False)
-    return _plan(shop)
+    context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
+    return _plan(context)
 
 
-def _plan(shop: Workshop) -> Plan:
+def _plan(context: RunContext) -> Plan:
     return make_plan(
-        shop.recipe,
-        shop.teacher.model,
-        shop.base.model.shape,
-        len(shop.train),
-        shop.fingerprints(),
-        shop.caching(),
+        context.recipe,
+        context.teacher.model,
+        context.base.model.shape,
+        len(context.train),
+        context.fingerprints(),
+        context.caching(),
     )
 
 
@@ -116,12 +117,12 @@ def execute(
     engine = open_engine(run, recipe)
     engine.wait()  # all have looked before one writes
     shown = watcher if watcher is not None and engine.is_main else Silent()
-    shop = Workshop.open(recipe, run, engine, shown, stop)
-    plan = _plan(shop)
+    context = RunContext.open(recipe, run, engine, shown, stop)
+    plan = _plan(context)
     shown.plan(plan.to_dict())
-    with _alone(request, shop, plan):
+    with _alone(request, context, plan):
         try:
-            _run(shop, plan, request)
+            _run(context, plan, request)
         except Interrupted as stopped:
             raise Interrupted(stopped.what, resume_command(run.path)) from None
         except StorageError as error:
@@ -131,13 +132,13 @@ def execute(
 
 
 @contextmanager
-def _alone(request: Request, shop: Workshop, plan: Plan) -> Iterator[None]:
+def _alone(request: Request, context: RunContext, plan: Plan) -> Iterator[None]:
     """The run's folder, begun and locked; one process does it for all.
 
     Raises:
         UserError: another process is at work there, or the world has changed.
     """
-    run, engine = shop.run, shop.engine
+    run, engine = context.folder, context.engine
     if not engine.is_main:
         engine.wait()
         yield
@@ -147,7 +148,7 @@ def _alone(request: Request, shop: Workshop, plan: Plan) -> Iterator[None]:
         settle(request)  # again: another process may have worked here since
         if run.is_run():
             refuse_changes(run, plan, engine, request.accept_changes)
-        _begin(run, shop.recipe, request.from_stage)
+        _begin(run, context.recipe, request.from_stage)
         run.write("environment.json", environment(engine))
         run.write("plan.json", plan.to_dict())
         engine.wait()
@@ -173,29 +174,31 @@ def _refuse_unfinished(run: RunDir, recipe: Recipe, first: int) -> None:
             )
 
 
-def _run(shop: Workshop, plan: Plan, request: Request) -> None:
+def _run(context: RunContext, plan: Plan, request: Request) -> None:
     """All stages; however it ends, what was broken is told."""
     tracked = None
-    if request.log_with is not None and shop.engine.is_main:
-        tracked = Tracked(shop.watcher, request.log_with, shop.engine, shop.run)
-        shop.watcher = tracked
+    if request.log_with is not None and context.engine.is_main:
+        tracked = Tracked(
+            context.watcher, request.log_with, context.engine, context.folder
+        )
+        context.watcher = tracked
     try:
-        _stages(shop, plan, request.accept_changes)
+        _stages(context, plan, request.accept_changes)
     finally:
         if tracked is not None:
             tracked.finish()
-        if shop.engine.is_main:
-            _report_broken(shop)
+        if context.engine.is_main:
+            _report_broken(context)
 
 
-def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
+def _stages(context: RunContext, plan: Plan, accept: bool) -> None:
     """Every stage that is not whole yet, then the final model in its place.
 
     Args:
         accept: take stages that were made with other settings as they are.
     """
-    run, recipe = shop.run, shop.recipe
-    model, samples = shop.base.model, 0
+    run, recipe = context.folder, context.recipe
+    model, samples = context.base.model, 0
     whole = model.shape
     channels: tuple[int, ...] | None = None
     prints = chain(recipe, plan.fingerprints)
@@ -205,10 +208,8 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
         target = share if stage.target is None else stage.target
         done = folder.done()
         if done is None:
-            runner = StageRunner(
-                shop, folder, stage, target, samples, chained, channels
-            )
-            model = runner.run(model).model
+            this = StageContext.of(context, stage, target, folder, chained)
+            model = run_stage(this, model, samples, channels).model
             samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
         elif done["fingerprint"] != chained and not accept:
             raise UserError(
@@ -219,7 +220,7 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
             )
         else:
             model, samples = load_model(folder.model).model, done["samples"]
-            if done["fingerprint"] != chained and shop.engine.is_main:
+            if done["fingerprint"] != chained and context.engine.is_main:
                 was = [*done.get("accepted", []), done["fingerprint"]]
                 folder.write(
                     "done.json", {**done, "fingerprint": chained, "accepted": was}
@@ -228,19 +229,19 @@ def _stages(shop: Workshop, plan: Plan, accept: bool) -> None:
         if keep is not None:
             channels = channels_left(channels, keep, whole)
         share = target
-        if shop.engine.any(shop.stop()) and folder.number < len(folders):
+        if context.engine.anywhere(context.stop()) and folder.number < len(folders):
             raise Interrupted(f"Stopped after stage {folder.number}")
-    if shop.engine.is_main:
+    if context.engine.is_main:
         run.publish(folders[-1].model)
         run.drop_replaced()
-    shop.engine.wait()
+    context.engine.wait()
 
 
-def _report_broken(shop: Workshop) -> None:
+def _report_broken(context: RunContext) -> None:
     """Name what was skipped in ``skipped.jsonl``, and count it by kind in the log."""
-    path = shop.run.path / "skipped.jsonl"
+    path = context.folder.path / "skipped.jsonl"
     before = from_lines(path.read_bytes()) if path.exists() else {}
-    counts, named = skipped_of(shop.train.dropped, {**before, **shop.broken()})
+    counts, named = skipped_of(context.train.dropped, {**before, **context.broken()})
     if not counts:
         return
     write_bytes(path, to_lines(named))

@@ -119,8 +119,8 @@ class Engine:
         if self.is_main:
             self.wait()
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is up in any process; all get the same answer."""
+    def anywhere(self, flag: bool) -> bool:
+        """Whether the flag is up in some process; all get the same answer."""
         if self.world == 1:
             return flag
         found = torch.tensor(float(flag), device=self.device)
@@ -166,8 +166,7 @@ class Engine:
     def update(self, optimizer: NamedAdamW) -> bool:
         """Mean gradient of all processes, clipping, one optimiser step.
 
-        The gates stand outside the clipping: their gradient comes mostly from the
-        budget, and must not shrink the weights' share of the norm.
+        A group that is not clipped, as gates are, stands outside the others' norm.
 
         Returns:
             False when the step was skipped, because a gradient is not a number;
@@ -176,12 +175,18 @@ class Engine:
         if optimizer.prepared is None:
             optimizer.prepared = self._accelerator.prepare(optimizer.torch)
         prepared = optimizer.prepared
-        self._average([*optimizer.weights.values(), *optimizer.gates.values()])
+        groups = [(one.clip, one.parameters.values()) for one in optimizer.trainables]
+        self._average([value for _, values in groups for value in values])
         self._accelerator.unscale_gradients(prepared)
-        norm = nn.utils.clip_grad_norm_(optimizer.weights.values(), optimizer.clip)
-        gates = [g.grad.sum() for g in optimizer.gates.values() if g.grad is not None]
-        sums = torch.stack([norm.double(), *(one.double() for one in gates)])
-        whole = bool(sums.isfinite().all())
+        sums: list[Tensor] = []
+        for clip, values in groups:
+            if clip is not None:
+                sums.append(nn.utils.clip_grad_norm_(values, clip).double())
+            else:
+                sums += [v.grad.sum().double() for v in values if v.grad is not None]
+        # the norm of no gradient at all is not where the others are
+        here = torch.stack([one.to(self.device) for one in sums])
+        whole = bool(here.isfinite().all())
         # under fp16 the scaler has to see a bad step, to lower its scale
         if whole or self.precision == "fp16":
             prepared.step()

@@ -14,9 +14,9 @@ from ..errors import Interrupted, TinyclipError
 from .engine import Engine
 from .guard import LOWER, Guard
 from .log import MetricsLog
-from .phases import LearnPhase, TrainingPhase
+from .phase import TrainingPhase
 from .schedules import lr_share
-from .state import Checkpoints, State, load_into
+from .state import Checkpoints, State
 from .step import backward
 
 log = logging.getLogger("tinyclip")
@@ -33,7 +33,7 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True)
-class Setting:
+class Surroundings:
     """What surrounds a phase: where it saves, logs and asks whether to stop.
 
     Args:
@@ -59,20 +59,24 @@ class Setting:
     guard: tuple[float, float, int] = (0.01, 10.0, 50)
 
 
-class Run:
+class PhaseInProgress:
     """One phase in progress: what of it is saved, and where it goes back to."""
 
     def __init__(
-        self, phase: TrainingPhase, loader: Loader, engine: Engine, setting: Setting
+        self,
+        phase: TrainingPhase,
+        loader: Loader,
+        engine: Engine,
+        around: Surroundings,
     ) -> None:
         self.phase, self.loader = phase, loader
-        self.engine, self.setting = engine, setting
-        self.guard = Guard(*setting.guard)
+        self.engine, self.around = engine, around
+        self.guard = Guard(*around.guard)
 
     def begin(self) -> int:
         """Go to the newest state, or make the first; returns the steps done."""
-        setting, phase = self.setting, self.phase
-        state = setting.checkpoints.latest(phase.name)
+        around, phase = self.around, self.phase
+        state = around.checkpoints.latest(phase.name)
         self.engine.wait()  # all look before one writes
         if state is None:
             # the phase's beginning is a state too: it knows where its metrics begin
@@ -87,16 +91,11 @@ class Run:
     def _cut(self, state: State) -> None:
         """Drop the lines that were written after a state."""
         if self.engine.is_main:
-            self.setting.metrics.cut(state.extra["offset"])
+            self.around.metrics.cut(state.extra["offset"])
 
     def restore(self, state: State) -> None:
         """Put a saved state back."""
-        phase = self.phase
-        load_into(phase.model, state.part("model"))
-        phase.optimizer.load(state.optimizer())
-        if isinstance(phase, LearnPhase):
-            load_into(phase.gates, state.part("gates"))
-            load_into(phase.multipliers, state.part("multipliers"))
+        self.phase.load(state)
         self.engine.load_scaler(state.extra.get("scaler", {}))
         if "guard" in state.extra:  # states of the first version have none
             self.guard.load(state.extra["guard"])
@@ -108,42 +107,41 @@ class Run:
         self.engine.wait()
 
     def _write(self, step: int) -> None:
-        setting = self.setting
+        around = self.around
         extra = {
-            **setting.extra,
-            "offset": setting.metrics.offset,
+            **around.extra,
+            "offset": around.metrics.offset,
             "scaler": self.engine.scaler_state(),
             "guard": self.guard.to_dict(),
         }
         tensors = self.phase.tensors()
-        setting.checkpoints.save(State(self.phase.name, step, tensors, extra))
+        around.checkpoints.save(State(self.phase.name, step, tensors, extra))
 
     def step(self, step: int) -> tuple[dict[str, Any], str | None]:
         """One step; returns its record, and what is wrong if too much is."""
-        phase, setting = self.phase, self.setting
+        phase, around = self.phase, self.around
         share = lr_share(step, phase.steps, phase.optim) * self.guard.lr_share
-        lr = phase.optimizer.set_lr_share(share)
+        phase.optimizer.set_lr_share(share)
         # a phase goes on where the one before it stopped reading
-        batch = self.loader.batch(setting.samples // setting.batch + step)
-        pieces = setting.accumulate
+        batch = self.loader.batch(around.samples // around.batch + step)
+        pieces = around.accumulate
         loss, parts = backward(phase, batch, step, self.engine, pieces)
         applied = self.engine.update(phase.optimizer)
         if applied:
             phase.after()
         shown = {name: float(value) for name, value in parts.items()}
         value = float(loss)
-        task = value - shown.get("sparsity", 0.0)
-        wrong = self.guard.see(step + 1, task, applied)
+        wrong = self.guard.see(step + 1, phase.task_loss(value, shown), applied)
         finite = {name: one for name, one in shown.items() if math.isfinite(one)}
         record = {
-            "stage": setting.stage,
+            "stage": around.stage,
             "phase": phase.name,
             "step": step + 1,
-            "samples": setting.samples + (step + 1) * setting.batch,
+            "samples": around.samples + (step + 1) * around.batch,
             "loss": value if math.isfinite(value) else None,
             "parts": finite,
             **phase.record(),
-            "lr": lr,
+            "lr": phase.optim.lr * share,
         }
         if self.guard.skipped:
             record["skipped"] = self.guard.skipped
@@ -155,14 +153,15 @@ class Run:
         Raises:
             TinyclipError: it was done before.
         """
-        setting, guard = self.setting, self.guard
-        place = f"stage {setting.stage}, {self.phase.name}, step {step}: {wrong}"
+        around, guard = self.around, self.guard
+        place = f"stage {around.stage}, {self.phase.name}, step {step}: {wrong}"
         # a loss that ran away did so before it was noticed
-        state = setting.checkpoints.latest(self.phase.name, step - guard.streak)
+        state = around.checkpoints.latest(self.phase.name, step - guard.streak)
         if guard.went_back or state is None:
             raise TinyclipError(
                 f"{place}{', again' if guard.went_back else ''}. Try a lower learning "
-                "rate (--set 'stages[*].distil.optim.lr=...'), or precision: fp32"
+                f"rate (--set 'stages[*].{self.phase.name}.optim.lr=...'), or "
+                "precision: fp32"
             )
         log.warning(
             "%s. Going back to step %d with %g times the learning rate",
@@ -175,13 +174,13 @@ class Run:
         self._cut(state)
         self.engine.wait()  # all have read before one lets go
         if self.engine.is_main:
-            setting.checkpoints.drop_after(self.phase.name, state.step)
+            around.checkpoints.drop_after(self.phase.name, state.step)
         self.save(state.step)  # killed from here on, the return is not forgotten
         return state.step
 
 
 def run_phase(
-    phase: TrainingPhase, loader: Loader, engine: Engine, setting: Setting
+    phase: TrainingPhase, loader: Loader, engine: Engine, around: Surroundings
 ) -> None:
     """Train a phase from its newest state (or its beginning) to its end.
 
@@ -192,26 +191,26 @@ def run_phase(
         TinyclipError: the loss is not a number any more, or runs away, for the second
             time.
     """
-    run = Run(phase, loader, engine, setting)
-    done = run.begin()
-    setting.watcher.phase(setting.stage, phase.name, done, phase.steps)
+    progress = PhaseInProgress(phase, loader, engine, around)
+    done = progress.begin()
+    around.watcher.phase(around.stage, phase.name, done, phase.steps)
     began = time.perf_counter()
     while done < phase.steps:
-        record, wrong = run.step(done)
+        record, wrong = progress.step(done)
         done += 1
         if wrong:
-            done = run.go_back(wrong, done)
+            done = progress.go_back(wrong, done)
             continue
-        if done % setting.log_every == 0 or done == phase.steps:
+        if done % around.log_every == 0 or done == phase.steps:
             record["seconds"] = round(time.perf_counter() - began, 3)
             if engine.is_main:
-                setting.metrics.write(record)
-            setting.watcher.step(record)
-        stopping = engine.any(setting.stop())
-        if done % setting.checkpoint_every == 0 or done == phase.steps or stopping:
-            run.save(done)
+                around.metrics.write(record)
+            around.watcher.step(record)
+        stopping = engine.anywhere(around.stop())
+        if done % around.checkpoint_every == 0 or done == phase.steps or stopping:
+            progress.save(done)
         if stopping and done < phase.steps:
             raise Interrupted(
-                f"Stopped in stage {setting.stage}, {phase.name}, after step {done} of "
+                f"Stopped in stage {around.stage}, {phase.name}, after step {done} of "
                 f"{phase.steps}; the state is saved"
             )

@@ -1,11 +1,12 @@
-"""The optimiser of a phase: weights with and without decay, and the gates apart.
+"""The optimiser of a phase: groups of named parameters, each trained in its own way.
 
 Its moments have names, not positions, so that they can be sliced with the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from ..model.clip import Clip
 from ..shapes import ClipShape
 
 NO_DECAY = ("token_embedding", "position")
-GATE_BETAS = (0.9, 0.999)
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -27,62 +27,76 @@ def decays(name: str, parameter: Tensor) -> bool:
     return parameter.ndim >= 2 and not name.endswith(NO_DECAY)
 
 
-class NamedAdamW:
-    """AdamW over named parameters.
+@dataclass(frozen=True)
+class Trainable:
+    """Parameters that are trained alike.
 
     Args:
-        model: its trainable parameters are the weights.
-        optim: settings of the weights.
-        gates: their logits are a group of their own: no decay, no clipping.
-        gate_lr: their learning rate, constant over the phase.
+        parameters: by the names that a state has their moments under.
+        lr, betas, eps: AdamW's.
+        weight_decay: of those that `decays` names.
+        clip: global norm that their gradient is clipped to; None leaves it.
+        scheduled: whether `lr` is the top of the phase's schedule, or constant.
     """
 
-    def __init__(
-        self, model: Clip, optim: Optim, gates: nn.Module | None, gate_lr: float
-    ) -> None:
-        self.weights = {
+    parameters: Mapping[str, nn.Parameter]
+    lr: float
+    betas: tuple[float, float]
+    eps: float
+    weight_decay: float = 0.0
+    clip: float | None = None
+    scheduled: bool = True
+
+    @classmethod
+    def of_weights(cls, model: Clip, optim: Optim) -> Trainable:
+        """What a model leaves to train, as a recipe says."""
+        weights = {
             f"model.{name}": parameter
             for name, parameter in model.named_parameters()
             if parameter.requires_grad
         }
-        self.gates = (
-            {f"gates.{name}": value for name, value in gates.named_parameters()}
-            if gates
-            else {}
+        return cls(
+            weights, optim.lr, optim.betas, optim.eps, optim.weight_decay, optim.clip
         )
-        rest: list[nn.Parameter] = []
-        matrices: list[nn.Parameter] = []
-        for name, parameter in self.weights.items():
-            (matrices if decays(name, parameter) else rest).append(parameter)
-        shared = {"lr": optim.lr, "betas": optim.betas, "eps": optim.eps}
-        groups = [
-            {"params": matrices, "weight_decay": optim.weight_decay, **shared},
-            {"params": rest, "weight_decay": 0.0, **shared},
-            {
-                "params": list(self.gates.values()),
-                "weight_decay": 0.0,
-                "lr": gate_lr,
-                "betas": GATE_BETAS,
-                "eps": 1e-8,
-            },
+
+    def groups(self) -> list[dict[str, Any]]:
+        """AdamW's parameter groups: those that decay, and the rest."""
+        halves: dict[bool, list[nn.Parameter]] = {True: [], False: []}
+        for name, parameter in self.parameters.items():
+            halves[self.weight_decay > 0 and decays(name, parameter)].append(parameter)
+        shared = {"lr": self.lr, "betas": self.betas, "eps": self.eps}
+        shared["top"] = self.lr if self.scheduled else None
+        return [
+            {"params": half, "weight_decay": self.weight_decay if is_on else 0.0}
+            | shared
+            for is_on, half in halves.items()
+            if half
         ]
-        groups = [group for group in groups if group["params"]]
-        self.lr = optim.lr
-        self.clip = optim.clip
-        self.torch = torch.optim.AdamW(groups)
+
+
+class NamedAdamW:
+    """AdamW over groups of named parameters.
+
+    Args:
+        trainables: the groups; a name belongs to one of them.
+    """
+
+    def __init__(self, trainables: Sequence[Trainable]) -> None:
+        self.trainables = tuple(trainables)
+        self.torch = torch.optim.AdamW(
+            [group for one in self.trainables for group in one.groups()]
+        )
         self.prepared: Any = None  # the engine's wrapper, made at the first step
 
-    def set_lr_share(self, share: float) -> float:
-        """Scale the weights' learning rate; returns what it is now."""
-        gates = {id(value) for value in self.gates.values()}
+    def set_lr_share(self, share: float) -> None:
+        """Scale the learning rate of the groups that follow the schedule."""
         for group in self.torch.param_groups:
-            if id(group["params"][0]) not in gates:
-                group["lr"] = self.lr * share
-        return self.lr * share
+            if group["top"] is not None:
+                group["lr"] = group["top"] * share
 
     def _named(self) -> Iterable[tuple[str, nn.Parameter]]:
-        yield from self.weights.items()
-        yield from self.gates.items()
+        for one in self.trainables:
+            yield from one.parameters.items()
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Moments and step counts by kind and parameter name."""

@@ -35,7 +35,7 @@ class State:
     Args:
         phase: which phase.
         step: how many steps are done.
-        tensors: model, gates, multipliers and optimiser moments by dotted name.
+        tensors: of its modules and of the optimiser's moments, by dotted name.
         extra: what is not a tensor: shape, metrics offset, loss scaler.
     """
 
@@ -60,12 +60,16 @@ class State:
 
 
 def pack(
-    model: Mapping[str, Tensor],
+    modules: Mapping[str, Mapping[str, Tensor]],
     optimizer: Mapping[str, Mapping[str, Tensor]],
-    **others: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Flat tensors of a state, on the CPU and contiguous."""
-    tables = {"model": model, **others}
+    """Flat tensors of a state, on the CPU and contiguous.
+
+    Args:
+        modules: what each has to save, by the module's name.
+        optimizer: moments and step counts, by kind.
+    """
+    tables = dict(modules)
     tables.update({f"optimizer.{kind}": table for kind, table in optimizer.items()})
     return {
         f"{prefix}.{name}": value.detach().cpu().contiguous()

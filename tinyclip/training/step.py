@@ -12,7 +12,7 @@ from ..data.batch import Batch
 from ..losses.objectives import Parts
 from ..model.clip import Features
 from .engine import Engine
-from .phases import TrainingPhase, beside
+from .phase import TrainingPhase
 
 
 def backward(
@@ -35,7 +35,7 @@ def backward(
         made = [phase.features(part, step) for part in parts]
     image_BE = torch.cat([one.image_BE for one in made]).requires_grad_()
     text_BE = torch.cat([one.text_BE for one in made]).requires_grad_()
-    student = beside(phase.model, phase.pupil, image_BE, text_BE)
+    student = phase.with_scale(image_BE, text_BE)
     result = _loss(phase, student, batch, step, engine)
     assert image_BE.grad is not None and text_BE.grad is not None
     shares = zip(image_BE.grad.chunk(pieces), text_BE.grad.chunk(pieces), strict=True)

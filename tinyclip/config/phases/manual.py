@@ -14,7 +14,7 @@ class Manual(PhaseSettings):
     """Inheritance by hand, as in the original: no importance at all."""
 
     chooses: ClassVar[bool] = True
-    every_site: ClassVar[bool] = True
+    usual_sites: ClassVar[bool] = True
 
     image_layers: int | None = setting(
         None, "layers that the image tower keeps; null: all", low=1
@@ -25,3 +25,7 @@ class Manual(PhaseSettings):
     units: Literal["leading", "even"] = setting(
         "leading", "which units of a layer stay: the first, or evenly spaced ones"
     )
+
+    @property
+    def layers(self) -> dict[str, int | None]:
+        return {"image": self.image_layers, "text": self.text_layers}

@@ -20,7 +20,7 @@ class PhaseSettings:
 
     chooses: ClassVar[bool] = False  # leaves which units survive
     cuts: ClassVar[bool] = False  # makes the model smaller by what was chosen
-    every_site: ClassVar[bool] = False  # heeds no `sites`: it shrinks all of them
+    usual_sites: ClassVar[bool] = False  # heeds no `sites`: it shrinks the usual ones
 
     @property
     def trained_steps(self) -> int:
@@ -30,6 +30,11 @@ class PhaseSettings:
     @property
     def objectives(self) -> Losses:
         """What it asks the student to do, by the names of objectives."""
+        return {}
+
+    @property
+    def layers(self) -> dict[str, int | None]:
+        """How many layers it keeps of a tower, by its setting `TOWER_layers`."""
         return {}
 
 

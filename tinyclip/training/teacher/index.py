@@ -1,7 +1,7 @@
 """The index of a teacher cache: what it was made of, and where each sample lies.
 
     DIR/index.json              what it was made of; `whole` once all of it is there
-    DIR/image-00000.safetensors ...   features of the pictures (training/cache_store)
+    DIR/image-00000.safetensors ...   features of the pictures (shards.py)
     DIR/text-00000.safetensors ...    features of the captions
     DIR/keys.safetensors        sorted hashes of keys and captions, and their places
 
@@ -25,6 +25,7 @@ from safetensors.torch import save as save_tensors
 
 from ...config.load import fingerprint
 from ...data.seeds import number
+from ...differences import differences
 from ...dtypes import DTYPES
 from ...errors import UserError
 from ...files import read_json, write_bytes, write_json
@@ -108,30 +109,17 @@ def read_index(folder: Path) -> Index:
 _FIELDS = tuple(Index.__dataclass_fields__)
 
 
-def differences(
+def unlike(
     stored: Mapping[str, Any], wanted: Mapping[str, Any], names: Iterable[str] = FITTING
 ) -> list[str]:
     """Why a cache does not fit, as `seed: 0 in the cache, 1 here`; empty if it does."""
     plain = stored["augmentations"] == wanted["augmentations"] == 1
-    ignored = ONLY_AUGMENTED if plain else ()
-    found: list[str] = []
-    for name in names:
-        there, here = stored.get(name), wanted[name]
-        if isinstance(there, dict) and isinstance(here, dict):
-            inner = differing(there, here)
-            found += [f"{name}.{key}: {said}" for key, said in inner.items()]
-        elif there != here and name not in ignored:
-            found.append(f"{name}: {there} in the cache, {here} here")
-    return found
-
-
-def differing(there: Mapping[str, Any], here: Mapping[str, Any]) -> dict[str, str]:
-    """The entries of two tables that are not the same."""
-    return {
-        key: f"{there.get(key)} in the cache, {here.get(key)} here"
-        for key in sorted({*there, *here})
-        if there.get(key) != here.get(key)
-    }
+    asked = [name for name in names if not (plain and name in ONLY_AUGMENTED)]
+    there, here = ({name: one.get(name) for name in asked} for one in (stored, wanted))
+    return [
+        f"{name}: {was} in the cache, {wants} here"
+        for name, was, wants in differences(there, here)
+    ]
 
 
 def find_index(folder: Path, wanted: Mapping[str, Any]) -> tuple[Path, Index]:
@@ -149,7 +137,7 @@ def find_index(folder: Path, wanted: Mapping[str, Any]) -> tuple[Path, Index]:
     else:
         found = sorted(one.parent for one in folder.glob(f"*/{INDEX}")) or [folder]
     known = {one: read_index(one) for one in found}
-    reasons = {one: differences(known[one].made_of, wanted) for one in found}
+    reasons = {one: unlike(known[one].made_of, wanted) for one in found}
     fitting = [one for one in found if not reasons[one]]
     if not fitting:
         lines = [f"\n  {one}: {'; '.join(why)}" for one, why in reasons.items()]

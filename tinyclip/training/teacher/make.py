@@ -20,7 +20,7 @@ from torch import Tensor
 from ...data.loader import Loader
 from ...dtypes import DTYPES
 from ...errors import UserError
-from .index import INDEX, Index, differences, read_index, write_keys
+from .index import INDEX, Index, read_index, unlike, write_keys
 from .live import LiveTeacher, chunks, encode, no_progress
 from .shards import Layout, Shard, Torn, write_shard
 
@@ -44,7 +44,7 @@ def begin(
     """
     if (folder / INDEX).exists():
         known = read_index(folder)
-        changed = differences(known.made_of, made_of, sorted(made_of))
+        changed = unlike(known.made_of, made_of, sorted(made_of))
         if changed:
             raise UserError(
                 str(folder),

@@ -81,18 +81,19 @@ def measured(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
 
 
 @dataclass
-class Workshop:
+class RunContext:
     """Teacher, data and engine of a run, and who looks on.
 
     Args:
         teacher: as its source has it; what shares count from.
+        folder: the run's.
         base: what the first stage starts from: the teacher, its vocabulary trimmed
             where the recipe asks for that.
         tasks: what every student is measured on.
     """
 
     recipe: Recipe
-    run: RunDir
+    folder: RunDir
     engine: Engine
     teacher: Loaded
     base: Loaded
@@ -110,11 +111,11 @@ class Workshop:
     def open(
         cls,
         recipe: Recipe,
-        run: RunDir,
+        folder: RunDir,
         engine: Engine,
         watcher: Watcher,
         stop: Callable[[], bool],
-    ) -> Workshop:
+    ) -> RunContext:
         """Load the teacher and the pairs that a recipe names.
 
         Raises:
@@ -125,7 +126,9 @@ class Workshop:
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
         base = trimmed(teacher, train, recipe.vocab)
         tasks = measured(recipe, (train, val))
-        return cls(recipe, run, engine, teacher, base, train, val, tasks, watcher, stop)
+        return cls(
+            recipe, folder, engine, teacher, base, train, val, tasks, watcher, stop
+        )
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of the data."""
@@ -201,12 +204,8 @@ class Workshop:
         augmented = len(self.train) * self.recipe.data.augmentations
         if augmented * self.teacher.model.shape.embed_dim * 8 > CACHE_LIMIT:
             return False
-        wanted = sum(
-            stage.batch
-            * sum(getattr(stage, name).steps for name in ("learn", "distil"))
-            for stage in self.recipe.stages
-        )
-        return wanted > augmented
+        stages = self.recipe.stages
+        return sum(s.batch * sum(s.steps.values()) for s in stages) > augmented
 
     def teacher_for(self, scale: float | None) -> Teacher:
         """The teacher as a phase asks for it; its features cached where that pays."""
@@ -239,7 +238,7 @@ class Workshop:
             return cache_teacher(
                 live,
                 loader,
-                self.run.teacher_cache,
+                self.folder.teacher_cache,
                 made_of,
                 lambda done, _total: self.watcher.step({"step": done}),
             )
@@ -255,10 +254,10 @@ class Workshop:
 
     def teacher_values(self) -> dict[str, float]:
         """The teacher's own figures, measured once a run."""
-        known = self.run.read("teacher.json")
+        known = self.folder.read("teacher.json")
         if known is None:
             known = self.measure(self.teacher, None)
-            self.run.write("teacher.json", known)
+            self.folder.write("teacher.json", known)
         return values_of(known["tasks"])
 
     def noise_seed(self, stage: int) -> int:

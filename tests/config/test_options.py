@@ -1,0 +1,152 @@
+"""Values from Python and words of a command line: one checker, no YAML between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tinyclip.cli import cache, compress
+from tinyclip.cli.main import build_parser
+from tinyclip.config.load import load_recipe
+from tinyclip.config.options import typed, with_options, with_values
+from tinyclip.config.schema import Data, Recipe
+from tinyclip.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def smoke() -> Recipe:
+    return load_recipe("smoke")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "held"),
+    [
+        ("vocab", None, None),
+        ("vocab", Path("words.txt"), "words.txt"),
+        ("towers", ("image",), ("image",)),
+        ("towers", ["text"], ("text",)),
+        ("about", "a # b: [c", "a # b: [c"),
+        ("teacher", "no", "no"),
+        ("max_skipped_share", 1, 1.0),
+        ("cache", "1e-4", "1e-4"),
+    ],
+)
+def test_a_value_of_python_is_itself(
+    smoke: Recipe, name: str, value: Any, held: Any
+) -> None:
+    made = with_values(smoke, {name: value}, "compress")
+    assert made == replace(smoke, **{name: held})
+
+
+@pytest.mark.parametrize(
+    ("data", "held"),
+    [
+        ("csv:x # y", Data(source="csv:x # y")),
+        (
+            {"augmentations": 3, "exclude": ("*.gif",)},
+            Data(augmentations=3, exclude=("*.gif",)),
+        ),
+        ({"val": Path("v.csv")}, Data(val="v.csv")),
+        (Data(source="csv:x", crop=0.5), Data(source="csv:x", crop=0.5)),
+    ],
+)
+def test_data_is_a_source_a_table_or_settings(
+    smoke: Recipe, data: Any, held: Data
+) -> None:
+    assert with_values(smoke, {"data": data}, "compress").data == held
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sede": 1}, "compress: sede: unknown key 'sede'. Did you mean 'seed'?"),
+        ({"seed": "1"}, "compress: seed: wants a whole number, not the text '1'"),
+        ({"seed": -1}, "compress: seed: must be at least 0, not -1"),
+        ({"round_to": 0}, "compress: round_to: must be at least 1, not 0"),
+        (
+            {"towers": ("imge",)},
+            "compress: towers[0]: cannot be the text 'imge'. Did you mean 'image'?",
+        ),
+        ({"towers": "image"}, "compress: towers: wants a list, not the text 'image'"),
+        ({"towers": ()}, "compress: towers: wants each tower once, at least one"),
+        ({"name": "a/b"}, "compress: name: 'a/b' cannot name a folder. Use"),
+        ({"data": {"crop": 2}}, "compress: data.crop: must be at most 1, not 2.0"),
+        ({"data": Data(crop=2.0)}, "compress: data.crop: must be at most 1, not 2.0"),
+        ({"data": 3}, "compress: data: wants settings by name, not 3"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(
+    smoke: Recipe, values: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        with_values(smoke, values, "compress")
+    assert str(caught.value).startswith(message)
+
+
+def test_compress_takes_values_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tinyclip
+    from tinyclip.pipeline import api
+
+    monkeypatch.setattr(api, "execute", lambda request: request)
+    asked: Any = tinyclip.compress(
+        "smoke", vocab=None, towers=("image",), about="a # b", data="csv:x", target=0.5
+    )
+    assert asked.recipe == replace(
+        load_recipe("smoke"),
+        towers=("image",),
+        about="a # b",
+        data=Data(source="csv:x"),
+        tasks=(),  # a shipped recipe's are those of its own pairs
+        stages=asked.recipe.stages,
+    )
+    assert asked.recipe.stages[-1].target == 0.5
+    with pytest.raises(UserError, match=r"^target: 2 is not between 0 and 1"):
+        tinyclip.compress("smoke", target=2)
+
+
+def spelled(smoke: Recipe, **words: str) -> Recipe:
+    return with_options(
+        smoke,
+        compress.SETTINGS,
+        {f"--{key.replace('_', '-')}": w for key, w in words.items()},
+    )
+
+
+def test_words_become_what_their_settings_are(smoke: Recipe) -> None:
+    made = spelled(smoke, round_to="8", towers="text, image", vocab="8", data="csv:1")
+    assert made == replace(
+        smoke, round_to=8, vocab="8", data=replace(smoke.data, source="csv:1")
+    )
+    assert spelled(smoke, towers="text").towers == ("text",)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"round_to": "0"}, "--round-to: must be at least 1, not 0"),
+        ({"round_to": "x"}, "--round-to: wants a whole number, not the text 'x'"),
+        ({"layout": "unifrom"}, "--layout: cannot be the text 'unifrom'. Did you mean"),
+        ({"towers": "imge"}, "--towers: [0]: cannot be the text 'imge'. Did you mean"),
+        ({"towers": "image,image"}, "--towers: towers: wants each tower once"),
+        ({"towers": ""}, "--towers: [0]: cannot be the text ''"),
+    ],
+)
+def test_a_wrong_word_is_refused_by_its_option(
+    smoke: Recipe, words: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        spelled(smoke, **words)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("verb", [compress, cache])
+def test_every_option_that_is_a_setting_is_an_option(verb: Any) -> None:
+    name = verb.__name__.rpartition(".")[2]
+    needed = ["--teacher", "t", "--data", "d", "--out", "o"]
+    args = build_parser(name).parse_args([name, *needed])
+    words = typed(vars(args), verb.SETTINGS)
+    assert set(words) == set(verb.SETTINGS)
+    assert {text for text in words.values() if text} <= {"t", "d"}

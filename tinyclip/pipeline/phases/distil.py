@@ -1,0 +1,29 @@
+"""The distil phase: the student learns from the run's teacher."""
+
+from __future__ import annotations
+
+from ...training.phase import TrainingPhase
+from ..context import on_cpu
+from ..handover import Progress
+from ..stage_context import StageContext
+
+
+class DistilPhase(TrainingPhase):
+    """Nothing but what every phase that trains does."""
+
+    name = "distil"
+
+
+def run(stage: StageContext, now: Progress) -> None:
+    """The student learns from the run's teacher."""
+    stage.match_scale(now.model)
+    phase = DistilPhase(
+        now.model,
+        stage.teacher(),
+        stage.engine,
+        stage.settings.distil,
+        stage.student(now),
+    )
+    phase.optimizer.load(now.moments)
+    stage.train(phase, now)
+    now.model, now.moments = on_cpu(phase.model), {}

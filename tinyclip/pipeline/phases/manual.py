@@ -1,0 +1,12 @@
+"""The manual phase: units chosen by hand, no importance at all."""
+
+from __future__ import annotations
+
+from ...inherit.manual import manual_keep
+from ..handover import Progress
+from ..stage_context import StageContext
+
+
+def run(stage: StageContext, now: Progress) -> None:
+    """Evenly spaced layers, leading or evenly spaced units."""
+    now.keep = manual_keep(now.model.shape, stage.goal, stage.settings.manual)

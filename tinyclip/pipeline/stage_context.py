@@ -1,0 +1,137 @@
+"""What the phases of a stage work with: the run, the stage's settings and its goal."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..config.schema import Stage
+from ..data.batch import Batch
+from ..goal import SizeGoal
+from ..inherit.score import magnitude_scores, taylor_scores
+from ..losses.contrastive import contrastive
+from ..model.clip import Clip
+from ..training.engine import Engine
+from ..training.loop import Surroundings, run_phase
+from ..training.phase import Student, TrainingPhase
+from ..training.state import Checkpoints
+from ..training.teacher.live import Teacher
+from .context import RunContext
+from .estimate import goal_of
+from .handover import Progress
+from .run_dir import StageDir
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What the phases of a stage lean on.
+
+    Args:
+        run: what the run works with.
+        settings: the stage's.
+        goal: the size that it is to leave.
+        folder: the stage's.
+        chained: the stage's fingerprint.
+    """
+
+    run: RunContext
+    settings: Stage
+    goal: SizeGoal
+    folder: StageDir
+    chained: str
+
+    @classmethod
+    def of(
+        cls,
+        run: RunContext,
+        settings: Stage,
+        target: float,
+        folder: StageDir,
+        chained: str,
+    ) -> StageContext:
+        """The context of a stage that is to leave a share of the run's teacher."""
+        goal = goal_of(run.recipe, run.teacher.model.shape, target)
+        return cls(run, settings, goal, folder, chained)
+
+    @property
+    def engine(self) -> Engine:
+        return self.run.engine
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        return Checkpoints(self.folder.checkpoints, self.run.recipe.checkpoints)
+
+    @property
+    def noise_seed(self) -> int:
+        """Of the gates' noise."""
+        return self.run.noise_seed(self.folder.number)
+
+    def teacher(self) -> Teacher:
+        """The run's, as the stage asks for it."""
+        self.run.loader(self.settings.batch)
+        return self.run.teacher_for(self.settings.scale)
+
+    def student(self, now: Progress) -> Student:
+        """How the student is trained."""
+        return Student(self.settings.scale, self.run.recipe.towers, now.channels)
+
+    def match_scale(self, model: Clip) -> None:
+        """A fixed scale is the student's too, as in the published code."""
+        if self.settings.scale is not None:
+            with torch.no_grad():
+                model.logit_scale.fill_(math.log(self.settings.scale))
+            model.logit_scale.requires_grad_(False)
+
+    def scores(self, model: Clip, kind: str, samples: int) -> Any:
+        """The importance of every unit, by Torch-Pruning's criteria.
+
+        Args:
+            kind: `magnitude` or `taylor`.
+            samples: pairs that Taylor importance looks at, in whole batches.
+        """
+        if kind == "magnitude":
+            return magnitude_scores(model)
+        device, batch = self.engine.device, self.settings.batch
+
+        # the model's own contrastive loss: at the start of stage 1 the student is the
+        # teacher, and the gradient of a distance to itself is 0
+        def loss(one: Clip, pairs: Batch) -> Tensor:
+            return contrastive(one(pairs.pixels.to(device), pairs.tokens_BT.to(device)))
+
+        batches = self.run.batches(batch, max(1, samples // batch))
+        model.requires_grad_(True)  # a teacher's was taken away
+        return taylor_scores(self.engine.place(model), batches, loss)
+
+    def train(self, phase: TrainingPhase, now: Progress) -> None:
+        """Train a phase from wherever it is to its end.
+
+        Raises:
+            Interrupted, TinyclipError: as `training.loop.run_phase`.
+        """
+        run, batch = self.run, self.settings.batch
+        recipe = run.recipe
+        surroundings = Surroundings(
+            stage=self.folder.number,
+            batch=batch,
+            samples=now.samples,
+            log_every=recipe.log_every,
+            checkpoint_every=recipe.checkpoint_every,
+            checkpoints=self.checkpoints,
+            metrics=run.folder.metrics,
+            watcher=run.watcher,
+            stop=run.stop,
+            extra={"fingerprint": self.chained},
+            accumulate=self.settings.accumulate,
+            guard=(
+                recipe.max_skipped_share,
+                recipe.divergence,
+                recipe.divergence_steps,
+            ),
+        )
+        with run.engine.tuned(phase.model, recipe.recompute, recipe.compile):
+            run_phase(phase, run.loader(batch), run.engine, surroundings)
+        now.samples += phase.steps * batch

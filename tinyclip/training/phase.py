@@ -1,0 +1,144 @@
+"""What every phase that trains has in common: a student that learns from the teacher.
+
+The loop, the optimiser, the engine and the checkpoints know a phase by what stands
+here, and no kind of phase by its class or name. A kind of phase adds modules of its own
+(`modules`), how they are trained (`trainables`), and terms of the loss (`objective`).
+
+Legend: B pairs of a batch, E joint embedding.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..config.phases.phase import TrainingSettings
+from ..config.place import Place
+from ..data.batch import Batch
+from ..losses.objectives import Parts, settle, weighted
+from ..model.clip import Clip, Features
+from ..shapes import TOWERS
+from .engine import Engine
+from .optim import NamedAdamW, Trainable
+from .state import State, load_into, pack
+from .teacher.live import Teacher, placed, wide
+
+MAX_LOGIT_SCALE = math.log(100)
+
+
+@dataclass(frozen=True)
+class Student:
+    """How a student is trained, whatever the phase.
+
+    Args:
+        scale: logit scale to use in place of its own.
+        towers: which are trained; the others stay as they are.
+        channels: which channels of the teacher's embedding it has kept; None for all.
+    """
+
+    scale: float | None = None
+    towers: tuple[str, ...] = TOWERS
+    channels: tuple[int, ...] | None = None
+
+    def freeze(self, model: Clip) -> None:
+        """Take the towers that stay as they are out of training."""
+        for name in set(TOWERS) - set(self.towers):
+            getattr(model, name).requires_grad_(False)
+
+
+def most_scale(model: Clip) -> float:
+    """Where the logit scale is kept from growing: at CLIP's 100 (its logarithm), or
+    where the model already is; SigLIP's are above."""
+    return max(MAX_LOGIT_SCALE, float(model.logit_scale.detach()))
+
+
+class TrainingPhase:
+    """A student that learns from the teacher, step by step.
+
+    Args:
+        model: trained in place.
+        settings: steps, optimiser and objectives.
+        student: how it is trained.
+    """
+
+    name: ClassVar[str]  # in YAML; states and metrics go by it
+
+    def __init__(
+        self,
+        model: Clip,
+        teacher: Teacher,
+        engine: Engine,
+        settings: TrainingSettings,
+        student: Student,
+    ) -> None:
+        self.model: Clip = engine.place(model).train()
+        student.freeze(self.model)
+        self.most_scale = most_scale(model)
+        self.teacher, self.engine, self.student = teacher, engine, student
+        self.steps, self.optim = settings.steps, settings.optim
+        self.losses = settle(settings.losses, Place().key(self.name).key("losses"))
+        self.optimizer = NamedAdamW(self.trainables())
+
+    # what it trains, and what of it resumes
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All that has a state, by the name that a checkpoint has it under."""
+        return {"model": self.model}
+
+    def trainables(self) -> tuple[Trainable, ...]:
+        """The groups of parameters that it trains: first the student's weights."""
+        return (Trainable.of_weights(self.model, self.optim),)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that resumes, flat."""
+        tables = {name: module.state_dict() for name, module in self.modules().items()}
+        return pack(tables, self.optimizer.state())
+
+    def load(self, state: State) -> None:
+        """Take over what `tensors` gave."""
+        for name, module in self.modules().items():
+            load_into(module, state.part(name))
+        self.optimizer.load(state.optimizer())
+
+    # what one step computes
+
+    def gates(self, _step: int) -> Any:
+        """The gates that the student's forward pass goes under; None for none."""
+        return None
+
+    def features(self, batch: Batch, step: int) -> Features:
+        """The student's features of some pairs, float32 at least."""
+        with self.engine.autocast():
+            made = self.model(*placed(batch, self.model), gates=self.gates(step))
+        return self.with_scale(wide(made.image_BE), wide(made.text_BE))
+
+    def with_scale(self, image_BE: Tensor, text_BE: Tensor) -> Features:
+        """Features together with the scale, bias and channels that a loss asks for."""
+        scale, kept = self.model.logit_scale.exp(), self.student.channels
+        if self.student.scale is not None:
+            scale = torch.full_like(scale, self.student.scale)
+        channels_E = None if kept is None else torch.tensor(kept, device=scale.device)
+        return Features(image_BE, text_BE, scale, self.model.logit_bias, channels_E)
+
+    def objective(
+        self, student: Features, teacher: Features, _step: int
+    ) -> tuple[Tensor, Parts]:
+        """The loss of one whole batch and its parts."""
+        return weighted(self.losses, student, teacher)
+
+    def task_loss(self, loss: float, _parts: dict[str, float]) -> float:
+        """What of a loss is the task's: the guard watches that alone."""
+        return loss
+
+    @torch.no_grad()
+    def after(self) -> None:
+        """What follows the update: the logit scale is kept where CLIP keeps it."""
+        self.model.logit_scale.clamp_(0, self.most_scale)
+
+    def record(self) -> dict[str, float | None]:
+        """Where the budget stands after the step; nothing where none is pushed on."""
+        return {"p": None, "q": None, "lambda": None, "beta": None}
