@@ -68,3 +68,35 @@ def test_a_keep_comes_back_from_json_with_every_bit(pico_shape: ClipShape) -> No
     )
     keep = ClipKeep(image=image, text=whole)
     assert keep_from_dict(json.loads(json.dumps(keep_to_dict(keep)))) == keep
+
+
+def test_layers_come_back_from_json_and_take_their_units_along(
+    pico_shape: ClipShape,
+) -> None:
+    gone, there = Keep((), 1), Keep((0,), 1, (0.5,))
+    image = TowerKeep(
+        {"attention_layers": (gone, there), "ffn_layers": (there, there)},
+        Keep.everything(2),
+    )
+    keep = ClipKeep(image=image, text=TowerKeep.everything(pico_shape.text))
+    assert keep_from_dict(json.loads(json.dumps(keep_to_dict(keep)))) == keep
+    blocks = keep.cut(pico_shape).image.blocks
+    assert [block.heads for block in blocks] == [0, pico_shape.image.blocks[1].heads]
+    assert [block.attention_layers for block in blocks] == [0, 1]
+
+
+def test_a_keep_that_was_written_before_there_were_layers_still_loads() -> None:
+    one = {"kept": [0], "total": 2, "scale": [0.5]}
+    tower = {
+        "embed": one,
+        "heads": [one],
+        "ffn": [one],
+        "layers": {"kept": [1], "total": 3, "scale": None},
+        "pool_heads": one,
+        "pool_ffn": None,
+    }
+    keep = keep_from_dict({"image": tower, "text": tower})
+    assert keep.image["heads"] == (Keep((0,), 2, (0.5,)),)
+    assert keep.image.one("pool_heads") == Keep((0,), 2, (0.5,))
+    assert keep.image.one("pool_ffn") is None
+    assert keep.image.layers == Keep((1,), 3)

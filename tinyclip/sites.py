@@ -53,7 +53,7 @@ class Site:
     usual: bool = True
 
 
-# in the order in which gates draw their noise
+# in the order in which messages and files name them
 SITES = {
     site.name: site
     for site in (
@@ -204,7 +204,7 @@ def parts_of(tower: str, part: str) -> Iterator[Group]:
             yield Group(tower, part, site)
 
 
-# by name, in the order in which gates draw their noise: the towers, then their pools
+# by name: the towers, then their pools
 GROUPS = {
     group.name: group
     for part in PARTS
@@ -265,3 +265,12 @@ def resized(tower: TowerShape, units: Mapping[str, Sequence[Any]]) -> TowerShape
         if not KEYS[key].site.in_block:
             made[KEYS[key].site.field] = numbers[0]
     return replace(tower, **made)
+
+
+def in_line(blocks: Sequence[Mapping[str, Any]], site: str) -> str:
+    """The units of every block, from plain JSON values, as a line that a person reads:
+    `–` where the block has no such layer at all."""
+    layer = SITES[site].layer
+    gone = [layer is not None and block.get(layer, 1) == 0 for block in blocks]
+    pairs = zip(blocks, gone, strict=True)
+    return " ".join("–" if none else str(block[site]) for block, none in pairs)

@@ -129,11 +129,11 @@ def test_an_unknown_task_gets_the_nearest(models, data) -> None:
 
 
 def test_tasks_come_in_the_order_asked_for() -> None:
-    from tinyclip.data.tasks import RetrievalTask
+    from tinyclip.data.tasks import RetrievalTask, pick
 
     tasks = [RetrievalTask(name, None) for name in "abc"]  # type: ignore[arg-type]
-    assert [task.name for task in verb.chosen(tasks, "c, a,c")] == ["c", "a"]
-    assert verb.chosen(tasks, None) == tasks
+    asked = ["c", "a", "c"]
+    assert [task.name for task in pick(tasks, asked, "--tasks")] == ["c", "a"]
 
 
 def test_settings_of_the_data_can_be_given(models, data, tmp_path, capsys) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tinyclip.cli.compress import SETTINGS, dest_of
+from tinyclip.cli import cache, compress
 from tinyclip.cli.main import build_parser
 from tinyclip.config.load import load_recipe
-from tinyclip.config.options import with_options, with_values
+from tinyclip.config.options import typed, with_options, with_values
 from tinyclip.config.schema import Data, Recipe
 from tinyclip.errors import UserError
 
@@ -107,18 +107,20 @@ def test_compress_takes_values_as_they_are(monkeypatch: pytest.MonkeyPatch) -> N
         tinyclip.compress("smoke", target=2)
 
 
-def typed(smoke: Recipe, **words: str) -> Recipe:
+def spelled(smoke: Recipe, **words: str) -> Recipe:
     return with_options(
-        smoke, SETTINGS, {f"--{key.replace('_', '-')}": w for key, w in words.items()}
+        smoke,
+        compress.SETTINGS,
+        {f"--{key.replace('_', '-')}": w for key, w in words.items()},
     )
 
 
 def test_words_become_what_their_settings_are(smoke: Recipe) -> None:
-    made = typed(smoke, round_to="8", towers="text, image", vocab="8", data="csv:1")
+    made = spelled(smoke, round_to="8", towers="text, image", vocab="8", data="csv:1")
     assert made == replace(
         smoke, round_to=8, vocab="8", data=replace(smoke.data, source="csv:1")
     )
-    assert typed(smoke, towers="text").towers == ("text",)
+    assert spelled(smoke, towers="text").towers == ("text",)
 
 
 @pytest.mark.parametrize(
@@ -136,10 +138,15 @@ def test_a_wrong_word_is_refused_by_its_option(
     smoke: Recipe, words: dict[str, str], message: str
 ) -> None:
     with pytest.raises(UserError) as caught:
-        typed(smoke, **words)
+        spelled(smoke, **words)
     assert str(caught.value).startswith(message)
 
 
-def test_every_option_that_is_a_setting_is_an_option() -> None:
-    args = build_parser("compress").parse_args(["compress"])
-    assert {dest_of(option) for option in SETTINGS} <= set(vars(args))
+@pytest.mark.parametrize("verb", [compress, cache])
+def test_every_option_that_is_a_setting_is_an_option(verb: Any) -> None:
+    name = verb.__name__.rpartition(".")[2]
+    needed = ["--teacher", "t", "--data", "d", "--out", "o"]
+    args = build_parser(name).parse_args([name, *needed])
+    words = typed(vars(args), verb.SETTINGS)
+    assert set(words) == set(verb.SETTINGS)
+    assert {text for text in words.values() if text} <= {"t", "d"}

@@ -260,6 +260,14 @@ def test_a_comma_in_a_path_is_no_option(pico_loaded: Loaded, tmp_path: Path) -> 
         ("run:no/such/run", "does not exist"),
         ("", "is not a model directory"),
         ("openclip:", "open_clip has no model ''"),
+        (f"openclip:{NAME}/", "names no tag. ViT-pico-test has 'mine'"),
+        ("run:", "names no run"),
+        (":", "unknown source ''"),
+        ("x" * 5000, r"'x{60}\.\.\.' cannot be looked at"),
+        (f"openclip:{NAME}@{'x' * 5000}", "cannot be looked at"),
+        ("hf:" + "x" * 5000, "cannot be looked at"),
+        ("\0", "is not a model directory"),
+        ("~nobody/x", "is not a model directory"),
     ],
 )
 def test_a_wrong_source_is_a_user_error(spec: str, message: str) -> None:
@@ -286,3 +294,34 @@ def test_a_missing_embedded_teacher_is_a_user_error(
     monkeypatch.setattr("tinyclip.formats.embedded.BUILTIN", tmp_path)
     with pytest.raises(UserError, match="not installed.*again"):
         load_source("builtin:pictoclip")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("circle", "'circle' is a link that leads nowhere"),
+        ("hf:circle", "circle is a link that leads nowhere"),
+        ("openclip:circle", "circle: is a link that leads nowhere"),
+        (f"openclip:{NAME}@circle", "circle: is a link that leads nowhere"),
+        (f"openclip:{NAME}@/dev/null", "/dev/null: is no regular file"),
+        ("w.safetensors", "is a file.*openclip:NAME@w"),
+        ("openclip:w.safetensors", "Write openclip:NAME@w.safetensors, with the name"),
+        ("folder", "has no model: it holds 'a b.pt'. If its weights are open_clip's"),
+    ],
+)
+def test_what_a_path_is_instead_is_said(
+    source: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("circle").symlink_to("circle")
+    Path("w.safetensors").write_bytes(b"")
+    Path("folder").mkdir()
+    Path("folder", "a b.pt").write_bytes(b"")
+    with pytest.raises(UserError, match=message):
+        load_source(source, "--teacher")
+
+
+def test_a_path_with_spaces_is_a_path(tmp_path: Path) -> None:
+    save_file(weights(), tmp_path / "my weights (1).safetensors")
+    loaded = load_source(f"openclip:{NAME}@{tmp_path / 'my weights (1).safetensors'}")
+    assert same(loaded.model, weights())

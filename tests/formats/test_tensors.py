@@ -95,6 +95,27 @@ def test_a_program_is_called_one(tmp_path: Path) -> None:
         read_tensors(tmp_path / "w.pt")
 
 
+ODD = {
+    "sparse": torch.eye(2).to_sparse(),
+    "shapes only": torch.ones(2, device="meta"),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_are_no_plain_numbers_are_named(kind: str, tmp_path: Path) -> None:
+    torch.save({**STATE, "odd": ODD[kind]}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match="'odd'. Save plain tensors"):
+        read_tensors(tmp_path / "w.pt")
+
+
+def test_a_checkpoint_that_holds_itself_has_no_end_to_look_for(tmp_path: Path) -> None:
+    circle: dict[str, Any] = {}
+    circle["model"] = circle
+    torch.save(circle, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=r"it has 'model \(dict\)'"):
+        read_tensors(tmp_path / "w.pt")
+
+
 def test_a_folder_is_not_called_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a folder"):
         read_tensors(tmp_path)

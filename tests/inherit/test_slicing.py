@@ -289,6 +289,26 @@ def test_moments_are_sliced_like_weights_and_scaled_by_the_inverse(
     assert value.unique().tolist() == [factor]
 
 
+def test_the_gate_of_a_layer_folds_once_and_what_is_gone_has_no_moment(
+    pico_clip: Clip,
+) -> None:
+    gone, half_open = Keep((), 1), Keep((0,), 1, (0.5,))
+    image = TowerKeep(
+        {"attention_layers": (half_open, gone), "ffn_layers": (gone, half_open)},
+        Keep.everything(2),
+    )
+    keep = ClipKeep(image=image, text=TowerKeep.everything(pico_clip.shape.text))
+    ones = {n: torch.ones_like(p) for n, p in pico_clip.named_parameters()}
+    cut = slice_named(ones, keep, pico_clip.shape, power=-2)
+    assert set(cut) == set(inherit(pico_clip, keep).state_dict())
+    scaled = {name for name, value in cut.items() if value.unique().tolist() == [4.0]}
+    assert scaled == {
+        f"image.blocks.{place}.{part}"
+        for place in ("0.attention.out", "1.ffn.down")
+        for part in ("weight", "bias")
+    }
+
+
 def test_a_moment_is_the_gradient_that_the_student_would_have_had(
     pico_clip: Clip,
 ) -> None:

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from ..config.schema import Recipe
 
 BASE = "standard"  # the recipe that a teacher and data of one's own run under
+SETTINGS = {  # options, and the settings of the recipe that they stand for
+    "--augmentations": "data.augmentations",
+    "--crop": "data.crop",
+    "--seed": "seed",
+    "--precision": "precision",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,15 +58,10 @@ def base_recipe(args: argparse.Namespace) -> Recipe:
         UserError: a value is out of bounds.
     """
     from ..config.load import load_recipe
+    from ..config.options import typed, with_options
 
-    options = {
-        "data.augmentations": args.augmentations,
-        "data.crop": args.crop,
-        "seed": args.seed,
-        "precision": args.precision,
-    }
-    given = [f"{key}={value}" for key, value in options.items() if value is not None]
-    return load_recipe(BASE, (*args.set, *given))
+    recipe = load_recipe(BASE, args.set)
+    return with_options(recipe, SETTINGS, typed(vars(args), SETTINGS))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -84,12 +84,12 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
             to it.
     """
     from ..config.load import load_recipe, rebuild_ladder
-    from ..config.options import with_options
+    from ..config.options import typed, with_options
     from ..config.tasks import on_other_pairs
 
-    typed = {option: vars(args)[dest_of(option)] for option in SETTINGS}
+    words = typed(vars(args), SETTINGS)
     own = args.teacher or args.data
-    named = args.recipe or args.target or args.stages or any(typed.values())
+    named = args.recipe or args.target or args.stages or any(words.values())
     if stored is not None and not (named or args.set):
         return None
     if args.recipe is None and args.teacher and not args.data and stored is None:
@@ -103,13 +103,8 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     if args.target is not None or args.stages is not None:
         recipe = rebuild_ladder(recipe, args.target, args.stages)
     own = recipe.data.source
-    recipe = with_options(recipe, SETTINGS, typed)
+    recipe = with_options(recipe, SETTINGS, words)
     return on_other_pairs(base, own, recipe, args.set)
-
-
-def dest_of(option: str) -> str:
-    """The attribute that argparse keeps an option under."""
-    return option.removeprefix("--").replace("-", "_")
 
 
 def run(args: argparse.Namespace) -> int:

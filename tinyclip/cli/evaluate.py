@@ -5,12 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from ..errors import UserError
-
-if TYPE_CHECKING:
-    from ..data.tasks import Task
+from typing import Any
 
 DATA = "builtin:pictograms"
 BASE = "standard"  # the recipe whose settings of the data are changed
@@ -49,60 +44,16 @@ def run(args: argparse.Namespace) -> int:
         UserError: model, data, tasks or teacher cannot be had.
     """
     from ..config.load import load_recipe
-    from ..data.tasks import tasks_of
-    from ..evaluation.suite import evaluate, values_of
-    from ..formats.lookup import open_model
+    from ..pipeline.quality import measure
     from .show import print_json
 
     data = replace(load_recipe(BASE, args.set).data, source=args.data)
-    loaded = open_model(args.model).loaded
-    # a source that the model was trained on is measured on its held-out pairs only
-    seen = loaded.config.get("provenance", {}).get("data") == args.data
-    tasks = chosen(tasks_of(data, whole=not seen), args.tasks)
-    name, teacher = _teacher(loaded, args.against)
-    known = None
-    if teacher is not None:
-        _say(f"measuring the teacher {name} ...")
-        known = values_of(evaluate(teacher, tasks))
-    _say(f"measuring {args.model} on {', '.join(task.name for task in tasks)} ...")
-    found = {
-        "model": args.model,
-        "data": args.data,
-        "against": name,
-        "tasks": evaluate(loaded, tasks, known),
-    }
+    tasks = None
+    if args.tasks is not None:
+        tasks = [part.strip() for part in args.tasks.split(",")]
+    found = measure(args.model, data, tasks, args.against, _say)
     print_json(found) if args.json else _show(found)
     return 0
-
-
-def chosen(tasks: list[Task], wanted: str | None) -> list[Task]:
-    """The tasks that `--tasks` names, in its order.
-
-    Raises:
-        UserError: the data has none of that name.
-    """
-    if wanted is None:
-        return tasks
-    from ..data.tasks import pick
-
-    return pick(tasks, [part.strip() for part in wanted.split(",")], "--tasks")
-
-
-def _teacher(loaded: Any, against: str | None) -> tuple[str | None, Any]:
-    """The model to compare with; without one, stderr says why."""
-    from ..formats.lookup import open_model
-
-    if against is not None:
-        return against, open_model(against, "--against").loaded
-    named = loaded.config.get("provenance", {}).get("teacher")
-    if not isinstance(named, str) or not named:
-        _say("the model names no teacher: no retention (name one with --against)")
-        return None, None
-    try:
-        return named, open_model(named, "the model's teacher").loaded
-    except UserError as error:
-        _say(f"no retention (name the teacher with --against): {error}")
-        return None, None
 
 
 def _say(line: str) -> None:

@@ -51,6 +51,7 @@ def _show(name: str, found: dict[str, Any]) -> None:
 
 def _show_model(console: Any, name: str, found: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
+    from ..sites import in_line
     from ..words import human
     from .tables import make_table, percent
 
@@ -66,8 +67,7 @@ def _show_model(console: Any, name: str, found: dict[str, Any]) -> None:
     table.add_row("type", found["dtype"], "")
     console.print(table)
     for tower, layers in found["layers"].items():
-        heads = " ".join(str(layer["heads"]) for layer in layers)
-        ffn = " ".join(str(layer["ffn"]) for layer in layers)
+        heads, ffn = (in_line(layers, site) for site in ("heads", "ffn"))
         console.print(f"{tower}: embed {found['embed'][tower]}", highlight=False)
         console.print(f"  heads  {heads}\n  ffn    {ffn}", highlight=False)
     for key, value in sorted(found["provenance"].items()):

@@ -44,6 +44,19 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def typed(
+    arguments: Mapping[str, Any], paths: Mapping[str, str]
+) -> dict[str, str | None]:
+    """The words of a command line by option; None where one was not given.
+
+    Args:
+        arguments: by the names that argparse gives them: `round_to` is `--round-to`.
+        paths: the options that are settings.
+    """
+    keys = {one: one.removeprefix("--").replace("-", "_") for one in paths}
+    return {option: arguments[key] for option, key in keys.items()}
+
+
 def with_options(
     recipe: Recipe, paths: Mapping[str, str], words: Mapping[str, str | None]
 ) -> Recipe:
@@ -51,7 +64,7 @@ def with_options(
 
     Args:
         paths: the setting that each option stands for: `--data` is `data.source`.
-        words: what was typed, by option; None where it was not.
+        words: as `typed` gives them.
 
     Raises:
         UserError: what was typed does not fit.
@@ -65,12 +78,17 @@ def with_options(
     return recipe
 
 
-def _spelled(keys: list[str], text: str) -> Any:
-    """The value that a word stands for; the checker refuses what fits nothing."""
+def _kind(keys: list[str]) -> Any:
+    """The type of the setting that keys lead to."""
     kind: Any = Recipe
     for key in keys:
         kind = settings_of(kind)[key][1]
-    kind, _ = optional(kind)
+    return optional(kind)[0]
+
+
+def _spelled(keys: list[str], text: str) -> Any:
+    """The value that a word stands for; the checker refuses what fits nothing."""
+    kind = _kind(keys)
     if get_origin(kind) is tuple:
         parts, known = [part.strip() for part in text.split(",")], choices(kind)
         # in the order of the choices: it says nothing, and a recipe is compared

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..cost import BUDGETS
+from ..dtypes import SHORT
 from ..goal import LAYOUTS
 from .data import Data
 from .optim import Optim
@@ -61,8 +62,8 @@ class Recipe:
     vocab: str | None = setting(
         None, "captions, or a file of texts: token ids that nothing uses go"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = setting(
-        "fp32", "of the arithmetic; weights stay float32"
+    precision: str = setting(
+        "fp32", "of the arithmetic; weights stay float32", among=lambda: SHORT
     )
     compile: bool = setting(False, "torch.compile for the towers that are trained")
     recompute: bool = setting(

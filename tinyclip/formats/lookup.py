@@ -9,7 +9,7 @@ from .describe import describe_loaded
 from .format import Opened
 from .pytorch import opened
 from .registry import FORMATS, recognise
-from .source import load_source
+from .source import load_source, looked_at
 
 
 def open_model(name: str, where: str = "MODEL") -> Opened:
@@ -18,7 +18,8 @@ def open_model(name: str, where: str = "MODEL") -> Opened:
     Raises:
         UserError: it cannot be loaded.
     """
-    known = recognise(Path(name))
+    with looked_at(name, where):
+        known = recognise(Path(name))
     if known is None:
         return opened(load_source(name, where))
     return known.load(Path(name), where)
@@ -30,6 +31,12 @@ def describe_model(name: str, where: str = "MODEL") -> dict[str, Any]:
     Raises:
         UserError: it cannot be read.
     """
+    with looked_at(name, where):
+        return _described(name, where)
+
+
+def _described(name: str, where: str) -> dict[str, Any]:
+    """As `describe_model`; of `hf:`, only what transformers reads is looked at."""
     guest = FORMATS["huggingface"]
     folder = Path(name.removeprefix("hf:"))
     if name.startswith("hf:") and folder.is_dir() and guest.recognises(folder):

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
+from ..model.clip import Clip
 from ..model.weights import check_fit, shown
+from ..shapes import ClipShape
 
 log = logging.getLogger("tinyclip")
 # parts of a name that wrappers of torch put into it, wherever that is
@@ -42,6 +44,20 @@ READ_BY = {
     TINYCLIP: "Name the model directory that they lie in",
 }
 ADAPTED = "lora_"
+
+
+def outline(shape: ClipShape, where: str) -> Clip:
+    """A model of names and sizes only, on the meta device.
+
+    Raises:
+        UserError: none can be built of these numbers.
+    """
+    try:
+        with torch.device("meta"):
+            return Clip(shape)
+    except (RuntimeError, TypeError, ValueError) as error:
+        first = str(error).strip().splitlines()[0][:200]
+        raise UserError(where, f"does not describe a model ({first})") from None
 
 
 def plain_names(

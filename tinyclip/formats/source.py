@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from .registry import recognise
 
 SCHEMES = ("builtin", "hf", "openclip", "run")
 OPTIONS = ("tokenizer",)
+LONGEST = 60  # characters of a source that cannot be one
 OPTION = re.compile(r",\s*(\w+)=([^,]*)$")
 
 
@@ -33,6 +36,21 @@ def load(source: str | Path) -> Loaded:
         UserError: the source is unknown, missing, damaged or not supported.
     """
     return load_source(str(source), "load")
+
+
+@contextmanager
+def looked_at(spec: str, where: str) -> Iterator[None]:
+    """Tell of a path that cannot even be looked at: too long, or behind a closed door.
+
+    Raises:
+        UserError: the system refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        short = spec if len(spec) <= LONGEST else f"{spec[:LONGEST]}..."
+        what = f"{short!r} cannot be looked at ({error.strerror})"
+        raise UserError(where, what) from None
 
 
 def load_source(spec: str, where: str = "--teacher") -> Loaded:
@@ -48,6 +66,11 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
     Raises:
         UserError: the source is unknown, missing, damaged or not supported.
     """
+    with looked_at(spec, where):
+        return _load(spec, where)
+
+
+def _load(spec: str, where: str) -> Loaded:
     source, options = split_options(spec, where)
     if source.startswith((LOCAL_DIR, HF_HUB)):  # as open_clip itself is told
         source = f"openclip:{source}"
@@ -109,6 +132,8 @@ def folder_of(spec: str, where: str) -> Path:
     """
     scheme, colon, rest = spec.partition(":")
     if colon and scheme == "run":
+        if not rest:
+            raise UserError(where, "run: names no run", "Write run:DIR")
         return _model_of_run(expanded(rest), where)
     path = expanded(spec)
     if spec and path.is_dir():
@@ -117,6 +142,8 @@ def folder_of(spec: str, where: str) -> Path:
         raise UserError(
             where, f"unknown source {scheme!r} in {spec!r}", nearest(scheme, SCHEMES)
         )
+    if path.is_symlink():
+        raise UserError(where, f"{spec!r} is a link that leads nowhere")
     if path.is_file():
         raise UserError(
             where,

@@ -34,8 +34,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         UserError: it is missing, damaged, or a pickle that needs code.
     """
     if not path.is_file():
-        here = "is a folder" if path.is_dir() else "there is no such file"
-        raise UserError(str(path), here)
+        here = "is no regular file" if path.exists() else "there is no such file"
+        raise UserError(str(path), "is a folder" if path.is_dir() else here)
     if path.suffix in (".npz", ".npy"):
         raise UserError(
             str(path),
@@ -45,7 +45,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         )
     start = _start(path)
     if path.suffix == ".safetensors" or start[8:9] == b"{":
-        return _not_empty(read_weights(path), path)
+        return _checked(read_weights(path), path)
     return _weights(_unpickled(path), path)
 
 
@@ -100,20 +100,23 @@ def _is_program(path: Path) -> bool:
         return False
 
 
-def _weights(found: Any, path: Path) -> dict[str, Tensor]:
+def _weights(found: Any, path: Path, depth: int = 3) -> dict[str, Tensor]:
     """The state dict that a checkpoint is, or holds under a key.
+
+    Args:
+        depth: keys in each other that are followed.
 
     Raises:
         UserError: there is none.
     """
     if isinstance(found, Mapping):
-        for holder in HOLDERS:
+        for holder in HOLDERS if depth else ():
             if not isinstance(found.get(holder), Mapping):
                 continue
             _tell_others(found, holder, path)
-            return _weights(found[holder], path)
+            return _weights(found[holder], path, depth - 1)
         if all(isinstance(value, Tensor) for value in found.values()):
-            return _not_empty({str(name): value for name, value in found.items()}, path)
+            return _checked({str(name): value for name, value in found.items()}, path)
     raise UserError(
         str(path),
         f"holds no state dict: {_kinds(found)}",
@@ -121,10 +124,22 @@ def _weights(found: Any, path: Path) -> dict[str, Tensor]:
     )
 
 
-def _not_empty(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise UserError(str(path), "holds no state dict: it has no tensors")
+    odd = [name for name, value in tensors.items() if not _is_plain(value)]
+    if odd:
+        raise UserError(
+            str(path),
+            f"holds sparse or quantised tensors, or only shapes of some: {shown(odd)}",
+            "Save plain tensors",
+        )
     return tensors
+
+
+def _is_plain(value: Tensor) -> bool:
+    strided = value.layout == torch.strided
+    return strided and not value.is_meta and not value.is_quantized
 
 
 def _tell_others(found: Mapping[str, Any], holder: str, path: Path) -> None:

@@ -64,7 +64,7 @@ class Gates(nn.Module):
 
         Args:
             generator: the only source of the noise, if given; the sites draw from it in
-                the order of `layout`.
+                the order of their names.
         """
 
         def draw(alpha_U: Tensor) -> Tensor:

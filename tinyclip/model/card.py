@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..sites import in_line
+
 LOAD = """```python
 import tinyclip
+
+from ..sites import in_line
 
 model, preprocess, tokenizer = tinyclip.load("path/to/it")  # this folder
 image_features = model.encode_image(preprocess(image)[None], normalize=True)
@@ -44,8 +48,7 @@ def model_card(
     ]
     for name in ("image", "text"):
         tower = config["shape"][name]
-        heads = " ".join(str(block["heads"]) for block in tower["blocks"])
-        ffn = " ".join(str(block["ffn"]) for block in tower["blocks"])
+        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
         lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
     lines += ["", "## Where it comes from", ""]
     lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]

@@ -81,10 +81,9 @@ def activation_bytes(shape: ClipShape) -> int:
     kept = 0
     for tower in shape.towers().values():
         for block in tower.blocks:
-            layers = block.attention_layers + block.ffn_layers
             inner = block.heads * tower.head_width
-            wide = 4 * layers * tower.width + 5 * inner + 3 * block.ffn
-            kept += tower.tokens * wide  # type: ignore[attr-defined]
+            kept += tower.tokens * (5 * inner + 3 * block.ffn)  # type: ignore[attr-defined]
+        kept += tower.tokens * 4 * tower.width * cost.layer_count(tower)  # type: ignore[attr-defined]
     return 4 * kept
 
 

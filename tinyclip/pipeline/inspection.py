@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..formats.lookup import describe_model
+from ..formats.source import looked_at
 from .run_dir import RunDir
 from .summary import summary
 
@@ -21,7 +22,9 @@ def inspect(name: str) -> dict[str, Any]:
         UserError: it cannot be read.
     """
     run = RunDir(Path(name.removeprefix("run:")))
-    if not run.is_run():
+    with looked_at(name, "MODEL"):
+        is_run = run.is_run()
+    if not is_run:
         return describe_model(name)
     progress = _progress(run)
     if (run.model / "config.json").exists():

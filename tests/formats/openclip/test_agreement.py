@@ -124,6 +124,14 @@ def test_every_name_of_open_clips_is_found_by_its_configuration() -> None:
         assert name_of(open_clip.get_model_config(name)) == name
 
 
+def test_a_name_of_another_kind_of_model_is_not_offered() -> None:
+    import open_clip
+
+    cfg = open_clip.get_model_config("ViT-B-32")
+    cfg["text_cfg"]["context_length"] = 76  # as coca_ViT-B-32, and else the same
+    assert name_of(cfg) == ""
+
+
 def test_openai_s_own_tensors_ask_for_their_gelu(plain: Any, stock: Any) -> None:
     import torch
 

@@ -21,6 +21,7 @@ from tinyclip.formats.lookup import describe_model, open_model
 from tinyclip.formats.openclip.export import export_openclip
 from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded
+from tinyclip.tokenizers.huggingface import HubTokenizer
 
 Config = dict[str, Any]
 Stored = Callable[..., Path]
@@ -130,7 +131,7 @@ def test_one_of_open_clips_own_configurations_will_do(
 
 MISSING: list[tuple[Callable[[Path], None], str]] = [
     (lambda p: (p / "open_clip_model.safetensors").unlink(), "without open_clip's wei"),
-    (lambda p: (p / "open_clip_config.json").unlink(), "does not say what its wei"),
+    (lambda p: (p / "open_clip_config.json").unlink(), "nothing says what its wei"),
     (lambda p: (p / "open_clip_config.json").write_text("{}"), "has no model_cfg"),
     (lambda p: (p / "open_clip_config.json").write_text("[]"), "holds no settings"),
     (lambda p: (p / "open_clip_config.json").write_text("{"), "not valid JSON"),
@@ -157,6 +158,9 @@ def test_what_a_folder_lacks_is_told(
         {"embed_dim": 10, "vision_cfg": {"width": "wide"}, "text_cfg": {}},
         {"embed_dim": 10, "vision_cfg": {"head_width": 0}, "text_cfg": {}},
         {"embed_dim": 10, "vision_cfg": {}, "text_cfg": {"heads": None}},
+        {"embed_dim": -10, "vision_cfg": {}, "text_cfg": {}},
+        {"embed_dim": 10, "vision_cfg": {"width": 64 * 10**10}, "text_cfg": {}},
+        {"embed_dim": 10, "vision_cfg": {}, "text_cfg": {"tokenizer_kwargs": "lower"}},
         7,
     ],
 )
@@ -217,16 +221,57 @@ def test_a_hub_that_does_not_answer_is_named(
             tinyclip.load(source)
 
 
+def test_every_setting_of_the_pictures_is_open_clips(folder: Stored) -> None:
+    path = folder()
+    config = json.loads((path / "open_clip_config.json").read_text())
+    config["preprocess_cfg"] |= {"resize_mode": "longest", "fill_color": 200}
+    (path / "open_clip_config.json").write_text(json.dumps(config))
+    _, _, theirs = open_clip.create_model_and_transforms(f"local-dir:{path}")
+    ours = tinyclip.load(path).preprocess
+    assert torch.equal(ours(picture()), theirs(picture()))
+
+
+def test_a_siglip_that_names_no_tokenizer_gets_none_by_chance(
+    folder: Stored, siglip: Any, stock: Any
+) -> None:
+    path = folder()
+    cfg = siglip(text_cfg={"hf_tokenizer_name": None, "vocab_size": 60_000})
+    save_file(stock(cfg).state_dict(), path / "open_clip_model.safetensors")
+    (path / "open_clip_config.json").write_text(json.dumps({"model_cfg": cfg}))
+    with pytest.raises(UserError, match="names no tokenizer.*tokenizer=PATH"):
+        tinyclip.load(path)
+
+
+def cached(folder: Path, home: Path) -> None:
+    """Put a folder where an earlier download would have left it."""
+    place = home / "models--nobody--pico"
+    (place / "snapshots").mkdir(parents=True)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text("c0ffee")
+    folder.rename(place / "snapshots" / "c0ffee")
+
+
+def test_by_the_hubs_word_the_tokenizer_is_the_one_that_is_named(
+    folder: Stored, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    path = folder()
+    config = json.loads((path / "open_clip_config.json").read_text())
+    config["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "somebody/words"
+    (path / "open_clip_config.json").write_text(json.dumps(config))
+    (path / "tokenizer.json").write_text("{}")  # another use of the repository
+    cached(path, tmp_path)
+    tokenizer = tinyclip.load("hf-hub:nobody/pico").tokenizer
+    assert isinstance(tokenizer, HubTokenizer)
+    assert tokenizer.name == "somebody/words"
+
+
 def test_what_an_earlier_download_left_is_found(
     folder: Stored, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tinyclip.hub.hub_problem", lambda: "it is dark")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    home = tmp_path / "models--nobody--pico"
-    (home / "snapshots").mkdir(parents=True)
-    (home / "refs").mkdir()
-    (home / "refs" / "main").write_text("c0ffee")
-    folder().rename(home / "snapshots" / "c0ffee")
+    cached(folder(), tmp_path)
     loaded = tinyclip.load("openclip:hf-hub:nobody/pico")
     assert loaded.preprocess.mean == (0.5, 0.5, 0.5)
 
@@ -237,7 +282,7 @@ WRONG = [
     ("openclip:nobody/pico", "openclip:hf-hub:nobody/pico"),
     ("openclip:./gone", r"there is no \./gone"),
     ("openclip:ViT-B-32@openai", "It is a tag: write openclip:ViT-B-32/openai"),
-    ("openclip:ViT-B-32@hub/open_clip_model.bin", r"mean 'open_clip_model\.safete"),
+    ("openclip:ViT-B-32@hub/open_clip_model.bin", r"mean 'hub/open_clip_model\.safete"),
     ("openclip:ViT-B-32@gone/w.bin", "There is no folder gone either"),
     ("openclip:ViT-B-32/hub/open_clip_model.safetensors", "Write openclip:ViT-B-32@h"),
     ("hub/open_clip_model.safetensors", "is a file.*openclip:NAME@hub/open"),

@@ -254,8 +254,8 @@ def test_two_names_of_one_hash_get_another_salt(studio, tmp_path, monkeypatch) -
 DIES = """
 import os, signal, sys
 from tinyclip.cli.main import main
-from tinyclip.training import cache_store
-cache_store.SHARD = 2_000
+from tinyclip.training.teacher import shards
+shards.SHARD = 2_000
 fsync, calls = os.fsync, []
 def deadly(handle):
     calls.append(1)

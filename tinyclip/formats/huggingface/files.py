@@ -45,6 +45,8 @@ def model_folder(spec: str, where: str) -> Path:
     path = Path(os.path.expanduser(spec))  # noqa: PTH111 (Path's raises)
     if spec and path.is_dir():
         return path
+    if path.is_symlink() and not path.exists():
+        raise UserError(where, f"{spec} is a link that leads nowhere")
     if path.is_file():
         raise UserError(where, f"{spec} is a file", "Name the directory it lies in")
     if not HUB_ID.fullmatch(spec):

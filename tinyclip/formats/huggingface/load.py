@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ...errors import UserError
@@ -14,7 +13,7 @@ from ...model.store import Loaded, check_tokenizer
 from ...model.weights import fill
 from ...shapes import ClipShape
 from ...tokenizers.huggingface import HfTokenizer, open_tokenizer
-from ..names import TINYCLIP, TRANSFORMERS, check_names, plain_names
+from ..names import TINYCLIP, TRANSFORMERS, check_names, outline, plain_names
 from .config import OURS, shape_of
 from .files import model_folder, read_config, read_state
 from .keymap import SCALARS, from_huggingface, to_huggingface
@@ -43,6 +42,7 @@ def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loa
     config = read_config(folder)
     # refused before anything else is read
     shape = shape_of(config, f"hf:{spec}")
+    outline(shape, f"hf:{spec}")
     preprocess = read_processor(folder, shape.image.image_size)
     words = _tokenizer(folder, shape, tokenizer, where)
     model = Clip(shape)
@@ -65,8 +65,7 @@ def _theirs(
     Raises:
         UserError: they are not those of this shape, by transformers' names.
     """
-    with torch.device("meta"):
-        own = to_huggingface(Clip(shape).state_dict(), shape)
+    own = to_huggingface(outline(shape, where).state_dict(), shape)
     plain = plain_names(state, own, where)
     weights = {name: value for name, value in plain.items() if name not in BUFFERS}
     for name in SCALARS:

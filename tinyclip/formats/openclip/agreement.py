@@ -9,6 +9,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...shapes import ClipShape
+from ..names import outline
 from .config import TEXT, TRUNK, VISION, shape_of
 from .folder import FolderConfig
 from .tokenizer import call_of
@@ -24,9 +25,12 @@ def described(cfg: Mapping[str, Any], where: str) -> ClipShape:
         UserError: it has a switch that is not supported, or makes no sense.
     """
     try:
-        return shape_of(cfg, where)
+        shape = shape_of(cfg, where)
+        call_of(cfg["text_cfg"], True, where)
     except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise UserError(where, f"does not describe a model ({error!r})") from None
+    outline(shape, where)
+    return shape
 
 
 def refuse_other(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError, nearest
+from ...errors import UserError
 from ...files import read_json
 from ...hub import from_hub
 from ...model.weights import shown
@@ -55,22 +56,20 @@ def read_folder_config(folder: Path) -> FolderConfig | None:
     return FolderConfig(path, model, preprocess)
 
 
-def config_with_model(folder: Path) -> Mapping[str, Any]:
-    """The configuration of the model in a folder.
+def config_with_model(path: Path) -> Mapping[str, Any]:
+    """The configuration of the model in a folder, or beside a file.
 
     Raises:
         UserError: there is none.
     """
-    config = read_folder_config(folder)
+    config = read_folder_config(path if path.is_dir() else path.parent)
     if config is not None and config.model is not None:
         return config.model
-    lacks = (
-        f"it has no {CONFIG}" if config is None else f"its {CONFIG} has no model_cfg"
-    )
+    lacks = f"there is no {CONFIG}" if config is None else f"{CONFIG} has no model_cfg"
     raise UserError(
-        str(folder),
-        f"does not say what its weights are of: {lacks}",
-        f"Write openclip:NAME@{folder}, with the name of their architecture",
+        str(path),
+        f"nothing says what its weights are of: {lacks}",
+        f"Write openclip:NAME@{path}, with the name of their architecture",
     )
 
 
@@ -118,16 +117,18 @@ def weights_at(path: Path, name: str = "") -> Path:
         UserError: there is none, or there are several and none has a known name.
     """
     if not path.exists():
-        what = "is a link that leads nowhere"
-        what = what if path.is_symlink() else "there is no such file"
-        raise UserError(str(path), what, _instead(path, name))
+        if path.is_symlink():
+            raise UserError(str(path), "is a link that leads nowhere")
+        raise UserError(str(path), "there is no such file", _instead(path, name))
     if not path.is_dir():
         return path
     for name in WEIGHTS:
         if (path / name).is_file():
             return path / name
     inside = sorted(one.name for one in path.iterdir())
-    files = [name for name in inside if name.endswith(SUFFIXES)]
+    files = [
+        name for name in inside if name.endswith(SUFFIXES) and (path / name).is_file()
+    ]
     if len(files) == 1:
         return path / files[0]
     if files:
@@ -152,8 +153,10 @@ def _instead(path: Path, name: str) -> str:
         return f"It is a tag: write openclip:{name}/{path}"
     if not path.parent.is_dir():
         return f"There is no folder {path.parent} either"
-    near = [one.name for one in path.parent.iterdir() if one.name.endswith(SUFFIXES)]
-    return f"{nearest(path.name, near)} (in {path.parent})" if near else ""
+    here = sorted(p.name for p in path.parent.iterdir() if p.name.endswith(SUFFIXES))
+    if near := get_close_matches(path.name, here, n=1):
+        return f"Did you mean {str(path.parent / near[0])!r}?"
+    return f"Its folder holds {shown(here)}" if here else ""
 
 
 def _other_source(folder: Path) -> str:

@@ -130,7 +130,7 @@ def _in_folder(read: Spec, where: str) -> Origin:
     """
     path = hub_folder(read.hub, where) if read.path is None else read.path
     file = weights_at(path)
-    cfg = config_with_model(file.parent)
+    cfg = config_with_model(path)
     shape = described(cfg, str(file.parent / CONFIG))
     config = read_folder_config(file.parent)
     settings = config.preprocess if config is not None else None

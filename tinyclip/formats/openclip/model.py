@@ -13,7 +13,7 @@ from ...errors import UserError
 from ...model.clip import Clip
 from ...model.preprocess import Preprocess
 from ...model.weights import fill
-from ..names import OPENCLIP, check_names, plain_names
+from ..names import OPENCLIP, check_names, outline, plain_names
 from . import keymap
 from .config import shape_of
 from .write_config import config_of
@@ -34,8 +34,7 @@ def from_openclip(
         UserError: an unsupported switch, or weights that do not fit.
     """
     shape = shape_of(cfg, where)
-    with torch.device("meta"):
-        own = keymap.to_openclip(Clip(shape).state_dict(), shape)
+    own = keymap.to_openclip(outline(shape, where).state_dict(), shape)
     plain = plain_names(state, own, where)
     if OPENAI <= plain.keys() and not cfg.get("quick_gelu"):
         raise UserError(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError, nearest
+from ...model.weights import shown
 
 # open_clip's own words for a folder and for the hub
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
@@ -53,8 +54,9 @@ def read_spec(spec: str, where: str) -> Spec:
     name, _, tag = name.partition("/")
     if name in _models():
         return _named(name, tag, path if at else None, spec, where)
-    if spec and expanded(spec).exists():
-        return Spec(path=expanded(spec))
+    place = expanded(spec)
+    if spec and (place.exists() or place.is_symlink()):
+        return Spec(path=place)
     raise _unknown(spec, where)
 
 
@@ -63,6 +65,8 @@ def _named(name: str, tag: str, path: str | None, spec: str, where: str) -> Spec
         if tag and expanded(tag).exists() and "/" in tag:
             what = f"openclip:{spec} names a path where a tag belongs"
             raise UserError(where, what, f"Write openclip:{name}@{tag}")
+        if not tag and "/" in spec:
+            raise UserError(where, f"openclip:{spec} names no tag", _tags(name))
         return Spec(name, tag)
     if tag or not path:
         raise UserError(
@@ -71,6 +75,13 @@ def _named(name: str, tag: str, path: str | None, spec: str, where: str) -> Spec
             f"Write openclip:{name}/TAG or openclip:{name}@FILE",
         )
     return Spec(name, path=expanded(path))
+
+
+def _tags(name: str) -> str:
+    import open_clip
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    return f"{name} has {shown(tags)}" if tags else f"{name} has none"
 
 
 def _models() -> list[str]:

@@ -1,7 +1,7 @@
 """The index of a teacher cache: what it was made of, and where each sample lies.
 
     DIR/index.json              what it was made of; `whole` once all of it is there
-    DIR/image-00000.safetensors ...   features of the pictures (training/cache_store)
+    DIR/image-00000.safetensors ...   features of the pictures (shards.py)
     DIR/text-00000.safetensors ...    features of the captions
     DIR/keys.safetensors        sorted hashes of keys and captions, and their places
 

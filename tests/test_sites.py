@@ -1,0 +1,65 @@
+"""The table of sites, and what leans on it."""
+
+from __future__ import annotations
+
+import pytest
+
+from tinyclip.inherit.slicing import NAME
+from tinyclip.masks.gates import Gates
+from tinyclip.model.clip import Clip
+from tinyclip.shapes import BlockShape, ClipShape
+from tinyclip.sites import BLOCK, SITES, STEM, in_line, keys_of, resized, units_of
+
+
+def test_gates_draw_their_noise_in_the_order_that_they_always_had(
+    siglip_shape: ClipShape,
+) -> None:
+    assert list(Gates(siglip_shape, pool=True).alpha) == [
+        *("image_embed", "image_ffn", "image_heads", "image_pool_ffn"),
+        *("image_pool_heads", "text_embed", "text_ffn", "text_heads"),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["pico_clip", "siglip_clip"])
+def test_every_parameter_has_a_rule_of_its_own_dimensions(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    model: Clip = request.getfixturevalue(kind)
+    for name, value in model.named_parameters():
+        match = NAME.fullmatch(name)
+        if match is None:
+            assert name in ("logit_scale", "logit_bias")
+            continue
+        table = BLOCK if match[2] else STEM
+        assert len(table[match[3]]) == value.ndim, name
+
+
+def test_a_layer_owns_what_its_gate_folds_into_and_the_units_inside_it() -> None:
+    layers = [site for site in SITES.values() if site.owns]
+    owned = {n for site in layers for n in BLOCK if n.startswith(site.owns)}
+    assert owned == {
+        n for n in BLOCK if n not in ("latent", "norm.weight", "norm.bias")
+    }
+    for layer in layers:
+        inside = [site.name for site in SITES.values() if site.layer == layer.name]
+        ruled = {n for n in BLOCK if any(axis.site in inside for axis in BLOCK[n])}
+        assert ruled and all(name.startswith(layer.owns) for name in ruled)
+        joined = [name for name in BLOCK if name.startswith(layer.joins)]
+        assert joined and all(name.startswith(layer.owns) for name in joined)
+
+
+def test_a_tower_has_the_size_that_it_is_given(siglip_shape: ClipShape) -> None:
+    tower = siglip_shape.image
+    same = {key: units_of(tower, key) for key in keys_of(tower)}
+    assert resized(tower, same) == tower
+    small = resized(tower, {"embed": [5], "heads": [1, 2], "pool_ffn": [3]})
+    assert small.width == 5
+    assert units_of(small, "heads") == (1, 2)
+    assert units_of(small, "ffn") == units_of(tower, "ffn")
+    assert small.pool_block == BlockShape(heads=tower.pool_block.heads, ffn=3)  # type: ignore[union-attr, attr-defined]
+
+
+def test_a_layer_that_is_gone_is_a_dash_not_a_nought() -> None:
+    blocks = [{"heads": 0, "ffn": 4, "attention_layers": 0}, {"heads": 0, "ffn": 9}]
+    assert in_line(blocks, "heads") == "– 0"
+    assert in_line(blocks, "ffn") == "4 9"
