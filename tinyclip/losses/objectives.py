@@ -124,13 +124,13 @@ def weighted(
         losses = settle(losses, Place(path="losses"))
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
-    for one in losses:
-        if one.weight == 0:
+    for objective in losses:
+        if objective.weight == 0:
             continue
-        loss, logged = one.loss(student, teacher)
-        total = total + one.weight * loss
-        parts[one.name] = loss.detach()
+        loss, logged = objective.loss(student, teacher)
+        total = total + objective.weight * loss
+        parts[objective.name] = loss.detach()
         for key, value in logged.items():
-            full = key if key.startswith(one.name) else f"{one.name}.{key}"
-            parts[full] = value
+            part = key if key.startswith(objective.name) else f"{objective.name}.{key}"
+            parts[part] = value
     return total, parts
