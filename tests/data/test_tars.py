@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_written_is_said(shards, cache, monkeypatch, capl
 
 
 def test_scanning_for_long_tells_how_far_it_is(shards, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(tar_index, "EVERY", -1.0)
+    monkeypatch.setattr(tar_index, "LOG_EVERY", -1.0)
     opened(shards)
     assert "indexing: 2 of 3 shards, 8 pairs" in caplog.text
     assert "indexed 3 shards, 12 pairs" in caplog.text
