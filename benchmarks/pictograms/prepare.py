@@ -23,7 +23,10 @@ from safetensors.torch import save_file
 CONTEXT, VOCAB = 16, 8192
 # Every byte twice (alone and at the end of a word) and the two marks.
 NOT_MERGES = 512 + 2
-SPLITS = ("train", "dev", "test_designer", "test_unseen", "test_clipart")
+SPLITS = (
+    *("train", "dev", "test_designer", "test_unseen", "test_clipart"),
+    "dev_openmoji",
+)
 
 
 def cut_bpe(path: Path, vocab: int = VOCAB) -> None:

@@ -38,9 +38,9 @@ without learning.
 
 {verdict}
 
-It stopped after {steps:,} steps, {pictures:,} pictures and {minutes:,.0f} minutes; the
-curve is `benchmarks/pictograms/teacher_log.jsonl`. Choices were made on the development
-designer only.
+It stopped after {steps:,} steps, {pictures:,} pictures and {minutes:,.0f} CPU-minutes;
+the curve is `benchmarks/pictograms/teacher_log.jsonl`. Choices were made on the
+development designer only.
 """
 
 BELOW = """\

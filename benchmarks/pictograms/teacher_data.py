@@ -1,13 +1,16 @@
 """Batches of drawings and captions, drawn from a seed and a step alone."""
 
-# B batch, C channels, S side of a picture
+# B concepts of a batch, V pictures of all views, N tokens, C channels, S side
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
+Range = tuple[float, float]
 WHITE_SHARE = 0.5
 FLIP_SHARE = 0.3
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -26,34 +29,74 @@ def on_white(rgba_BCSS: Tensor) -> Tensor:
     return rgba[:, :3] + 1 - rgba[:, 3:]
 
 
-def augment(rgba_BCSS: Tensor, dice: torch.Generator) -> Tensor:
-    """Shifted, scaled, turned, mirrored, recoloured, on white or on a pale colour."""
-    rgba = rgba_BCSS.float() / 255
-    batch, device = len(rgba), rgba.device
+class Dice:
+    """Uniform numbers, one row a picture, the same on every device.
 
-    # Numbers are drawn on the CPU, so that every device sees the same ones.
-    def draw(low: float, high: float, *shape: int) -> Tensor:
-        numbers = torch.rand(batch, *shape, generator=dice)
-        return (low + (high - low) * numbers).to(device)
+    What is drawn from lies between a mild and a strong range, as `strength` says.
+    """
 
-    pale = draw(0.4, 1.0, 3, 1, 1)
-    ground = torch.where(draw(0, 1, 1, 1, 1) < WHITE_SHARE, torch.ones_like(pale), pale)
-    # Minus the ground: what the warp brings in from outside is then 0, the ground.
-    rgb = rgba[:, :3] - rgba[:, 3:] * ground
-    size, stretch, turn = draw(0.7, 1.1), draw(-0.12, 0.12).exp(), draw(-0.15, 0.15)
-    room = (1 - size).abs().clamp(min=0.05)
-    flip = torch.where(draw(0, 1) < FLIP_SHARE, -1.0, 1.0)
+    def __init__(
+        self, generator: torch.Generator, batch: int, device: str, strength: float
+    ) -> None:
+        self.generator, self.batch, self.device = generator, batch, device
+        self.strength = strength
+
+    def draw(self, low: float, high: float, *shape: int) -> Tensor:
+        numbers = torch.rand(self.batch, *shape, generator=self.generator)
+        return (low + (high - low) * numbers).to(self.device)
+
+    def between(self, mild: Range, strong: Range, *shape: int) -> Tensor:
+        ends = zip(mild, strong, strict=True)
+        low, high = (one + self.strength * (other - one) for one, other in ends)
+        return self.draw(low, high, *shape)
+
+    def chance(self, share: float, *shape: int) -> Tensor:
+        return self.draw(0, 1, *shape) < share
+
+
+def warp(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
+    """Shifted, scaled, turned, mirrored and bent; 0 comes in from outside."""
+    size = dice.between((0.7, 1.1), (0.65, 1.25))
+    stretch = dice.between((-0.12, 0.12), (-0.2, 0.2)).exp()
+    turn = dice.between((-0.15, 0.15), (-0.25, 0.25))
+    room = (1 - size).abs().clamp(min=0.05 + 0.03 * dice.strength)
+    flip = torch.where(dice.chance(FLIP_SHARE), -1.0, 1.0)
     cos, sin = turn.cos(), turn.sin()
     wide, high = size * stretch, size / stretch
-    across = torch.stack([wide * cos * flip, -high * sin, draw(-1, 1) * room], 1)
-    down = torch.stack([wide * sin * flip, high * cos, draw(-1, 1) * room], 1)
-    matrix = torch.stack([across, down], 1)
-    grid = F.affine_grid(matrix, list(rgb.shape), align_corners=False)
-    rgb = F.grid_sample(rgb, grid, align_corners=False) + ground
+    across = [wide * cos * flip, -high * sin, dice.draw(-1, 1) * room]
+    down = [wide * sin * flip, high * cos, dice.draw(-1, 1) * room]
+    matrix = torch.stack([torch.stack(across, 1), torch.stack(down, 1)], 1)
+    grid = F.affine_grid(matrix, list(rgb_BCSS.shape), align_corners=False)
+    bend = dice.draw(-1, 1, 2, 4, 4) * dice.between((0, 0), (0, 0.12), 1, 1, 1)
+    bend = F.interpolate(bend, rgb_BCSS.shape[-2:], mode="bicubic", align_corners=False)
+    grid = grid + bend.permute(0, 2, 3, 1)
+    return F.grid_sample(rgb_BCSS, grid, align_corners=False)
+
+
+def recolour(rgb_BCSS: Tensor, dice: Dice) -> Tensor:
+    """Blurred or with harder edges, paler or stronger, tinted, lighter or darker."""
+    edges = rgb_BCSS - F.avg_pool2d(rgb_BCSS, 3, 1, 1, count_include_pad=False)
+    rgb = rgb_BCSS + dice.between((0, 0), (-1.0, 1.5), 1, 1, 1) * edges
     grey = rgb.mean(1, keepdim=True)
-    rgb = grey + (rgb - grey) * draw(0.3, 1.3, 1, 1, 1)
-    rgb = ((rgb - 0.8) * draw(0.7, 1.2, 1, 1, 1) + 0.8) * draw(0.8, 1.2, 1, 1, 1)
-    return normalise(rgb.clamp(0, 1))
+    rgb = grey + (rgb - grey) * dice.between((0.3, 1.3), (0.0, 1.4), 1, 1, 1)
+    contrast = dice.between((0.7, 1.2), (0.6, 1.3), 1, 1, 1)
+    tint = dice.between((0, 0), (-0.28, 0.28), 3, 1, 1)
+    rgb = (rgb - 0.8) * (contrast + tint) + 0.8
+    return (rgb * dice.draw(0.8, 1.2, 1, 1, 1)).clamp(0, 1)
+
+
+def augment(
+    rgba_BCSS: Tensor, generator: torch.Generator, strength: float = 1.0
+) -> Tensor:
+    """Warped and recoloured, on white or on a pale colour."""
+    rgba = rgba_BCSS.float() / 255
+    dice = Dice(generator, len(rgba), rgba.device.type, strength)
+    pale = dice.draw(0.4, 1.0, 3, 1, 1)
+    white = dice.chance(WHITE_SHARE, 1, 1, 1)
+    ground = torch.where(white, torch.ones_like(pale), pale)
+    # Minus the ground: what the warp brings in from outside is then 0, the ground.
+    rgb = warp(rgba[:, :3] - rgba[:, 3:] * ground, dice) + ground
+    return normalise(recolour(rgb, dice))
 
 
 @dataclass(frozen=True)
@@ -64,10 +107,20 @@ class Mix:
     views: int
     emoji_share: float
     seed: int
+    strength: float = 1.0
 
     @property
     def emoji(self) -> int:
         return round(self.concepts * self.emoji_share)
+
+
+class Batch(NamedTuple):
+    """Pictures (the views one after another), captions, and which captions of the batch
+    fit which of its concepts."""
+
+    images_VCSS: Tensor
+    tokens_BN: Tensor
+    fits_BB: Tensor
 
 
 class Pool:
@@ -85,16 +138,31 @@ class Pool:
         self.emoji = is_emoji.nonzero().flatten()
         self.clipart = (~is_emoji).nonzero().flatten()
         self.caption_starts = data["caption_starts"].cpu()
+        # The category of a concept is the one of its drawings.
+        self.category = data["subgroup"].cpu()[self.rows[self.starts]]
+        _, self.wording = torch.unique(data["captions"], dim=0, return_inverse=True)
+        owned = self.wording.cpu().tensor_split(self.caption_starts[1:-1])
+        self.wordings = pad_sequence(
+            list(owned), batch_first=True, padding_value=-1
+        ).to(self.device)
 
-    def turn(self, concepts: Tensor, start: int, count: int, seed: int) -> Tensor:
-        """Positions start to start + count of an endless row of shuffled rounds."""
+    def turn(
+        self, concepts: Tensor, start: int, count: int, seed: int, sorts: bool
+    ) -> Tensor:
+        """Positions start to start + count of an endless row of shuffled rounds.
+
+        A round that sorts has concepts of one category side by side.
+        """
         first, last = start // len(concepts), (start + count - 1) // len(concepts)
-        rounds = [
-            torch.randperm(
-                len(concepts), generator=torch.Generator().manual_seed(seed + number)
-            )
-            for number in range(first, last + 1)
-        ]
+        rounds = []
+        for number in range(first, last + 1):
+            dice = torch.Generator().manual_seed(seed + number)
+            order = torch.randperm(len(concepts), generator=dice)
+            if sorts:
+                rank = torch.randperm(int(self.category.max()) + 1, generator=dice)
+                ranks = rank[self.category[concepts[order]]]
+                order = order[torch.argsort(ranks, stable=True)]
+            rounds.append(order)
         offset = start - first * len(concepts)
         return concepts[torch.cat(rounds)[offset : offset + count]]
 
@@ -107,25 +175,34 @@ class Pool:
         return torch.cat([self.rows[starts + pick] for pick in picks])
 
     def captions(self, concepts: Tensor, dice: torch.Generator) -> Tensor:
-        """One caption a concept."""
+        """Rows of one caption a concept."""
         start, end = self.caption_starts[concepts], self.caption_starts[concepts + 1]
         pick = (torch.rand(len(concepts), generator=dice) * (end - start)).long()
-        return self.data["captions"][(start + pick).to(self.device)].long()
+        return (start + pick).to(self.device)
 
-    def batch(self, step: int, mix: Mix) -> tuple[Tensor, Tensor]:
-        """Pictures (the views one after another) and captions of a step.
+    def concepts(self, step: int, mix: Mix) -> Tensor:
+        """Emoji and clip-arts; every second step has emoji that are hard to tell
+        apart, because they are of few categories."""
+        emoji, clipart, seed = mix.emoji, mix.concepts - mix.emoji, mix.seed * 7919
+        half, sorts = divmod(step, 2)
+        return torch.cat(
+            [
+                self.turn(self.emoji, half * emoji, emoji, seed, bool(sorts)),
+                self.turn(self.clipart, step * clipart, clipart, seed + 1, False),
+            ]
+        )
 
-        They depend on the seed and the step alone: a resumed run sees what an unbroken
+    def batch(self, step: int, mix: Mix) -> Batch:
+        """What a step is trained on.
+
+        It depends on the seed and the step alone: a resumed run sees what an unbroken
         one would have seen.
         """
         dice = torch.Generator().manual_seed(mix.seed * 1_000_003 + step)
-        emoji, clipart = mix.emoji, mix.concepts - mix.emoji
-        concepts = torch.cat(
-            [
-                self.turn(self.emoji, step * emoji, emoji, mix.seed * 7919),
-                self.turn(self.clipart, step * clipart, clipart, mix.seed * 7919 + 1),
-            ]
-        )
+        concepts = self.concepts(step, mix)
         rows = self.pictures(concepts, mix.views, dice).to(self.device)
-        images = augment(self.data["pictures"][rows], dice)
-        return images, self.captions(concepts, dice)
+        images = augment(self.data["pictures"][rows], dice, mix.strength)
+        captions = self.captions(concepts, dice)
+        wordings = self.wordings[concepts.to(self.device)]
+        fits_BB = (self.wording[captions][:, None, None] == wordings[None]).any(-1)
+        return Batch(images, self.data["captions"][captions].long(), fits_BB)

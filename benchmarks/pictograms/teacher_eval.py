@@ -8,7 +8,12 @@ from teacher_data import normalise, on_white
 from torch import Tensor
 from torch.nn import functional as F
 
-TRAIN, DEV, TEST_DESIGNER, TEST_UNSEEN, TEST_CLIPART = range(5)
+TRAIN, DEV, TEST_DESIGNER, TEST_UNSEEN, TEST_CLIPART, DEV_OPENMOJI = range(6)
+DESIGNERS = {
+    "dev": DEV,
+    "dev_openmoji": DEV_OPENMOJI,
+    "test_designer": TEST_DESIGNER,
+}
 CHUNK = 256
 
 
@@ -52,8 +57,10 @@ class Judge:
         out: dict[str, float] = {}
         with torch.autocast(self.device, torch.bfloat16):
             names = self.classes(model, "name")
-            for title, split in (("dev", DEV), ("test_designer", TEST_DESIGNER)):
+            for title, split in DESIGNERS.items():
                 rows = self.rows(split)
+                if not len(rows):
+                    continue
                 images = self.images(model, rows)
                 for top in (1, 5):
                     labels = self.data["name"][rows]

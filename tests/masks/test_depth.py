@@ -371,3 +371,17 @@ def test_full_size_gates_with_depth_are_cut_in_seconds() -> None:
     shape = ClipShape(embed_dim=512, image=image, text=text)
     for layout in ("ragged", "uniform"):
         check_target(shape, 0.25, sites=ALL, layout=layout)
+
+
+def test_unlike_blocks_are_not_refused_before_it_is_known_which_stay() -> None:
+    wide, slim = BlockShape(heads=4, ffn=64), BlockShape(heads=4, ffn=16)
+    shape = deep().with_towers(image=replace(deep().image, blocks=(wide, slim)))
+    goal = SizeGoal(1.0, towers=("image",)).against(shape)
+    cut = shape.with_towers(image=replace(shape.image, blocks=(slim,)))
+    wanted = replace(goal, target=goal.share(cut))
+    check_target(shape, wanted, sites=LAYERS)
+    scores = {f"image_{site}": torch.tensor([0.0, 1.0]) for site in LAYERS}
+    assert choose_by_scores(shape, scores, wanted, sites=LAYERS).cut(shape) == cut
+    with pytest.raises(UserError, match="no choice of units"):
+        scores = {name: score.flip(0) for name, score in scores.items()}
+        choose_by_scores(shape, scores, wanted, sites=LAYERS)
