@@ -146,14 +146,14 @@ def test_the_help_shows_four_commands_that_parse() -> None:
 
 
 def test_every_module_with_a_verb_is_in_the_table_and_the_other_way_round() -> None:
-    found = set()
+    verbs = set()
     for path in (ROOT / "tinyclip" / "cli").glob("[!_]*.py"):
         module = importlib.import_module(f"tinyclip.cli.{path.stem}")
         run = getattr(module, "run", None)
         if run is not None and list(inspect.signature(run).parameters) == ["args"]:
             assert callable(module.add_arguments)
-            found.add(path.stem)
-    assert found == set(VERBS)
+            verbs.add(path.stem)
+    assert verbs == set(VERBS)
 
 
 def test_every_verb_answers_help_without_anything_heavy() -> None:

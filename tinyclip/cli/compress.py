@@ -76,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="one JSON object on stdout")
 
 
-def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
+def recipe_from(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
     """The recipe that the arguments spell, or None when they name none.
 
     Args:
@@ -87,10 +87,10 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     from ..config.options import typed, with_options
     from ..config.tasks import on_other_pairs
 
-    words = typed(vars(args), SETTINGS)
+    values = typed(vars(args), SETTINGS)
     own = args.teacher or args.data
-    named = args.recipe or args.target or args.stages or any(words.values())
-    if stored is not None and not (named or args.set):
+    changes = args.recipe or args.target or args.stages or any(values.values())
+    if stored is not None and not (changes or args.set):
         return None
     if args.recipe is None and args.teacher and not args.data and stored is None:
         raise UserError(
@@ -102,9 +102,9 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     recipe = load_recipe(base, args.set)
     if args.target is not None or args.stages is not None:
         recipe = rebuild_ladder(recipe, args.target, args.stages)
-    own = recipe.data.source
-    recipe = with_options(recipe, SETTINGS, words)
-    return on_other_pairs(base, own, recipe, args.set)
+    own_pairs = recipe.data.source
+    recipe = with_options(recipe, SETTINGS, values)
+    return on_other_pairs(base, own_pairs, recipe, args.set)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         if (out / "recipe.yaml").is_file():
             stored = out / "recipe.yaml"
     starting = stored is None and not (args.resume and not args.recipe)
-    recipe = wanted_recipe(args, stored) if starting or stored else None
+    recipe = recipe_from(args, stored) if starting or stored else None
     if out is None:
         assert recipe is not None
         out = Path("runs") / recipe.name
@@ -156,6 +156,6 @@ def run(args: argparse.Namespace) -> int:
         finished = execute(request, shown, stop)
     if os.environ.get("RANK", "0") != "0":
         return 0  # of several processes one tells
-    found = summary(finished)
-    print_json(found) if args.json else tables.show_summary(found)
+    report = summary(finished)
+    print_json(report) if args.json else tables.show_summary(report)
     return 0

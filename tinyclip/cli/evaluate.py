@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure a model and print what was found.
+    """Measure a model and print how good it is.
 
     Raises:
         UserError: model, data, tasks or teacher cannot be had.
@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
     tasks = None
     if args.tasks is not None:
         tasks = [part.strip() for part in args.tasks.split(",")]
-    found = measure(args.model, data, tasks, args.against, _say)
-    print_json(found) if args.json else _show(found)
+    report = measure(args.model, data, tasks, args.against, _say)
+    print_json(report) if args.json else _show(report)
     return 0
 
 
@@ -60,22 +60,22 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(report: dict[str, Any]) -> None:
     """The table that people read."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    against = f", against {found['against']}" if found["against"] else ""
+    against = f", against {report['against']}" if report["against"] else ""
     table = Table(
-        title=f"{found['model']} on {found['data']}{against}",
+        title=f"{report['model']} on {report['data']}{against}",
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
     for column in ("task", "metric", "value", "95 %", "n", "teacher", "retention"):
         table.add_column(column, justify="left" if column == "task" else "right")
     table.add_column("also", justify="left")
-    for name, task in found["tasks"].items():
+    for name, task in report["tasks"].items():
         low, high = task["ci95"]
         also = ", ".join(
             f"{key} {_brief(value)}" for key, value in task["also"].items()

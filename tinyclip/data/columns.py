@@ -126,13 +126,13 @@ def gather(
     if (pattern := excluder(exclude)) is not None:
         matched = [pattern.match(key) is not None for key in Column(keys)]
         reasons["excluded"] = np.asarray(matched, dtype=bool)
-    left = np.ones(len(keys), dtype=bool)
+    usable = np.ones(len(keys), dtype=bool)
     for masks in (reasons, faults(texts)):
         for kind, mask in masks.items():
-            rows = np.flatnonzero(mask & left)
+            rows = np.flatnonzero(mask & usable)
             _name(dropped, kind, keys, rows)
-            left[rows] = False
-    rows = np.flatnonzero(left)
+            usable[rows] = False
+    rows = np.flatnonzero(usable)
     picture_N = _codes(keys.take(pa.array(rows)))
     if len(rows) and picture_N.max() + 1 < len(rows):  # a picture has several rows
         first = _first_of_each(picture_N, _codes(texts.take(pa.array(rows))))
@@ -140,7 +140,7 @@ def gather(
         rows, picture_N = rows[first], picture_N[first]
     starts_P = np.concatenate([[0], np.cumsum(np.bincount(picture_N))]).astype(np.int64)
     ordered = rows[np.argsort(picture_N, kind="stable")]
-    found = Gathered(
+    gathered = Gathered(
         Column(keys.take(pa.array(ordered[starts_P[:-1]]))),
         Column(
             pa.LargeListArray.from_arrays(
@@ -149,7 +149,7 @@ def gather(
         ),
     )
     pa.default_memory_pool().release_unused()
-    return found
+    return gathered
 
 
 def _name(dropped: Dropped, kind: str, keys: pa.Array, rows: NDArray[np.int64]) -> None:
@@ -168,8 +168,8 @@ def _first_of_each(
     picture_N: NDArray[np.int64], text_N: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Rows that say something new of their picture, in order."""
-    both = picture_N * (text_N.max() + 1) + text_N
-    return np.sort(np.unique(both, return_index=True)[1])
+    statement_N = picture_N * (text_N.max() + 1) + text_N
+    return np.sort(np.unique(statement_N, return_index=True)[1])
 
 
 def flags(answers: Any) -> NDArray[np.bool_]:

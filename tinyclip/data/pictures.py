@@ -47,8 +47,10 @@ SUFFIXES = tuple(
     ".png .jpg .jpeg .jpe .jfif .webp .gif .bmp .tif .tiff .avif .ppm .jp2".split()
 )
 # and what pictures of formats are called that are not read here
-OTHERS = tuple(".heic .heif .jxl .svg .tga .psd .eps .dng .cr2 .nef .exr .hdr".split())
-STARTS = {  # how files of these formats begin
+UNREAD_SUFFIXES = tuple(
+    ".heic .heif .jxl .svg .tga .psd .eps .dng .cr2 .nef .exr .hdr".split()
+)
+MAGIC = {  # how files of these formats begin
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n": "PNG",
     b"RIFF": "WebP",
@@ -167,7 +169,7 @@ def _formats() -> tuple[str, ...]:
 
 def _unidentified(content: bytes) -> Broken:
     """Nothing that Pillow opens: another kind of file, or a picture without a head."""
-    for start, name in STARTS.items():
+    for start, name in MAGIC.items():
         if content.startswith(start) and (name != "WebP" or content[8:12] == b"WEBP"):
             return Broken("unreadable", f"begins as a {name} file and is none")
     return Broken("not a picture", "no known picture format")

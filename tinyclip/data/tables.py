@@ -70,15 +70,15 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
             dropped.add("bad row", line, why + HINT)
     if not sum(map(len, keys)) + dropped.broken:
         raise UserError(where, "has a header and no rows", "Add rows of path, caption")
-    found = gather(
+    gathered = gather(
         pa.concat_arrays(keys), pa.concat_arrays(texts), data.exclude, dropped
     )
-    dropped.check(where, len(found.keys), data.max_broken_share)
+    dropped.check(where, len(gathered.keys), data.max_broken_share)
     pairs = FilePairs(
         name=where,
         root=path.parent,
-        keys=found.keys,
-        texts=found.texts,
+        keys=gathered.keys,
+        texts=gathered.texts,
         background=parse_background(data.background),
         dropped=dropped,
     )
@@ -109,7 +109,7 @@ def as_strings(values: Any) -> pa.Array:
 def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     """The table in pieces of `PIECE` rows, every cell as text under its column's name.
 
-    `attrs["bad"]` of a piece is what was said of its rows that do not fit.
+    `attrs["bad"]` of a piece names its rows that do not fit, and says why.
     """
     import pandas as pd
 
@@ -135,7 +135,7 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
             chunksize=PIECE,
         ) as reader:
             while True:
-                with warnings.catch_warnings(record=True) as said:
+                with warnings.catch_warnings(record=True) as warned:
                     warnings.simplefilter("always")
                     piece = next(reader, None)
                 if piece is None:
@@ -146,11 +146,15 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
                 piece.columns = names
                 piece = piece.loc[:, ~piece.columns.duplicated()]
                 lines = [
-                    line for note in said for line in str(note.message).split("\n")
+                    line
+                    for warning in warned
+                    for line in str(warning.message).split("\n")
                 ]
-                found = map(SKIPPED.match, lines)
+                skipped = map(SKIPPED.match, lines)
                 piece.attrs["bad"] = [
-                    (f"line {table.line(int(bad[1]))}", bad[2]) for bad in found if bad
+                    (f"line {table.line(int(bad[1]))}", bad[2])
+                    for bad in skipped
+                    if bad
                 ]
                 yield piece
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -210,9 +214,9 @@ def find_column(
                 nearest(named, columns),
             )
         return named
-    found = usual_column(columns, usual)
-    if found is not None:
-        return found
+    column = usual_column(columns, usual)
+    if column is not None:
+        return column
     shown = ", ".join(repr(column[:40]) for column in columns[:12])
     raise UserError(
         where,
