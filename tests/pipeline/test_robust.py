@@ -195,13 +195,6 @@ def test_a_tensorboard_gets_the_figures_of_metrics_jsonl(
     assert "learn/p" in events.Tags()["scalars"]
 
 
-def test_an_unknown_tracker_is_refused_with_a_near_name(
-    one_stage: MakeRecipe, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError, match="Did you mean 'tensorboard'"):
-        execute(Request(tmp_path / "run", one_stage(), log_with="tensorbord"))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",

@@ -147,7 +147,8 @@ def check_stage(stage: Stage, where: Place) -> None:
     """What the leaves of one stage cannot know alone.
 
     Raises:
-        UserError: phases that make no sense together, objectives without weight.
+        UserError: phases that make no sense together, objectives without weight, a
+            batch in more pieces than it has pairs.
     """
     at = str(where.key("phases"))
     if not stage.phases:
@@ -160,6 +161,13 @@ def check_stage(stage: Stage, where: Place) -> None:
         )
     _check_order(stage, at)
     check_once(stage.sites, where.key("sites"), "site")
+    if stage.accumulate > stage.batch:
+        raise UserError(
+            str(where.key("accumulate")),
+            f"a batch of {stage.batch} pairs cannot go through in {stage.accumulate} "
+            "pieces",
+            "Use fewer pieces, or a larger batch",
+        )
     for name, phase in stage.running().items():
         if phase.trained_steps and not any(map(weight_of, phase.objectives.values())):
             raise UserError(

@@ -10,8 +10,6 @@ from ..sites import in_line
 LOAD = """```python
 import tinyclip
 
-from ..sites import in_line
-
 model, preprocess, tokenizer = tinyclip.load("path/to/it")  # this folder
 image_features = model.encode_image(preprocess(image)[None], normalize=True)
 text_features = model.encode_text(tokenizer(["a photo of a cat"]), normalize=True)

@@ -12,7 +12,7 @@ from ..config.place import Place
 from ..config.schema import Recipe
 from ..errors import UserError
 from ..inherit.manual import check_layers
-from ..losses.objectives import check_objectives
+from ..losses.objectives import check_objectives, refuse_misfits
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
@@ -170,10 +170,11 @@ def make_plan(
         cached: whether the teacher is run once per picture instead of once per step.
 
     Raises:
-        UserError: there are fewer pairs than one batch holds, or a target that cannot
-            be reached.
+        UserError: there are fewer pairs than one batch holds, an objective does not
+            fit the teacher, or a target cannot be reached.
     """
     refuse_few_pairs(recipe, pairs)
+    refuse_misfits(recipe, teacher.shape, Place())
     refuse_unreachable(recipe, teacher.shape, base)
     refuse_layers(recipe, base)
     speed = measure_speed(teacher)

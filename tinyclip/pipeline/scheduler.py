@@ -12,9 +12,9 @@ from typing import Any
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..errors import Interrupted, StorageError, UserError
-from ..files import write_bytes
+from ..files import refuse_unwritable, write_bytes
 from ..model.store import load_model
-from ..training.engine import Engine
+from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .changes import environment, refuse_changes
 from .context import RunContext
@@ -72,9 +72,25 @@ def open_engine(run: RunDir, recipe: Recipe) -> Engine:
     return Engine(recipe.precision, world["threads"] if world else None)
 
 
-def dry_run(recipe: Recipe, run: RunDir) -> Plan:
-    """The plan of a recipe; nothing is written."""
+def check_outlets(run: RunDir, log_with: str | None) -> None:
+    """Refuse a folder or a tracker that could not take what a run writes.
+
+    Raises:
+        UserError: nothing can be written there, or there is no such tracker.
+    """
+    refuse_unwritable(run.path)
+    if log_with is not None:
+        check_tracker(log_with)
+
+
+def dry_run(recipe: Recipe, run: RunDir, log_with: str | None = None) -> Plan:
+    """The plan of a recipe; nothing is written.
+
+    Raises:
+        UserError: the run itself would be refused.
+    """
     check(recipe)
+    check_outlets(run, log_with)
     engine = open_engine(run, recipe)
     context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
     return _plan(context)
@@ -114,6 +130,7 @@ def execute(
         )
     if request.from_stage is None and run.is_run() and run.is_done(recipe):
         return run
+    check_outlets(run, request.log_with)
     engine = open_engine(run, recipe)
     engine.wait()  # all have looked before one writes
     shown = watcher if watcher is not None and engine.is_main else Silent()

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from torch import Tensor, distributed, nn
 
 from ..errors import UserError, nearest
@@ -49,6 +49,22 @@ class Gather(torch.autograd.Function):
         distributed.all_reduce(gradient_BE)
         start = distributed.get_rank() * ctx.rows
         return gradient_BE[start : start + ctx.rows]
+
+
+def check_tracker(name: str) -> None:
+    """Refuse a tracker that cannot start; nothing is started.
+
+    Raises:
+        UserError: accelerate has none of that name, or it is not installed.
+    """
+    names = [str(kind) for kind in LOGGER_TYPE_TO_CLASS]
+    if name not in names:
+        near = nearest(name, names)
+        raise UserError("--log-with", f"unknown tracker {name!r}", near)
+    if name not in map(str, get_available_trackers()):
+        raise UserError(
+            "--log-with", f"{name} is not installed", f"Install it: pip install {name}"
+        )
 
 
 class Engine:
@@ -217,11 +233,8 @@ class Engine:
         Raises:
             UserError: accelerate has none of that name, or it is not installed.
         """
-        classes = {str(key): kind for key, kind in LOGGER_TYPE_TO_CLASS.items()}
-        if name not in classes:
-            near = nearest(name, classes)
-            raise UserError("--log-with", f"unknown tracker {name!r}", near)
-        kind = classes[name]
+        check_tracker(name)
+        kind = {str(key): kind for key, kind in LOGGER_TYPE_TO_CLASS.items()}[name]
         try:
             place = (str(folder),) if kind.requires_logging_directory else ()
             tracker = kind(run, *place)
