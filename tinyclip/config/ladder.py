@@ -69,11 +69,11 @@ def rebuild_ladder(
     stages = len(entries) if stages is None else stages
     if target is None:
         raise UserError(f"{typed}target", "the recipe has none of its own", "Try 0.25")
-    rebuilt = tuple(
+    descent = tuple(
         replace(entries[min(index, len(entries) - 1)], target=share)
         for index, share in enumerate(ladder(target, stages, typed))
     )
-    for number, stage in enumerate(rebuilt, start=1):
+    for number, stage in enumerate(descent, start=1):
         if not stage.cuts:
             raise UserError(
                 f"{typed}target",
@@ -81,9 +81,9 @@ def rebuild_ladder(
                 "cannot make the model smaller",
                 "Use another recipe: tinyclip recipes ls",
             )
-    made = replace(recipe, stages=rebuilt)
-    check_descent(made, Place(f"{typed}target"))
-    return made
+    rebuilt = replace(recipe, stages=descent)
+    check_descent(rebuilt, Place(f"{typed}target"))
+    return rebuilt
 
 
 def check_descent(recipe: Recipe, where: Place) -> None:

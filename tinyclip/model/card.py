@@ -10,8 +10,6 @@ from ..sites import in_line
 LOAD = """```python
 import tinyclip
 
-from ..sites import in_line
-
 model, preprocess, tokenizer = tinyclip.load("path/to/it")  # this folder
 image_features = model.encode_image(preprocess(image)[None], normalize=True)
 text_features = model.encode_text(tokenizer(["a photo of a cat"]), normalize=True)
@@ -41,16 +39,11 @@ def model_card(
         "",
         load.strip(),
         "",
-        "## Widths",
+        *_widths(config["shape"]),
         "",
-        "| tower | embed | heads by layer | ffn by layer |",
-        "|---|---|---|---|",
+        "## Where it comes from",
+        "",
     ]
-    for name in ("image", "text"):
-        tower = config["shape"][name]
-        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
-        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
-    lines += ["", "## Where it comes from", ""]
     lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]
     if certificate is not None:
         lines += [
@@ -68,6 +61,20 @@ def model_card(
         "licensed under applies to this model too.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _widths(shape: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Widths",
+        "",
+        "| tower | embed | heads by layer | ffn by layer |",
+        "|---|---|---|---|",
+    ]
+    for name in ("image", "text"):
+        tower = shape[name]
+        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
+        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
+    return lines
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:

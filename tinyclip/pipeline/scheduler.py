@@ -20,7 +20,7 @@ from .changes import environment, refuse_changes
 from .context import RunContext
 from .handover import channels_left
 from .lock import locked
-from .plan import Plan, chain, check, make_plan
+from .plan import Plan, check, make_plan, stage_fingerprints
 from .request import Request, resume_command, settle
 from .run_dir import START, RunDir
 from .stage import run_stage
@@ -46,30 +46,30 @@ class Silent:
 @contextmanager
 def listening() -> Iterator[Callable[[], bool]]:
     """SIGINT and SIGTERM ask for a stop; asking twice does not wait."""
-    asked = threading.Event()
+    stop_asked = threading.Event()
 
     def on_signal(number: int, _frame: Any) -> None:
-        if asked.is_set():
+        if stop_asked.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        stop_asked.set()
         log.warning("stopping after this step (%s)", signal.Signals(number).name)
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stop_asked.is_set
         return
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.signal(kind, on_signal) for kind in kinds}
+    handlers = {kind: signal.signal(kind, on_signal) for kind in kinds}
     try:
-        yield asked.is_set
+        yield stop_asked.is_set
     finally:
-        for kind, handler in before.items():
+        for kind, handler in handlers.items():
             signal.signal(kind, handler)
 
 
 def open_engine(run: RunDir, recipe: Recipe) -> Engine:
     """The engine of a run, with the thread count that it began with."""
-    known = run.read("environment.json") if run.is_run() else None
-    return Engine(recipe.precision, known["threads"] if known else None)
+    world = run.read("environment.json") if run.is_run() else None
+    return Engine(recipe.precision, world["threads"] if world else None)
 
 
 def check_outlets(run: RunDir, log_with: str | None) -> None:
@@ -137,19 +137,21 @@ def execute(
     context = RunContext.open(recipe, run, engine, shown, stop)
     plan = _plan(context)
     shown.plan(plan.to_dict())
-    with _alone(request, context, plan):
+    with _begun_and_locked(request, context, plan):
         try:
             _run(context, plan, request)
         except Interrupted as stopped:
             raise Interrupted(stopped.what, resume_command(run.path)) from None
         except StorageError as error:
-            again = f"{error.todo}. Go on with: {resume_command(run.path)}"
-            raise UserError(error.where, error.what, again) from None
+            todo = f"{error.todo}. Go on with: {resume_command(run.path)}"
+            raise UserError(error.where, error.what, todo) from None
     return run
 
 
 @contextmanager
-def _alone(request: Request, context: RunContext, plan: Plan) -> Iterator[None]:
+def _begun_and_locked(
+    request: Request, context: RunContext, plan: Plan
+) -> Iterator[None]:
     """The run's folder, begun and locked; one process does it for all.
 
     Raises:
@@ -200,7 +202,7 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
         )
         context.watcher = tracked
     try:
-        _stages(context, plan, request.accept_changes)
+        _run_stages(context, plan, request.accept_changes)
     finally:
         if tracked is not None:
             tracked.finish()
@@ -208,7 +210,7 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
             _report_broken(context)
 
 
-def _stages(context: RunContext, plan: Plan, accept: bool) -> None:
+def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
     """Every stage that is not whole yet, then the final model in its place.
 
     Args:
@@ -218,17 +220,19 @@ def _stages(context: RunContext, plan: Plan, accept: bool) -> None:
     model, samples = context.base.model, 0
     whole = model.shape
     channels: tuple[int, ...] | None = None
-    prints = chain(recipe, plan.fingerprints)
+    fingerprints = stage_fingerprints(recipe, plan.fingerprints)
     folders = run.stages(recipe)
     share = START
-    for folder, stage, chained in zip(folders, recipe.stages, prints, strict=True):
+    for folder, stage, fingerprint in zip(
+        folders, recipe.stages, fingerprints, strict=True
+    ):
         target = share if stage.target is None else stage.target
         done = folder.done()
         if done is None:
-            this = StageContext.of(context, stage, target, folder, chained)
-            model = run_stage(this, model, samples, channels).model
+            stage_context = StageContext.of(context, stage, target, folder, fingerprint)
+            model = run_stage(stage_context, model, samples, channels).model
             samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
-        elif done["fingerprint"] != chained and not accept:
+        elif done["fingerprint"] != fingerprint and not accept:
             raise UserError(
                 str(folder.path),
                 "was made with other settings",
@@ -237,10 +241,11 @@ def _stages(context: RunContext, plan: Plan, accept: bool) -> None:
             )
         else:
             model, samples = load_model(folder.model).model, done["samples"]
-            if done["fingerprint"] != chained and context.engine.is_main:
-                was = [*done.get("accepted", []), done["fingerprint"]]
+            if done["fingerprint"] != fingerprint and context.engine.is_main:
+                accepted = [*done.get("accepted", []), done["fingerprint"]]
                 folder.write(
-                    "done.json", {**done, "fingerprint": chained, "accepted": was}
+                    "done.json",
+                    {**done, "fingerprint": fingerprint, "accepted": accepted},
                 )
         keep = folder.keep()
         if keep is not None:

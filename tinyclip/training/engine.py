@@ -139,9 +139,9 @@ class Engine:
         """Whether the flag is up in some process; all get the same answer."""
         if self.world == 1:
             return flag
-        found = torch.tensor(float(flag), device=self.device)
-        distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
-        return bool(found.item())
+        highest = torch.tensor(float(flag), device=self.device)
+        distributed.all_reduce(highest, op=distributed.ReduceOp.MAX)
+        return bool(highest.item())
 
     def gathered(self, features: Features) -> Features:
         """The features of all processes, in their order; differentiable."""
@@ -191,7 +191,9 @@ class Engine:
         if optimizer.prepared is None:
             optimizer.prepared = self._accelerator.prepare(optimizer.torch)
         prepared = optimizer.prepared
-        groups = [(one.clip, one.parameters.values()) for one in optimizer.trainables]
+        groups = [
+            (group.clip, group.parameters.values()) for group in optimizer.trainables
+        ]
         self._average([value for _, values in groups for value in values])
         self._accelerator.unscale_gradients(prepared)
         sums: list[Tensor] = []
@@ -201,14 +203,14 @@ class Engine:
             else:
                 sums += [v.grad.sum().double() for v in values if v.grad is not None]
         # the norm of no gradient at all is not where the others are
-        here = torch.stack([one.to(self.device) for one in sums])
-        whole = bool(here.isfinite().all())
+        totals = torch.stack([total.to(self.device) for total in sums])
+        finite = bool(totals.isfinite().all())
         # under fp16 the scaler has to see a bad step, to lower its scale
-        if whole or self.precision == "fp16":
+        if finite or self.precision == "fp16":
             prepared.step()
-            whole = whole and not prepared.step_was_skipped
+            finite = finite and not prepared.step_was_skipped
         prepared.zero_grad()
-        return whole
+        return finite
 
     def _average(self, parameters: Iterable[Tensor]) -> None:
         """The mean over processes in place of each gradient, in one message."""
