@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +46,17 @@ Parts: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
 Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]] | type[nn.Module]
 
-objectives: Registry[Objective] = Registry("objective", reserved=(PENALTY,))
+Kind = TypeVar("Kind", bound=Objective)
+
+
+class Objectives(Registry[Objective]):
+    """Functions and modules; each keeps its own type."""
+
+    def register(self, name: str) -> Callable[[Kind], Kind]:
+        return cast(Callable[[Kind], Kind], super().register(name))
+
+
+objectives = Objectives("objective", reserved=(PENALTY,))
 # of an objective that does not fit every teacher: why it does not fit one, or ""
 misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
@@ -107,10 +117,12 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
     for name, asked in losses.items():
         objective = objectives.get(name, str(where))
         options = _options(name, objective, asked, where.key(name))
-        with_options = partial(objective, **options)
-        learns = isinstance(objective, type)
-        loss, make = (None, with_options) if learns else (with_options, None)
-        settled.append(Weighted(name, weight_of(asked), loss, make))
+        weight = weight_of(asked)
+        if isinstance(objective, type):
+            one = Weighted(name, weight, None, partial(objective, **options))
+        else:
+            one = Weighted(name, weight, partial(objective, **options))
+        settled.append(one)
     return tuple(settled)
 
 

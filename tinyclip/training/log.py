@@ -11,8 +11,9 @@ from ..errors import StorageError
 from ..files import write_bytes
 
 # what every line has, in this order; a phase that pushes on no size has no p, q, λ, β
-COLUMNS = ("stage", "phase", "step", "samples", "loss", "parts")
-COLUMNS += ("p", "q", "lambda", "beta", "lr", "seconds")
+COLUMNS = tuple(
+    "stage phase step samples loss parts p q lambda beta lr seconds".split()
+)
 
 
 class MetricsLog:
