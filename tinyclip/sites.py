@@ -100,6 +100,12 @@ SITES = {
 }
 USUAL = tuple(name for name, site in SITES.items() if site.usual)
 LAYERS = tuple(name for name, site in SITES.items() if site.owns)
+ROUNDED = tuple(name for name, site in SITES.items() if site.rounded)
+# by these a stock configuration tells a tower: one width, units that side by side fill
+# it, and the finest knob
+(WIDTH,) = (site for site in SITES.values() if not site.in_block)
+(FILLING,) = (site for site in SITES.values() if site.rows is not None)
+(FINEST,) = (site for site in SITES.values() if site.fine)
 # parts of a tower that are made of blocks: the field of the shape that holds them
 PARTS = {"": "blocks", "pool": "pool_block"}
 

@@ -9,10 +9,10 @@ from .. import cost
 from ..errors import UserError
 from ..goal import TOLERANCE
 from ..shapes import TOWERS, TextShape
-from ..sites import GROUPS, KEYS, SITES, USUAL, keys_of, resized
+from ..sites import FILLING, GROUPS, KEYS, SITES, USUAL, WIDTH, keys_of, resized
 from ..words import amount
 from .goal import Array, Counts, Goal
-from .stock import BLOCK, EMBED, counts_of, is_gated, stocks
+from .stock import counts_of, is_gated, stocks
 
 LITTLE = 0.01  # of the smallest size: a site that holds less limits nothing
 
@@ -24,9 +24,9 @@ def bounds(goal: Goal) -> tuple[Counts, Counts]:
         UserError: no tower of the layout, or no multiple of `round_to`, fits.
     """
     if goal.wanted.uniform:
-        found = stocks(goal).items()
-        least = {name: (stock.heads[0], stock.ffn[0]) for name, stock in found}
-        most = {name: (stock.heads[-1], stock.ffn[1]) for name, stock in found}
+        towers = stocks(goal).items()
+        least = {name: (one.filling[0], one.finest[0]) for name, one in towers}
+        most = {name: (one.filling[-1], one.finest[1]) for name, one in towers}
         return counts_of(goal, least), counts_of(goal, most)
     names = goal.full()
     for name in names:
@@ -172,8 +172,8 @@ def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
     if held and max(held.values()) > LITTLE * smallest:
         return _open_limit(goal, held)
     # all that counts is gated: the floors limit
-    embeds = [name for name in own if GROUPS[name].site.least]
-    name = max(embeds, key=lambda name: _holds(goal, lowest, name))
+    limiting = [name for name in own if GROUPS[name].site.least]
+    name = max(limiting, key=lambda name: _holds(goal, lowest, name))
     return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _coarse(goal)
 
 
@@ -217,10 +217,10 @@ def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
     tower, site = GROUPS[name].tower, GROUPS[name].site
     if goal.wanted.uniform:
         depth = len(goal.shape.towers()[tower].blocks)
-        heads, width = lowest[f"{tower}_{BLOCK[0]}"] // max(1, depth), lowest[name]
+        count, width = lowest[f"{tower}_{FILLING.name}"] // max(1, depth), lowest[name]
         return (
-            f"the {tower} tower is as narrow as a stock one gets, {heads} "
-            f"{'heads' if heads > 1 else 'head'} a layer and {width} {site.name} "
+            f"the {tower} tower is as narrow as a stock one gets, {count} "
+            f"{FILLING.unit}{'s' if count > 1 else ''} a layer and {width} {site.name} "
             f"{site.unit}s"
         )
     return f"{tower} {site.name} keeps {lowest[name]} {site.unit}s at least"
@@ -240,7 +240,7 @@ def _tokens(goal: Goal) -> float:
 
 def _vocabulary(goal: Goal, name: str) -> str:
     """What else shrinks the token embedding, if it limits."""
-    counts = cost.BUDGETS[goal.wanted.budget].token and name == f"text_{EMBED}"
+    counts = cost.BUDGETS[goal.wanted.budget].token and name == f"text_{WIDTH.name}"
     return ", or trim the vocabulary (--vocab captions)" if counts else ""
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..sites import in_line
+from ..shapes import TOWERS
+from ..sites import SITES, USUAL, WIDTH, in_line
 
 LOAD = """```python
 import tinyclip
-
-from ..sites import in_line
 
 model, preprocess, tokenizer = tinyclip.load("path/to/it")  # this folder
 image_features = model.encode_image(preprocess(image)[None], normalize=True)
@@ -43,13 +42,8 @@ def model_card(
         "",
         "## Widths",
         "",
-        "| tower | embed | heads by layer | ffn by layer |",
-        "|---|---|---|---|",
+        *_widths(config["shape"]),
     ]
-    for name in ("image", "text"):
-        tower = config["shape"][name]
-        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
-        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
     lines += ["", "## Where it comes from", ""]
     lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]
     if certificate is not None:
@@ -68,6 +62,19 @@ def model_card(
         "licensed under applies to this model too.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _widths(shape: Mapping[str, Any]) -> list[str]:
+    """The widths of both towers as a table; the sites that each block has are told
+    block by block."""
+    by_layer = [name for name in USUAL if SITES[name].in_block]
+    rows = [["tower", WIDTH.name, *(f"{name} by layer" for name in by_layer)]]
+    for name in TOWERS:
+        tower = shape[name]
+        units = [in_line(tower["blocks"], site) for site in by_layer]
+        rows.append([name, str(tower[WIDTH.field]), *units])
+    head, *body = [f"| {' | '.join(cells)} |" for cells in rows]
+    return [head, "|" + "---|" * len(rows[0]), *body]
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
