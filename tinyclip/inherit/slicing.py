@@ -74,7 +74,7 @@ def slice_named(
 
 def joint_keep(keep: ClipKeep, shape: ClipShape) -> Keep | None:
     """The channels of the joint embedding that stay; None where none can be cut."""
-    return None if shape.image.projection else keep.image.one(WIDTH.name)
+    return None if shape.image.projection else keep.image.sole(WIDTH.name)
 
 
 class Kept:

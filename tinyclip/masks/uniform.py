@@ -30,27 +30,27 @@ def uniform_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
     """
     check_reachable(goal)
     stock = stocks(goal)
-    wanted = nearest_counts(goal, logits)
+    expected = nearest_counts(goal, logits)
     pairs = np.array(
         list(itertools.product(*(stock[name].filling for name in TOWERS))),
         dtype=np.int64,
     )
     filling = {name: pairs[:, column, None] for column, name in enumerate(TOWERS)}
-    grid = _near(goal, filling, stock, wanted)
-    chosen = pick(goal, grid, _deviation(goal, grid, wanted), AIM)
+    grid = _near(goal, filling, stock, expected)
+    chosen = pick(goal, grid, _deviation(goal, grid, expected), AIM)
     if chosen is not None:
         return chosen
     grid = _every(goal, filling, stock)
-    chosen = pick(goal, grid, _deviation(goal, grid, wanted), AIM)
+    chosen = pick(goal, grid, _deviation(goal, grid, expected), AIM)
     if chosen is None:
         raise unreachable(goal, np.asarray(goal.count(grid), dtype=np.float64))
     return chosen
 
 
-def _deviation(goal: Goal, grid: Counts, wanted: Counts) -> Array:
+def _deviation(goal: Goal, grid: Counts, expected: Counts) -> Array:
     """How far the candidates are from what the gates want, in shares of the sites."""
     full = goal.full()
-    return np.asarray(sum(abs(grid[n] - wanted[n]) / max(1, full[n]) for n in full))
+    return np.asarray(sum(abs(grid[n] - expected[n]) / max(1, full[n]) for n in full))
 
 
 def _free(goal: Goal, stock: Mapping[str, Stock]) -> list[str]:
@@ -86,7 +86,7 @@ def _near(
     goal: Goal,
     filling: Mapping[str, Array],
     stock: Mapping[str, Stock],
-    wanted: Counts,
+    expected: Counts,
 ) -> Counts:
     """The numbers of the finest units that meet the goal near the proportion that the
     gates want."""
@@ -96,10 +96,10 @@ def _near(
         missing = goal.size - goal.count(counts_of(goal, numbers))
         depth = {n: len(goal.shape.towers()[n].blocks) for n in free}
         pull = sum(
-            _price(goal, numbers, n) / depth[n] * max(1, wanted[f"{n}_{FINEST.name}"])
+            _price(goal, numbers, n) / depth[n] * max(1, expected[f"{n}_{FINEST.name}"])
             for n in free[place:]
         )
-        units = missing * max(1, wanted[site]) / pull / depth[name]
+        units = missing * max(1, expected[site]) / pull / depth[name]
         width = step * np.rint(units / step).astype(np.int64)
         if place < len(free) - 1:
             width = width + step * np.arange(-FINE, FINE + 1)
