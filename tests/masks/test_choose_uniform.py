@@ -74,7 +74,9 @@ def test_the_pool_keeps_its_own_best_units(siglip_shape: ClipShape) -> None:
     assert set(heads.kept) <= {1, 3, 5} or set(heads.kept) >= {1, 3, 5}
     assert keep.image.sole("pool_ffn") is not None
     assert keep.image.sole("pool_ffn").scale is not None
-    kept = gates.alpha["image_pool_ffn"].detach()[list(keep.image.sole("pool_ffn").kept)]
+    kept = gates.alpha["image_pool_ffn"].detach()[
+        list(keep.image.sole("pool_ffn").kept)
+    ]
     closed = gates.alpha["image_pool_ffn"].detach().sort().values
     assert kept.min() == closed[300 - len(keep.image.sole("pool_ffn"))]
 
