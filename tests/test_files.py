@@ -11,7 +11,7 @@ import pytest
 
 from tinyclip import files
 from tinyclip.errors import REMEDIES, StorageError
-from tinyclip.files import make_folder, write_bytes
+from tinyclip.files import make_folder, refuse_unwritable, write_bytes
 
 
 def test_a_missing_folder_is_called_missing(tmp_path: Path) -> None:
@@ -44,6 +44,21 @@ def test_a_folder_that_is_someone_elses_is_called_so(
     monkeypatch.setattr(Path, "open", refused)  # root may write anywhere
     with pytest.raises(StorageError, match="not allowed to write there"):
         write_bytes(tmp_path / "file", b"1")
+
+
+def test_a_folder_that_cannot_be_made_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_unwritable(tmp_path / "new" / "newer")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="A file lies where a folder is wanted"):
+        refuse_unwritable(tmp_path / "file" / "run")
+    with pytest.raises(StorageError, match="Name a shorter one"):
+        refuse_unwritable(tmp_path / ("x" * 300))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StorageError, match="You are not allowed to write there"):
+        refuse_unwritable(tmp_path / "new" / "newer")
 
 
 @pytest.mark.parametrize(

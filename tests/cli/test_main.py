@@ -105,6 +105,7 @@ def test_a_bug_of_ours_shows_its_traceback_and_says_so(
         (["compress", "demo", "smoke"], "smoke: unknown argument"),
         (["compress", "--target"], "--target: expected one argument"),
         (["compress", "--budget", "bits"], "invalid choice: 'bits'"),
+        (["compress", "--dry-run", "--log-with", "wandbb"], "Did you mean 'wandb'?"),
         (["recipes"], "ACTION"),
         (["recipes", "lst"], "invalid choice: 'lst'"),
         (["recipes", "show"], "name"),

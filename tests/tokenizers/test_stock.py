@@ -17,7 +17,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.clip import ClipTokenizer
 from tinyclip.tokenizers.huggingface import HfTokenizer
 from tinyclip.tokenizers.protocol import TokenizerLike
 from tinyclip.tokenizers.stock import renumber, stock
@@ -118,7 +118,7 @@ def test_transformers_clip_tokenizer_over_the_kept_merges_makes_the_same_ids(
 @cache
 def _transformers_clip(small: Any) -> tuple[TrimmedTokenizer, CLIPTokenizer]:
     tokenizer, ours = _trimmed_to_words(small, "clip")
-    assert isinstance(ours, Tokenizer)
+    assert isinstance(ours, ClipTokenizer)
     vocab = ours.encoder
     vocab["<|startoftext|>"] = vocab.pop("<start_of_text>")
     vocab["<|endoftext|>"] = vocab.pop("<end_of_text>")
@@ -152,7 +152,7 @@ def test_the_stock_tokenizer_may_spell_otherwise_what_was_not_kept() -> None:
     # "bc" is made first in full and was not kept: taken apart, "a" and "b" stay apart;
     # built up from the merges that are left, they are joined
     merges = gzip.compress(b"#version: 0.2\nb c</w>\na b", mtime=0)
-    tokenizer = TrimmedTokenizer(Tokenizer(merges, 8), [513])
+    tokenizer = TrimmedTokenizer(ClipTokenizer(merges, 8), [513])
     assert tokenizer.kept == (*range(512), 513, 514, 515)
     a, b, c = (tokenizer("x" + letter)[0, 2] - 256 for letter in "abc")
     apart, built = tokenizer("abc")[0, 1:4].tolist(), stock(tokenizer)("abc")[0, 1:3]

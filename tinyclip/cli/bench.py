@@ -99,7 +99,7 @@ def show(report: dict[str, Any]) -> None:
     """The table that people read: one line a tower, batch size and model."""
     from rich.console import Console
 
-    from ..words import human
+    from ..words import rounded
     from .tables import make_table
 
     devices = sorted({model["device"] for model in report["models"]})
@@ -120,7 +120,7 @@ def show(report: dict[str, Any]) -> None:
                 f"{row['median_ms']:.1f} ms",
                 f"{row['p90_ms']:.1f} ms",
                 f"{row['per_second']:.0f}",
-                human(row["macs"]),
+                rounded(row["macs"]),
                 f"{row['mac_ratio']:.2f}",
                 f"{row['speedup']:.2f}",
                 f"{row['of_mac_ratio']:.2f}",
@@ -130,8 +130,8 @@ def show(report: dict[str, Any]) -> None:
     console.print(table)
     for model in report["models"]:
         console.print(
-            f"{model['name']}: {human(model['params'].get('total', 0))} parameters, "
-            f"{human(model['bytes'])}B of weights",
+            f"{model['name']}: {rounded(model['params'].get('total', 0))} parameters, "
+            f"{rounded(model['bytes'])}B of weights",
             highlight=False,
         )
     peak = report["peak_rss"] / 2**30

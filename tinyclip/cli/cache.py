@@ -71,12 +71,14 @@ def run(args: argparse.Namespace) -> int:
         UserError: teacher, data or folder cannot be used.
         Interrupted: asked to stop; the shards that are whole stay.
     """
-    from ..pipeline.make_cache import Wanted, make_cache
+    from ..pipeline.make_cache import CacheRequest, make_cache
     from ..pipeline.scheduler import listening
     from .progress import watcher
     from .show import print_json
 
-    request = Wanted(base_recipe(args), args.teacher, args.data, args.out, args.dtype)
+    request = CacheRequest(
+        base_recipe(args), args.teacher, args.data, args.out, args.dtype
+    )
     with listening() as stop, watcher() as shown:
         report = make_cache(request, shown, stop)
     print_json(report) if args.json else _show(report)

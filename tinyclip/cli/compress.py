@@ -149,7 +149,7 @@ def run(args: argparse.Namespace) -> int:
         if args.resume or args.from_stage is not None:
             recipe = settle(request)[1]
         assert recipe is not None
-        plan = dry_run(recipe, RunDir(out)).to_dict()
+        plan = dry_run(recipe, RunDir(out), args.log_with).to_dict()
         print_json(plan) if args.json else tables.show_plan(plan)
         return 0
     with listening() as stop, watcher() as shown:

@@ -52,7 +52,7 @@ def _show(name: str, report: dict[str, Any]) -> None:
 def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
     from ..sites import in_line
-    from ..words import human
+    from ..words import rounded
     from .tables import make_table, percent
 
     params, share = report["params"], report["share"]
@@ -62,7 +62,7 @@ def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     for key in ("image", "text", "token_embedding"):
         table.add_row(key.replace("_", " "), f"{params[key]:,}", "")
     for tower, macs in report["macs"].items():
-        table.add_row(f"MACs, {tower}", human(macs), "")
+        table.add_row(f"MACs, {tower}", rounded(macs), "")
     table.add_row("bytes", f"{report['bytes']:,}", "")
     table.add_row("type", report["dtype"], "")
     console.print(table)

@@ -8,7 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..words import human
+from ..words import rounded
 
 
 def percent(value: float | None) -> str:
@@ -35,9 +35,9 @@ def _row(
     zero_shot, retrieval = tasks.get(first), tasks.get(second)
     cells = [
         name,
-        f"{human(entry['sizes'][encoder])} ({percent(entry['share']['encoder'])})",
-        f"{human(entry['sizes'][total])} ({percent(entry['share']['total'])})",
-        human(entry["bytes"]) + "B" if entry.get("bytes") else "–",
+        f"{rounded(entry['sizes'][encoder])} ({percent(entry['share']['encoder'])})",
+        f"{rounded(entry['sizes'][total])} ({percent(entry['share']['total'])})",
+        rounded(entry["bytes"]) + "B" if entry.get("bytes") else "–",
     ]
     if zero_shot:
         low, high = zero_shot["ci95"]
@@ -124,8 +124,8 @@ def show_plan(plan: dict[str, Any]) -> None:
             f"{percent(stage['start'])} → {percent(stage['target'])}",
             steps,
             f"{stage['samples']:,}",
-            human(stage["params_encoder"]),
-            human(stage["params_total"]),
+            rounded(stage["params_encoder"]),
+            rounded(stage["params_total"]),
             f"{stage['memory_gib']:.1f} GiB",
             step_cost(stage["flops_per_step"], plan["flops_per_second"]),
             duration(stage["seconds"]),
@@ -134,7 +134,7 @@ def show_plan(plan: dict[str, Any]) -> None:
     console.print(table)
     total = duration(sum(stage["seconds"] for stage in plan["stages"]))
     console.print(
-        f"About {total} of training here, at {human(plan['flops_per_second'])}FLOP/s "
+        f"About {total} of training here, at {rounded(plan['flops_per_second'])}FLOP/s "
         f"measured on the teacher's forward pass; teacher features are "
         f"{'cached' if plan['cached'] else 'computed at every step'}.",
         highlight=False,
@@ -148,7 +148,7 @@ def step_cost(flops: dict[str, float], speed: float) -> str:
     most = max(flops.values())
     seconds = most / speed
     shown = f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
-    return f"{human(most)}FLOP, {shown}"
+    return f"{rounded(most)}FLOP, {shown}"
 
 
 def duration(seconds: float) -> str:

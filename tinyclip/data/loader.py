@@ -38,7 +38,7 @@ class PixelMaker(Protocol):
 
 
 class TokenMaker(Protocol):
-    """What the loader asks of a `Tokenizer`."""
+    """What the loader asks of a tokenizer."""
 
     def __call__(self, texts: list[str]) -> Tensor: ...
 

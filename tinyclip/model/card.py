@@ -40,11 +40,11 @@ def model_card(
         "",
         load.strip(),
         "",
-        "## Widths",
-        "",
         *_widths(config["shape"]),
+        "",
+        "## Where it comes from",
+        "",
     ]
-    lines += ["", "## Where it comes from", ""]
     lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]
     if certificate is not None:
         lines += [
@@ -74,7 +74,7 @@ def _widths(shape: Mapping[str, Any]) -> list[str]:
         units = [in_line(tower["blocks"], site) for site in by_layer]
         rows.append([name, str(tower[WIDTH.field]), *units])
     head, *body = [f"| {' | '.join(cells)} |" for cells in rows]
-    return [head, "|" + "---|" * len(rows[0]), *body]
+    return ["## Widths", "", head, "|" + "---|" * len(rows[0]), *body]
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:

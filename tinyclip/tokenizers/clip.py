@@ -16,7 +16,7 @@ from ..files import write_bytes
 FILE = "bpe.txt.gz"
 
 
-class Tokenizer:
+class ClipTokenizer:
     """CLIP's tokenizer over a vocabulary of its own.
 
     Args:
@@ -81,7 +81,7 @@ class Tokenizer:
         }
 
     @classmethod
-    def load(cls, folder: Path, spec: Mapping[str, Any]) -> Tokenizer:
+    def load(cls, folder: Path, spec: Mapping[str, Any]) -> ClipTokenizer:
         """The tokenizer that lies in a model directory.
 
         Raises:

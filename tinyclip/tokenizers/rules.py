@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
-from .clip import Tokenizer
+from .clip import ClipTokenizer
 from .merges import MergePieces
 from .pieces import Pieces, byte_token
 from .protocol import TokenizerLike
@@ -23,7 +23,7 @@ def pieces_of(tokenizer: TokenizerLike) -> Pieces:
     Raises:
         UserError: it is of a kind that cannot be trimmed.
     """
-    if isinstance(tokenizer, Tokenizer):
+    if isinstance(tokenizer, ClipTokenizer):
         return _clip_pieces(tokenizer)
     hf = getattr(tokenizer, "hf", tokenizer)
     backend = getattr(hf, "backend_tokenizer", None)
@@ -34,7 +34,7 @@ def pieces_of(tokenizer: TokenizerLike) -> Pieces:
     return _pieces(spec["model"], specials)
 
 
-def _clip_pieces(tokenizer: Tokenizer) -> MergePieces:
+def _clip_pieces(tokenizer: ClipTokenizer) -> MergePieces:
     vocab, ranks = tokenizer.encoder, tokenizer.bpe_ranks
     # after the symbols and what the merges make: the marks of start and end
     marks = range(CLIP_BYTES + len(ranks), max(vocab.values()) + 1)

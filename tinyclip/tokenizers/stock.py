@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .clip import Tokenizer
+from .clip import ClipTokenizer
 from .files import read_hf, save_hf
 from .huggingface import HfTokenizer
 from .merges import MergePieces
@@ -27,7 +27,7 @@ from .trimmed import TrimmedTokenizer
 HEADER = "#version: 0.2"
 
 
-def stock(tokenizer: TrimmedTokenizer) -> Tokenizer | HfTokenizer:
+def stock(tokenizer: TrimmedTokenizer) -> ClipTokenizer | HfTokenizer:
     """The tokenizer of the library that has the kept ids for its vocabulary.
 
     Raises:
@@ -35,7 +35,7 @@ def stock(tokenizer: TrimmedTokenizer) -> Tokenizer | HfTokenizer:
             token.
     """
     full: Any = tokenizer.full
-    if isinstance(full, Tokenizer):
+    if isinstance(full, ClipTokenizer):
         return _clip_tokenizer(full, tokenizer)
     return HfTokenizer(
         _hf_tokenizer(full.hf, tokenizer),
@@ -47,14 +47,14 @@ def stock(tokenizer: TrimmedTokenizer) -> Tokenizer | HfTokenizer:
     )
 
 
-def _clip_tokenizer(full: Tokenizer, tokenizer: TrimmedTokenizer) -> Tokenizer:
+def _clip_tokenizer(full: ClipTokenizer, tokenizer: TrimmedTokenizer) -> ClipTokenizer:
     """CLIP's tokenizer over fewer merges: an id is the place of its merge."""
     pieces = tokenizer.pieces
     assert isinstance(pieces, MergePieces)
     merges = pieces.merges_among(tokenizer.kept)
     # no newline at the end: it would add an empty merge
     lines = "\n".join([HEADER, *(" ".join(pair) for pair in merges)])
-    fewer = Tokenizer(
+    fewer = ClipTokenizer(
         gzip.compress(lines.encode(), mtime=0), full.context_length, full.clean
     )
     ids = {token: place for place, token in enumerate(_kept_tokens(full, tokenizer))}
@@ -63,7 +63,7 @@ def _clip_tokenizer(full: Tokenizer, tokenizer: TrimmedTokenizer) -> Tokenizer:
     return fewer
 
 
-def _kept_tokens(full: Tokenizer, tokenizer: TrimmedTokenizer) -> list[str]:
+def _kept_tokens(full: ClipTokenizer, tokenizer: TrimmedTokenizer) -> list[str]:
     names = {number: token for token, number in full.encoder.items()}
     return [names[number] for number in tokenizer.kept]
 
