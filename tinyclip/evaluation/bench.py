@@ -105,18 +105,22 @@ def bench(
         "rounds": rounds,
         "peak_rss": peak_rss(),
         "models": [
-            {
-                "name": contender.name,
-                "runtime": contender.runtime,
-                "device": str(contender.device),
-                "precision": contender.precision,
-                "bytes": contender.size,
-                "params": dict(contender.params),
-                "macs": _macs(contender.model.shape),
-                "timings": timings,
-            }
+            {**_facts(contender), "timings": timings}
             for contender, timings in zip(contenders, rows, strict=True)
         ],
+    }
+
+
+def _facts(contender: Contender) -> dict[str, Any]:
+    """What is known of a model before it is timed."""
+    return {
+        "name": contender.name,
+        "runtime": contender.runtime,
+        "device": str(contender.device),
+        "precision": contender.precision,
+        "bytes": contender.size,
+        "params": dict(contender.params),
+        "macs": _macs(contender.model.shape),
     }
 
 

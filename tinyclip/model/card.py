@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..sites import in_line
+from ..shapes import TOWERS
+from ..sites import SITES, USUAL, WIDTH, in_line
 
 LOAD = """```python
 import tinyclip
@@ -39,16 +40,11 @@ def model_card(
         "",
         load.strip(),
         "",
-        "## Widths",
+        *_widths(config["shape"]),
         "",
-        "| tower | embed | heads by layer | ffn by layer |",
-        "|---|---|---|---|",
+        "## Where it comes from",
+        "",
     ]
-    for name in ("image", "text"):
-        tower = config["shape"][name]
-        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
-        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
-    lines += ["", "## Where it comes from", ""]
     lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]
     if certificate is not None:
         lines += [
@@ -66,6 +62,19 @@ def model_card(
         "licensed under applies to this model too.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _widths(shape: Mapping[str, Any]) -> list[str]:
+    """The widths of both towers as a table; the sites that each block has are told
+    block by block."""
+    by_layer = [name for name in USUAL if SITES[name].in_block]
+    rows = [["tower", WIDTH.name, *(f"{name} by layer" for name in by_layer)]]
+    for name in TOWERS:
+        tower = shape[name]
+        units = [in_line(tower["blocks"], site) for site in by_layer]
+        rows.append([name, str(tower[WIDTH.field]), *units])
+    head, *body = [f"| {' | '.join(cells)} |" for cells in rows]
+    return ["## Widths", "", head, "|" + "---|" * len(rows[0]), *body]
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
