@@ -72,7 +72,7 @@ def students(
 ) -> dict[str, Clip]:
     """The models to compare with the teacher, by name."""
     scores = spread_scores(teacher, spread)
-    made: dict[str, Clip] = {}
+    cuts: dict[str, Clip] = {}
     for target in targets:
         for layout in LAYOUTS:
             keep = choose_by_scores(
@@ -83,9 +83,9 @@ def students(
                 round_to=round_to if layout == "ragged" else 1,
             )
             student = inherit(teacher, keep).eval()
-            made[f"{layout} {100 * target:.0f} %"] = student
+            cuts[f"{layout} {100 * target:.0f} %"] = student
             print(f"made {layout} {target}", file=sys.stderr, flush=True)
-    return made
+    return cuts
 
 
 def contender(name: str, model: Clip) -> Contender:
@@ -100,21 +100,28 @@ def where_time_goes(model: Clip, batch: int) -> dict[str, float]:
     side = model.shape.image.image_size
     pixels = torch.randn(batch, 3, side, side)
     model.encode_image(pixels)
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    with profile(activities=[ProfilerActivity.CPU]) as profiled:
         for _ in range(CALLS):
             model.encode_image(pixels)
     shares = dict.fromkeys([*KINDS, "other"], 0.0)
-    for entry in seen.key_averages():
-        kind = next((k for k, w in KINDS.items() if any(p in entry.key for p in w)), "")
+    for entry in profiled.key_averages():
+        kind = next(
+            (
+                name
+                for name, words in KINDS.items()
+                if any(word in entry.key for word in words)
+            ),
+            "",
+        )
         shares[kind or "other"] += entry.self_cpu_time_total
     total = sum(shares.values()) or 1.0
     return {kind: round(value / total, 4) for kind, value in shares.items()}
 
 
-def verdicts(found: Mapping[str, Any], batch: int) -> list[str]:
+def verdicts(report: Mapping[str, Any], batch: int) -> list[str]:
     """Whether each student reaches its goal at a batch size."""
     lines = []
-    for model in found["models"][1:]:
+    for model in report["models"][1:]:
         goal = GOAL[model["name"].split()[0]]
         for row in model["timings"]:
             if row["batch"] == batch:
@@ -126,24 +133,25 @@ def verdicts(found: Mapping[str, Any], batch: int) -> list[str]:
     return lines
 
 
-def markdown(found: Mapping[str, Any]) -> str:
+def markdown(report: Mapping[str, Any]) -> str:
     """The dated table."""
-    batch = max(row["batch"] for row in found["models"][0]["timings"])
+    batch = max(row["batch"] for row in report["models"][0]["timings"])
     lines = [
-        f"# Speed of teacher and students, {found['date']}",
+        f"# Speed of teacher and students, {report['date']}",
         "",
-        f"`{found['teacher']}` and its students by `encoder`, cut "
-        f"by magnitude (layers spread by {found['spread']}, ragged widths in multiples "
-        f"of {found['round_to']}); PyTorch {found['torch']}, {found['threads']} "
-        f"threads, {found['machine']}; median of {found['rounds']} rounds in turn, in "
-        f"changing order. Peak memory of all together "
-        f"{found['peak_rss'] / 2**30:.1f} GiB.",
+        f"`{report['teacher']}` and its students by `encoder`, cut "
+        f"by magnitude (layers spread by {report['spread']}, ragged widths in "
+        f"multiples of {report['round_to']}); PyTorch {report['torch']}, "
+        f"{report['threads']} threads, {report['machine']}; median of "
+        f"{report['rounds']} rounds in turn, in changing order. Peak memory of all "
+        f"together "
+        f"{report['peak_rss'] / 2**30:.1f} GiB.",
         "",
         "| model | encoder | tower | batch | median ms | p90 ms | per second | MACs | "
         "MAC ratio | speed-up | of the ratio |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for model in found["models"]:
+    for model in report["models"]:
         for row in model["timings"]:
             lines.append(
                 f"| {model['name']} | {model['params']['encoder'] / 1e6:.2f} M | "
@@ -152,7 +160,7 @@ def markdown(found: Mapping[str, Any]) -> str:
                 f"{row['macs'] / 1e9:.2f} G | {row['mac_ratio']:.2f} | "
                 f"{row['speedup']:.2f} | {row['of_mac_ratio']:.2f} |"
             )
-    lines += ["", f"Goals at batch {batch}:", "", *verdicts(found, batch)]
+    lines += ["", f"Goals at batch {batch}:", "", *verdicts(report, batch)]
     kinds = [*KINDS, "other"]
     lines += [
         "",
@@ -161,7 +169,7 @@ def markdown(found: Mapping[str, Any]) -> str:
         "| model | " + " | ".join(kinds) + " |",
         "|---" * (1 + len(kinds)) + "|",
     ]
-    for model in found["models"]:
+    for model in report["models"]:
         shares = " | ".join(f"{100 * model['profile'][kind]:.0f}" for kind in kinds)
         lines.append(f"| {model['name']} | {shares} |")
     return "\n".join(lines) + "\n"
@@ -174,13 +182,13 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     targets = [float(part) for part in args.targets.split(",")]
     models |= students(teacher, targets, args.spread, args.round_to)
     batches = [int(part) for part in args.batch.split(",")]
-    found = bench(
+    report = bench(
         [contender(name, model) for name, model in models.items()],
         batches,
         args.rounds,
         lambda line: print(line, file=sys.stderr, flush=True),
     )
-    for entry, model in zip(found["models"], models.values(), strict=True):
+    for entry, model in zip(report["models"], models.values(), strict=True):
         entry["profile"] = where_time_goes(model, max(batches))
     return {
         "date": args.date,
@@ -189,7 +197,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         "round_to": args.round_to,
         "torch": torch.__version__,
         "machine": platform.machine(),
-        **found,
+        **report,
     }
 
 
@@ -210,15 +218,15 @@ def main() -> None:
     add("--out", type=Path, help="folder for both files")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    found = measure(args)
-    text = json.dumps(found, indent=1)
+    report = measure(args)
+    text = json.dumps(report, indent=1)
     print(text)
     if args.out is None:
         return
     args.out.mkdir(parents=True, exist_ok=True)
     name = f"{args.date}-speed" + (f"-by-{args.round_to}" if args.round_to > 1 else "")
     (args.out / f"{name}.json").write_text(text + "\n")
-    (args.out / f"{name}.md").write_text(markdown(found))
+    (args.out / f"{name}.md").write_text(markdown(report))
 
 
 if __name__ == "__main__":

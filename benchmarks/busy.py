@@ -70,13 +70,15 @@ def cells(waitings: Sequence[str]) -> list[Cell]:
 @contextmanager
 def neighbours(count: int) -> Iterator[None]:
     """Other processes at work while the block runs."""
-    others = [subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(count)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", NEIGHBOUR]) for _ in range(count)
+    ]
     try:
         yield
     finally:
-        for other in others:
-            other.kill()
-            other.wait()
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @dataclass(frozen=True)
@@ -106,34 +108,34 @@ def watched(child: subprocess.Popen[bytes], metrics: Path, effort: Effort) -> bo
     """Wait until enough steps are seen; False when the process ends before."""
     first = None
     while child.poll() is None:
-        taken = step_seconds(metrics)
-        if len(taken) >= effort.warm + effort.steps:
+        durations = step_seconds(metrics)
+        if len(durations) >= effort.warm + effort.steps:
             return True
-        if taken and first is None:
+        if durations and first is None:
             first = time.monotonic()
-        late = first is not None and time.monotonic() - first > effort.seconds
-        if late and len(taken) > effort.warm:
+        over_time = first is not None and time.monotonic() - first > effort.seconds
+        if over_time and len(durations) > effort.warm:
             return True
         time.sleep(POLL)
     return False
 
 
-def pairs_a_second(cell: Cell, effort: Effort, others: int) -> dict[str, float]:
+def pairs_a_second(cell: Cell, effort: Effort, count: int) -> dict[str, float]:
     """The speed of one run.
 
     Raises:
         SystemExit: the run ended by itself.
     """
     batch = load_recipe(effort.recipe).stages[0].batch
-    chosen = {k: v for k, v in os.environ.items() if k not in cpus.WAITING}
+    environment = {k: v for k, v in os.environ.items() if k not in cpus.WAITING}
     words = ["compress", effort.recipe]
-    words += [word for one in SETTINGS for word in ("--set", one)]
+    words += [word for setting in SETTINGS for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         out, log = Path(folder) / "run", Path(folder) / "log"
-        with log.open("wb") as file, neighbours(others if cell.busy else 0):
+        with log.open("wb") as file, neighbours(count if cell.busy else 0):
             child = subprocess.Popen(
                 [sys.executable, "-m", "tinyclip", *words, "--out", str(out)],
-                env={**chosen, **WAITING[cell.waiting]},
+                env={**environment, **WAITING[cell.waiting]},
                 stdout=file,
                 stderr=file,
             )
@@ -144,11 +146,11 @@ def pairs_a_second(cell: Cell, effort: Effort, others: int) -> dict[str, float]:
                 child.wait()
         if not enough:
             raise SystemExit(f"{cell.name}: the run ended\n{log.read_text()}")
-        taken = step_seconds(out / "metrics.jsonl")[effort.warm :]
+        durations = step_seconds(out / "metrics.jsonl")[effort.warm :]
         threads = json.loads((out / "environment.json").read_text())["threads"]
     return {
-        "pairs_per_second": batch / statistics.median(taken),
-        "steps": len(taken),
+        "pairs_per_second": batch / statistics.median(durations),
+        "steps": len(durations),
         "threads": threads,
     }
 
@@ -156,22 +158,24 @@ def pairs_a_second(cell: Cell, effort: Effort, others: int) -> dict[str, float]:
 def ratios(rounds: list[dict[str, Any]], waitings: Sequence[str]) -> dict[str, Any]:
     """Medians of each cell, and of the ratios inside each round."""
 
-    def speed(one: dict[str, Any], busy: bool, waiting: str) -> float:
-        return float(one[Cell(busy, waiting).name]["pairs_per_second"])
+    def speed(speeds: dict[str, Any], busy: bool, waiting: str) -> float:
+        return float(speeds[Cell(busy, waiting).name]["pairs_per_second"])
 
     def median(values: Iterator[float]) -> float:
         return round(statistics.median(values), 4)
 
     return {
         "pairs_per_second": {
-            cell.name: median(speed(one, cell.busy, cell.waiting) for one in rounds)
+            cell.name: median(
+                speed(speeds, cell.busy, cell.waiting) for speeds in rounds
+            )
             for cell in cells(waitings)
         },
         "over_default": {
             waiting: {
                 name: median(
-                    speed(one, busy, waiting) / speed(one, busy, "default")
-                    for one in rounds
+                    speed(speeds, busy, waiting) / speed(speeds, busy, "default")
+                    for speeds in rounds
                 )
                 for name, busy in (("idle", False), ("busy", True))
             }
@@ -179,7 +183,8 @@ def ratios(rounds: list[dict[str, Any]], waitings: Sequence[str]) -> dict[str, A
         },
         "busy_over_idle": {
             waiting: median(
-                speed(one, True, waiting) / speed(one, False, waiting) for one in rounds
+                speed(speeds, True, waiting) / speed(speeds, False, waiting)
+                for speeds in rounds
             )
             for waiting in waitings
         },
@@ -187,26 +192,26 @@ def ratios(rounds: list[dict[str, Any]], waitings: Sequence[str]) -> dict[str, A
 
 
 def measure(
-    effort: Effort, rounds: int, others: int, waitings: Sequence[str]
+    effort: Effort, rounds: int, neighbour_count: int, waitings: Sequence[str]
 ) -> dict[str, Any]:
     """Every cell in every round; every other round backwards."""
-    found = []
+    finished = []
     for number in range(rounds):
-        one = {}
+        speeds = {}
         order = cells(waitings)
         for cell in order if number % 2 == 0 else reversed(order):
-            one[cell.name] = pairs_a_second(cell, effort, others)
-            speed = one[cell.name]["pairs_per_second"]
+            speeds[cell.name] = pairs_a_second(cell, effort, neighbour_count)
+            speed = speeds[cell.name]["pairs_per_second"]
             line = f"round {number + 1}, {cell.name}: {speed:.1f} pairs a second"
             print(line, file=sys.stderr, flush=True)
-        found.append(one)
+        finished.append(speeds)
     return {
         "date": date.today().isoformat(),
         "cpus": cpus.usable(),
-        "neighbours": others,
+        "neighbours": neighbour_count,
         **asdict(effort),
-        "rounds": found,
-        **ratios(found, waitings),
+        "rounds": finished,
+        **ratios(finished, waitings),
     }
 
 
@@ -224,8 +229,8 @@ def main() -> None:
     effort = Effort("demo", args.steps, 2, args.seconds)
     if args.quick:
         effort, args.rounds = Effort("smoke", 3, 1, 2.0), 1
-    found = measure(effort, args.rounds, args.neighbours, args.waiting.split(","))
-    text = json.dumps(found, indent=1)
+    report = measure(effort, args.rounds, args.neighbours, args.waiting.split(","))
+    text = json.dumps(report, indent=1)
     print(text)
     if args.out:
         args.out.write_text(text + "\n")

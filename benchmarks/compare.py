@@ -84,23 +84,23 @@ def contenders(base: Recipe, samples: int) -> dict[str, Recipe]:
     That of `SCRATCH` has no start of its own yet: `from_scratch` gives it one.
     """
     steps = samples // base.stages[0].batch
-    full = ("learn", "inherit", "distil")
+    learned = ("learn", "inherit", "distil")
 
     def recipe(stages: int, phases: tuple[str, ...]) -> Recipe:
         ladder = rebuild_ladder(base, TARGET, stages)
-        early = round((1 - LAST) * steps / max(1, stages - 1))
-        each = [early] * (stages - 1)
-        each.append(steps - sum(each))
-        pairs = zip(ladder.stages, each, strict=True)
-        made = tuple(with_steps(stage, count, phases) for stage, count in pairs)
-        return replace(ladder, stages=made)
+        earlier_steps = round((1 - LAST) * steps / max(1, stages - 1))
+        steps_by_stage = [earlier_steps] * (stages - 1)
+        steps_by_stage.append(steps - sum(steps_by_stage))
+        pairs = zip(ladder.stages, steps_by_stage, strict=True)
+        trained = tuple(with_steps(stage, count, phases) for stage, count in pairs)
+        return replace(ladder, stages=trained)
 
     magnitude = recipe(1, ("score", "inherit", "distil"))
     stage = magnitude.stages[0]
     scored = replace(stage, score=replace(stage.score, importance="magnitude"))
     return {
-        OURS: recipe(3, full),
-        ONE: recipe(1, full),
+        OURS: recipe(3, learned),
+        ONE: recipe(1, learned),
         BASELINE: replace(magnitude, stages=(scored,)),
         SCRATCH: recipe(1, ("distil",)),
     }
@@ -198,10 +198,12 @@ class Comparison:
         context = self._context(run, recipe)
         student = Clip(shape).init_weights(recipe.seed)
         student.logit_scale.data.copy_(context.teacher.model.logit_scale.data)
-        chained = chain(recipe, context.fingerprints())[0]
+        stage_fingerprint = chain(recipe, context.fingerprints())[0]
         folder, stage = run.stages(recipe)[0], recipe.stages[0]
-        this = StageContext.of(context, stage, TARGET, folder, chained)
-        run_stage(this, student, 0)
+        stage_context = StageContext.of(
+            context, stage, TARGET, folder, stage_fingerprint
+        )
+        run_stage(stage_context, student, 0)
         return folder.model
 
     def _row(self, model: Path) -> dict[str, Any]:
@@ -267,14 +269,14 @@ def main() -> None:
         print(table(read_json(args.table), BASELINE))
         return
     try:
-        found = compare(args)
+        report = compare(args)
     except Interrupted as stopped:
         raise SystemExit(f"{stopped.what}. The same command goes on") from None
     except UserError as error:
         raise SystemExit(str(error)) from None
-    print(json.dumps(found, indent=1))
+    print(json.dumps(report, indent=1))
     if args.out:
-        write_json(args.out, found)
+        write_json(args.out, report)
 
 
 if __name__ == "__main__":

@@ -16,32 +16,32 @@ def summary(rows: list[dict[str, Any]], baseline: str) -> dict[str, Any]:
     """By name and task: median and range over the seeds, and the median difference to
     the baseline of the same seed."""
     by_cell = {(row["name"], row.get("seed", 0)): row["tasks"] for row in rows}
-    found: dict[str, Any] = {}
+    medians: dict[str, Any] = {}
     for name in dict.fromkeys(name for name, _ in by_cell):
         seeds = [seed for other, seed in by_cell if other == name]
-        found[name] = {}
+        medians[name] = {}
         for task in by_cell[name, seeds[0]]:
             cells = [by_cell[name, seed][task] for seed in seeds]
             values = [cell["value"] for cell in cells]
             against = [by_cell[baseline, seed][task]["value"] for seed in seeds]
-            kept = [c["retention"] for c in cells if c["retention"] is not None]
-            found[name][task] = {
+            retentions = [c["retention"] for c in cells if c["retention"] is not None]
+            medians[name][task] = {
                 "seeds": len(seeds),
                 "value": statistics.median(values),
                 "low": min(values),
                 "high": max(values),
-                "retention": statistics.median(kept) if kept else None,
+                "retention": statistics.median(retentions) if retentions else None,
                 "over_baseline": statistics.median(
                     mine - theirs for mine, theirs in zip(values, against, strict=True)
                 ),
             }
-    return found
+    return medians
 
 
-def table(found: dict[str, Any], baseline: str) -> str:
+def table(report: dict[str, Any], baseline: str) -> str:
     """The README's table: of several seeds their medians, and their range where one
     seed has its 95 % interval."""
-    rows, medians = found["rows"], summary(found["rows"], baseline)
+    rows, medians = report["rows"], summary(report["rows"], baseline)
     lines = [
         "| at 25 % of the encoder | held-out designer, top-1 (95 %) | retention | "
         + " | ".join(COLUMNS)
@@ -56,16 +56,19 @@ def table(found: dict[str, Any], baseline: str) -> str:
     figures = [percent(tasks[t]["teacher"]) for t in ("designer", *COLUMNS.values())]
     lines.append(f"| teacher | {figures[0]} | | {' | '.join(figures[1:])} | |")
     for name, of_task in medians.items():
-        own = [row for row in rows if row["name"] == name]
+        own_rows = [row for row in rows if row["name"] == name]
         main = of_task["designer"]
-        low, high = own[0]["tasks"]["designer"]["ci95"]
-        if len(own) > 1:
+        low, high = own_rows[0]["tasks"]["designer"]["ci95"]
+        if len(own_rows) > 1:
             low, high = main["low"], main["high"]
-        kept = "–" if main["retention"] is None else f"{percent(main['retention'])} %"
+        retention = (
+            "–" if main["retention"] is None else f"{percent(main['retention'])} %"
+        )
         others = " | ".join(percent(of_task[t]["value"]) for t in COLUMNS.values())
-        seconds = statistics.median(row["seconds"] for row in own)
+        seconds = statistics.median(row["seconds"] for row in own_rows)
         lines.append(
             f"| {name} | {percent(main['value'])} "
-            f"({percent(low)} to {percent(high)}) | {kept} | {others} | {seconds:.0f} |"
+            f"({percent(low)} to {percent(high)}) | {retention} | {others} | "
+            f"{seconds:.0f} |"
         )
     return "\n".join(lines)

@@ -44,13 +44,13 @@ class Clock:
 
     def time(self, name: str, work: Callable[[], T]) -> T:
         began = time.perf_counter()
-        made = work()
+        result = work()
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
         self.parts[name] = {
             "seconds": round(time.perf_counter() - began, 2),
             "peak_gib": round(peak, 2),
         }
-        return made
+        return result
 
 
 def measure(source: str, target: float, layout: str, pairs: int) -> dict[str, Any]:
@@ -62,17 +62,17 @@ def measure(source: str, target: float, layout: str, pairs: int) -> dict[str, An
 
     def batch(size: int) -> Any:
         rows = range(len(train))
-        made = Loader(
+        loader = Loader(
             train, rows, loaded.preprocess, loaded.tokenizer, seed=0, batch=size
         )
-        return made.batch(0)
+        return loader.batch(0)
 
-    few = batch(pairs)
+    few_pairs = batch(pairs)
     clock.time("magnitude", lambda: magnitude_scores(model))
     scores = clock.time(
         f"taylor, {pairs} pairs",
         lambda: taylor_scores(
-            model, [few], lambda m, b: contrastive(m(b.pixels, b.tokens_BT))
+            model, [few_pairs], lambda m, b: contrastive(m(b.pixels, b.tokens_BT))
         ),
     )
     keep = clock.time(
@@ -80,10 +80,10 @@ def measure(source: str, target: float, layout: str, pairs: int) -> dict[str, An
         lambda: choose_by_scores(shape, scores, target, layout=layout),  # type: ignore[arg-type]
     )
     student = clock.time("inherit", lambda: inherit(model, keep))
-    many = batch(64)
+    many_pairs = batch(64)
     proof = clock.time(
         "certificate, 64 pairs",
-        lambda: certify(model, keep, student, many.pixels, many.tokens_BT),
+        lambda: certify(model, keep, student, many_pairs.pixels, many_pairs.tokens_BT),
     )
     with TemporaryDirectory() as folder:
         out = Path(folder) / "model"
@@ -125,8 +125,8 @@ def main() -> None:
     args = parser.parse_args()
     sources = ["builtin:pico"] if args.quick else args.source
     cuts = [measure(source, args.target, args.layout, args.pairs) for source in sources]
-    found = {"torch": torch.__version__, "target": args.target, "cuts": cuts}
-    print(json.dumps(found, indent=2))
+    report = {"torch": torch.__version__, "target": args.target, "cuts": cuts}
+    print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

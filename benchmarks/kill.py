@@ -82,17 +82,17 @@ def attempt(out: Path, recipe: Recipe, redo: int | None = None) -> None:
 def killed_at_random(
     out: Path,
     recipe: Recipe,
-    longest: float,
+    longest_life: float,
     draw: random.Random,
-    left: int,
+    most_kills: int,
     redo: int | None = None,
 ) -> int:
     """Run to the end, killing at random moments; returns how often."""
     kills = 0
     while True:
         child = in_child(lambda: attempt(out, recipe, redo))
-        if kills < left:
-            time.sleep(draw.uniform(0.0, longest))
+        if kills < most_kills:
+            time.sleep(draw.uniform(0.0, longest_life))
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
         if os.WIFSIGNALED(status):
@@ -105,34 +105,34 @@ def killed_at_random(
 
 def counted(out: Path, recipe: Recipe) -> int:
     """Run to the end without harm; returns how many flushes there were."""
-    seen, fsync, note = 0, os.fsync, out.with_suffix(".flushes")
+    flushes, fsync, count_file = 0, os.fsync, out.with_suffix(".flushes")
 
     def count(handle: int) -> None:
-        nonlocal seen
-        seen += 1
+        nonlocal flushes
+        flushes += 1
         fsync(handle)
 
     def work() -> None:
         os.fsync = count
         attempt(out, recipe)
-        note.write_text(str(seen))
+        count_file.write_text(str(flushes))
 
     if os.waitpid(in_child(work), 0)[1]:
         _failed()
-    return int(note.read_text())
+    return int(count_file.read_text())
 
 
 def dying_at(flush: int, torn: bool) -> None:
     """Make this process die at its so-many-th flush to disk."""
-    seen, fsync = 0, os.fsync
+    flushes, fsync = 0, os.fsync
 
     def fatal(handle: int) -> None:
-        nonlocal seen
-        if seen == flush:
+        nonlocal flushes
+        if flushes == flush:
             if torn and stat.S_ISREG(os.fstat(handle).st_mode):
                 os.ftruncate(handle, os.fstat(handle).st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
-        seen += 1
+        flushes += 1
         fsync(handle)
 
     os.fsync = fatal
@@ -160,9 +160,8 @@ def _failed() -> bool:
 
 def launch(out: Path, sets: list[str]) -> subprocess.Popen[bytes]:
     """Begin a run of two processes, or go on with it."""
-    words = ["smoke", *(word for one in (*PICO, *sets) for word in ("--set", one))]
-    if RunDir(out).is_run():
-        words = ["--resume"]
+    settings = [word for setting in (*PICO, *sets) for word in ("--set", setting)]
+    words = ["--resume"] if RunDir(out).is_run() else ["smoke", *settings]
     torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     return subprocess.Popen(
         [sys.executable, "-m", *torchrun, "tinyclip", "compress", *words]
@@ -184,18 +183,18 @@ def kill_launch(out: Path) -> None:
 
 
 def _launched(
-    wanted: int, folder: Path, sets: list[str], draw: random.Random
+    kill_count: int, folder: Path, sets: list[str], draw: random.Random
 ) -> dict[str, Any]:
     """Kill launches of two processes at random moments."""
     whole, out, kills = folder / "whole-2", folder / "run-2", 0
     began = time.monotonic()
     if launch(whole, sets).wait():
         _failed()
-    lasts = time.monotonic() - began
-    while kills < wanted:
+    duration = time.monotonic() - began
+    while kills < kill_count:
         child = launch(out, sets)
         try:
-            child.wait(draw.uniform(0.3, 1.0) * lasts)
+            child.wait(draw.uniform(0.3, 1.0) * duration)
         except subprocess.TimeoutExpired:
             kill_launch(out)
             child.wait()
@@ -232,42 +231,43 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     recipe, draw = recipe_of(args.set), random.Random(args.seed)
-    found: dict[str, Any] = {"settings": [*PICO, *args.set], "seed": args.seed}
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "whole"
+    report: dict[str, Any] = {"settings": [*PICO, *args.set], "seed": args.seed}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        whole = folder / "whole"
         began = time.monotonic()
         flushes = counted(whole, recipe)
-        lasts = time.monotonic() - began
+        duration = time.monotonic() - began
         expected = what_is_left(whole)
-        found |= _at_random(args.random, Path(folder), recipe, lasts, draw, expected)
-        found |= _at_points(args.points, flushes, Path(folder), recipe, expected)
+        report |= _at_random(args.random, folder, recipe, duration, draw, expected)
+        report |= _at_points(args.points, flushes, folder, recipe, expected)
         for stage in range(1, len(recipe.stages) + 1) if args.redo else ():
-            out = Path(folder) / "redone"
+            out = folder / "redone"
             shutil.copytree(whole, out)
-            killed_at_random(out, recipe, 0.8 * lasts, draw, args.redo, stage)
-            found[f"redone_from_{stage}_identical"] = what_is_left(out) == expected
-            found["identical"] &= found[f"redone_from_{stage}_identical"]
+            killed_at_random(out, recipe, 0.8 * duration, draw, args.redo, stage)
+            report[f"redone_from_{stage}_identical"] = what_is_left(out) == expected
+            report["identical"] &= report[f"redone_from_{stage}_identical"]
             shutil.rmtree(out)
         if args.launched:
-            found |= _launched(args.launched, Path(folder), args.set, draw)
-            found["identical"] &= found["launched_identical"]
-    print(json.dumps(found, indent=2))
-    if not found["identical"]:
+            report |= _launched(args.launched, folder, args.set, draw)
+            report["identical"] &= report["launched_identical"]
+    print(json.dumps(report, indent=2))
+    if not report["identical"]:
         raise SystemExit(1)
 
 
 def _at_random(
-    wanted: int,
+    kill_count: int,
     folder: Path,
     recipe: Recipe,
-    lasts: float,
+    duration: float,
     draw: random.Random,
     expected: Any,
 ) -> dict[str, Any]:
     kills = runs = same = 0
-    while kills < wanted:
+    while kills < kill_count:
         out = folder / "run"
-        kills += killed_at_random(out, recipe, 0.8 * lasts, draw, wanted - kills)
+        kills += killed_at_random(out, recipe, 0.8 * duration, draw, kill_count - kills)
         runs += 1
         same += what_is_left(out) == expected
         shutil.rmtree(out)
@@ -283,18 +283,18 @@ def _at_random(
 def _at_points(
     points: str, flushes: int, folder: Path, recipe: Recipe, expected: Any
 ) -> dict[str, Any]:
-    wanted = flushes if points == "all" else min(int(points), flushes)
+    count = flushes if points == "all" else min(int(points), flushes)
     same = 0
-    for tried in range(wanted):
+    for tried in range(count):
         out = folder / "run"
-        flush = tried * flushes // wanted
+        flush = tried * flushes // count
         if not killed_at_flush(out, recipe, flush, torn=tried % 2 == 0):
             raise SystemExit(f"flush {flush} of {flushes} did not come")
         same += what_is_left(out) == expected
         shutil.rmtree(out)
         print(f"flush {flush}: {same} of {tried + 1} identical", file=sys.stderr)
-    result = {"flushes": flushes, "died_at": wanted, "died_identical": same}
-    return result if same == wanted else {**result, "identical": False}
+    result = {"flushes": flushes, "died_at": count, "died_identical": same}
+    return result if same == count else {**result, "identical": False}
 
 
 if __name__ == "__main__":

@@ -76,18 +76,18 @@ def figures() -> dict[str, Any]:
     }
 
 
-def tables(found: dict[str, Any]) -> str:
+def tables(report: dict[str, Any]) -> str:
     """The tables in markdown."""
     lines = [
         "| stage | GFLOP a pair, learn | distil | checkpoint | gathered a step |",
         "|---|---|---|---|---|",
     ]
-    for stage in found["stages"]:
+    for stage in report["stages"]:
         batch = stage["samples"] / sum(stage["phases"].values())
-        each = {k: v / batch / 1e9 for k, v in stage["flops_per_step"].items()}
+        gflops = {k: v / batch / 1e9 for k, v in stage["flops_per_step"].items()}
         lines.append(
-            f"| {stage['start']:.0%} → {stage['target']:.0%} | {each['learn']:.0f} | "
-            f"{each['distil']:.0f} | {stage['checkpoint_gib']:.2f} GiB | "
+            f"| {stage['start']:.0%} → {stage['target']:.0%} | {gflops['learn']:.0f} | "
+            f"{gflops['distil']:.0f} | {stage['checkpoint_gib']:.2f} GiB | "
             f"{stage['gather_mib']:.0f} MiB |"
         )
     lines += [
@@ -96,12 +96,12 @@ def tables(found: dict[str, Any]) -> str:
         "CPU cores to decode | step | gradient message |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for one in found["worlds"]:
+    for world in report["worlds"]:
         lines.append(
-            f"| {one['gpus']} | {one['batch_a_gpu']:,} | {one['days']:.1f} | "
-            f"{one['days_cached']:.1f} | {one['pairs_a_second']:,.0f} | "
-            f"{one['cores_to_decode']:.0f} | {one['step_seconds']:.2f} s | "
-            f"{one['gradient_message_seconds']:.2f} s |"
+            f"| {world['gpus']} | {world['batch_a_gpu']:,} | {world['days']:.1f} | "
+            f"{world['days_cached']:.1f} | {world['pairs_a_second']:,.0f} | "
+            f"{world['cores_to_decode']:.0f} | {world['step_seconds']:.2f} s | "
+            f"{world['gradient_message_seconds']:.2f} s |"
         )
     return "\n".join(lines)
 
@@ -110,8 +110,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", action="store_true", help="markdown, not JSON")
     args = parser.parse_args()
-    found = figures()
-    print(tables(found) if args.table else json.dumps(found, indent=2))
+    report = figures()
+    print(tables(report) if args.table else json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tinyclip.model.clip import Clip
 from tinyclip.model.preprocess import Preprocess
 from tinyclip.model.store import Loaded
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
-from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.clip import ClipTokenizer
 
 
 def make_pico_shape() -> ClipShape:
@@ -119,7 +119,7 @@ def make_loaded(uniform: bool = False) -> Loaded:
     return Loaded(
         make_pico_clip(shape).eval(),
         Preprocess(size=16, resize_mode="squash"),
-        Tokenizer(merges, context_length=8),
+        ClipTokenizer(merges, context_length=8),
         {"provenance": {"teacher": "builtin:pico", "stage": 1}},
     )
 

@@ -11,7 +11,7 @@ import pytest
 
 from tinyclip import files
 from tinyclip.errors import REMEDIES, StorageError
-from tinyclip.files import make_folder, write_bytes
+from tinyclip.files import make_folder, refuse_unwritable, write_bytes
 
 
 def test_a_missing_folder_is_called_missing(tmp_path: Path) -> None:
@@ -35,14 +35,30 @@ def test_a_folder_in_place_of_a_file_is_called_one(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_is_someone_elses_is_called_so(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(StorageError, match="not allowed to write there"):
-            write_bytes(tmp_path / "file", b"1")
-    finally:
-        tmp_path.chmod(0o700)
+def test_a_folder_that_is_someone_elses_is_called_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)  # root may write anywhere
+    with pytest.raises(StorageError, match="not allowed to write there"):
+        write_bytes(tmp_path / "file", b"1")
+
+
+def test_a_folder_that_cannot_be_made_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_unwritable(tmp_path / "new" / "newer")
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="A file lies where a folder is wanted"):
+        refuse_unwritable(tmp_path / "file" / "run")
+    with pytest.raises(StorageError, match="Name a shorter one"):
+        refuse_unwritable(tmp_path / ("x" * 300))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(StorageError, match="You are not allowed to write there"):
+        refuse_unwritable(tmp_path / "new" / "newer")
 
 
 @pytest.mark.parametrize(

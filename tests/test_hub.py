@@ -35,9 +35,9 @@ def test_what_the_hub_does_not_have_is_told_in_its_words(
     def fetch(cached: bool) -> str:
         raise OSError("not there\nand more lines")
 
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as refused:
         from_hub(fetch, "teacher", "'a/b'", "Name a copy")
-    assert str(told.value) == (
+    assert str(refused.value) == (
         "teacher: 'a/b' cannot be had from the hub (OSError: not there). Name a copy"
     )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tinyclip.words import amount, human
+from tinyclip.words import amount, rounded
 
 
 def test_numbers_are_short_when_large_and_whole_when_small() -> None:
-    assert human(25_296_896) == "25.30 M"
-    assert human(9286) == "9.29 k"
-    assert human(9286, full=1e6) == "9,286"
-    assert human(1.5e12) == "1.50 T"
+    assert rounded(25_296_896) == "25.30 M"
+    assert rounded(9286) == "9.29 k"
+    assert rounded(9286, full=1e6) == "9,286"
+    assert rounded(1.5e12) == "1.50 T"
 
 
 def test_an_amount_has_its_unit_where_it_is_written() -> None:

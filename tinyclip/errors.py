@@ -82,9 +82,9 @@ class Interrupted(TinyclipError):
 
 def nearest(name: object, options: Iterable[str]) -> str:
     """``Did you mean 'heads'?``, or the list of what exists when nothing is near."""
-    known = sorted(options)
-    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
+    names = sorted(options)
+    close = difflib.get_close_matches(str(name), names, n=1, cutoff=0.6)
     if close:
         return f"Did you mean {close[0]!r}?"
-    shown = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+    shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     return f"Known: {shown}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from pathlib import Path
@@ -40,6 +41,23 @@ def make_folder(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(folder, error) from None
+
+
+def refuse_unwritable(folder: Path) -> None:
+    """Tell before the work that a folder could not be made, or written to.
+
+    Raises:
+        StorageError: it lies in a file, or where nothing may be written.
+    """
+    try:
+        nearest = folder.absolute()
+        while not nearest.exists():
+            nearest = nearest.parent
+        reason = errno.ENOTDIR if not nearest.is_dir() else errno.EACCES
+        if not (nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)):
+            raise OSError(reason, os.strerror(reason))
     except OSError as error:
         raise StorageError(folder, error) from None
 

@@ -48,15 +48,15 @@ def drop_doubles(
     drawings: list[Drawing], pixels: list[NDArray[np.uint8] | None]
 ) -> tuple[list[Drawing], dict[str, NDArray[np.uint8]]]:
     """Leave out what could not be drawn and what equals an earlier picture."""
-    seen: set[bytes] = set()
+    digests: set[bytes] = set()
     kept: list[Drawing] = []
     by_key: dict[str, NDArray[np.uint8]] = {}
     for drawing, rgba in zip(drawings, pixels, strict=True):
         if rgba is None:
             continue
         digest = hashlib.sha256(render.on_white(rgba).tobytes()).digest()
-        if digest not in seen:
-            seen.add(digest)
+        if digest not in digests:
+            digests.add(digest)
             kept.append(drawing)
             by_key[drawing.key] = rgba
     return kept, by_key

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 from open_clip.tokenizer import SimpleTokenizer, default_bpe
-from pictoset.captions import TEMPLATES, human
+from pictoset.captions import TEMPLATES, category_words
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -41,8 +41,8 @@ def decode(image: bytes) -> np.ndarray:
     """Premultiplied RGBA, channels first."""
     rgba = np.asarray(Image.open(io.BytesIO(image)).convert("RGBA")).astype(np.uint16)
     colour = (rgba[..., :3] * rgba[..., 3:] + 127) // 255
-    both = np.concatenate([colour, rgba[..., 3:]], axis=-1).astype(np.uint8)
-    return both.transpose(2, 0, 1)
+    premultiplied = np.concatenate([colour, rgba[..., 3:]], axis=-1).astype(np.uint8)
+    return premultiplied.transpose(2, 0, 1)
 
 
 def caption_arrays(rows: list[dict], tokens_of) -> dict[str, torch.Tensor]:
@@ -65,7 +65,7 @@ def class_arrays(rows: list[dict], tokens_of) -> dict[str, torch.Tensor]:
     arrays = {}
     for field in ("name", "group", "subgroup"):
         classes = sorted({r[field] for r in rows if r["kind"] == "emoji"})
-        words = [human(c) if field != "name" else c for c in classes]
+        words = [category_words(c) if field != "name" else c for c in classes]
         templates = ("{}", *TEMPLATES["emoji"][:2])
         arrays[f"{field}_classes"] = torch.stack(
             [tokens_of([t.format(word) for word in words]) for t in templates]

@@ -19,7 +19,7 @@ import torch
 from open_clip import CLIP
 from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from pictoset.captions import TEMPLATES, human
+from pictoset.captions import TEMPLATES, category_words
 from PIL import Image
 from prepare import CONTEXT, cut_bpe
 from safetensors.torch import load_file, save_file
@@ -50,7 +50,7 @@ def write(weights: Path, out: Path) -> None:
     cut_bpe(out / "bpe_8192.txt.gz")
 
 
-class Measure:
+class WrittenTeacher:
     """A written teacher under open_clip, and the pictures it is asked about."""
 
     def __init__(self, folder: Path, parquet: Path) -> None:
@@ -90,13 +90,13 @@ class Measure:
         parts = [self.texts([t.format(word) for word in words]) for t in templates]
         return F.normalize(torch.stack(parts).sum(0), dim=-1)
 
-    def named(self, split: str, field: str, say: Callable[[str], str]) -> Tensor:
+    def ranks(self, split: str, field: str, say: Callable[[str], str]) -> Tensor:
         """Rank of the right class of each emoji of a split, from 0."""
         emoji = [row for row in self.rows if row["kind"] == "emoji"]
         names = sorted({row[field] for row in emoji})
-        asked = [row for row in emoji if row["split"] == split]
-        scores_BC = self.images(asked) @ self.classes([say(n) for n in names]).T
-        right = torch.tensor([names.index(row[field]) for row in asked])
+        rows = [row for row in emoji if row["split"] == split]
+        scores_BC = self.images(rows) @ self.classes([say(n) for n in names]).T
+        right = torch.tensor([names.index(row[field]) for row in rows])
         return (scores_BC > scores_BC.gather(1, right[:, None])).sum(1)
 
     def classes_of(self) -> dict[str, int]:
@@ -108,15 +108,15 @@ class Measure:
         return {**counts, "test_clipart": len(tested)}
 
     @torch.no_grad()
-    def all(self) -> dict[str, float]:
+    def measure(self) -> dict[str, float]:
         """Percentages by name, as the training log calls them."""
         out = {}
         for split in ("dev", "test_designer"):
-            rank = self.named(split, "name", str)
+            rank = self.ranks(split, "name", str)
             for top in (1, 5):
                 out[f"{split}@{top}"] = (rank < top).float().mean().item()
         for field in ("group", "subgroup"):
-            rank = self.named("test_unseen", field, human)
+            rank = self.ranks("test_unseen", field, category_words)
             out[f"unseen_{field}@1"] = (rank < 1).float().mean().item()
         asked = [row for row in self.rows if row["split"] == "test_clipart"]
         texts = [", ".join([row["name"], *row["keywords"][:3]]) for row in asked]
@@ -142,11 +142,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.weights:
         write(args.weights, args.out)
-    measure = Measure(args.out, args.parquet)
-    teacher, pixels = measure.all(), pixel_baseline.measure(args.parquet)
+    written = WrittenTeacher(args.out, args.parquet)
+    teacher, pixels = written.measure(), pixel_baseline.measure(args.parquet)
     print(json.dumps({"teacher": teacher, "pixels": pixels}, indent=1))
     if args.log:
-        classes, effort = measure.classes_of(), last_effort(args.log)
+        classes, effort = written.classes_of(), last_effort(args.log)
         (args.out / "README.md").write_text(card(teacher, pixels, classes, effort))
 
 

@@ -198,7 +198,7 @@ class Run:
         state = {
             "clip": self.clip.state_dict(),
             "average": self.average,
-            "optimizers": [one.state_dict() for one in self.optimizers],
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "counters": [self.step, self.seconds, self.loss],
         }
         draft = self.out / f"{name}.part"
@@ -211,8 +211,9 @@ class Run:
         """Go on from a saved state."""
         state = torch.load(path, weights_only=True, map_location=self.device)
         self.clip.load_state_dict(state["clip"])
-        for one, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            one.load_state_dict(saved)
+        pairs = zip(self.optimizers, state["optimizers"], strict=True)
+        for optimizer, saved in pairs:
+            optimizer.load_state_dict(saved)
         self.average = state["average"]
         self.step, self.seconds, self.loss = state["counters"]
 

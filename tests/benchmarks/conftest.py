@@ -29,16 +29,16 @@ def script() -> Script:
     """Run a script; all that it prints is one JSON object, which is returned."""
 
     def run(name: str, *arguments: object) -> dict[str, Any]:
-        done = subprocess.run(
+        process = subprocess.run(
             command(name, *arguments),
             env={**os.environ, **ENVIRONMENT},
             capture_output=True,
             text=True,
         )
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-        assert isinstance(found, dict)
-        return found
+        assert process.returncode == 0, process.stderr
+        report = json.loads(process.stdout)
+        assert isinstance(report, dict)
+        return report
 
     return run
 

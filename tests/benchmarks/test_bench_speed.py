@@ -21,15 +21,15 @@ def script(scripts: Any) -> ModuleType:
 
 def test_students_have_their_size_and_their_layout(script: ModuleType) -> None:
     teacher = load_source("builtin:pictoclip").model
-    made = script.students(teacher, [0.5], spread=0.05, round_to=1)
-    assert list(made) == ["uniform 50 %", "ragged 50 %"]
+    students = script.students(teacher, [0.5], spread=0.05, round_to=1)
+    assert list(students) == ["uniform 50 %", "ragged 50 %"]
     whole = cost.size(teacher.shape, "encoder")
-    for name, student in made.items():
+    for name, student in students.items():
         share = cost.size(student.shape, "encoder") / whole
         assert abs(share - 0.5) <= 0.005, name
     uniform, ragged = (
         all(tower.is_uniform for tower in student.shape.towers().values())
-        for student in made.values()
+        for student in students.values()
     )
     assert (uniform, ragged) == (True, False)
 
@@ -41,13 +41,13 @@ def test_both_files_are_written(
     argv += ["--rounds", "1", "--date", "2026-11-21", "--out", str(tmp_path)]
     monkeypatch.setattr(sys, "argv", argv)
     script.main()
-    found = json.loads((tmp_path / "2026-11-21-speed.json").read_text())
-    names = [model["name"] for model in found["models"]]
+    report = json.loads((tmp_path / "2026-11-21-speed.json").read_text())
+    names = [model["name"] for model in report["models"]]
     assert names == ["teacher", "uniform 50 %", "ragged 50 %"]
-    for model in found["models"]:
+    for model in report["models"]:
         assert sum(model["profile"].values()) == pytest.approx(1, abs=0.01)
     text = (tmp_path / "2026-11-21-speed.md").read_text()
-    row = found["models"][1]["timings"][0]
+    row = report["models"][1]["timings"][0]
     assert f"| {row['speedup']:.2f} | {row['of_mac_ratio']:.2f} |" in text
 
 
@@ -55,21 +55,21 @@ def test_a_goal_that_was_missed_is_said(script: ModuleType) -> None:
     def timings(of_ratio: float) -> list[dict[str, object]]:
         return [{"tower": "image", "batch": 32, "of_mac_ratio": of_ratio}]
 
-    found = {
+    report = {
         "models": [
             {"name": "teacher", "timings": timings(1.0)},
             {"name": "uniform 50 %", "timings": timings(0.85)},
             {"name": "ragged 50 %", "timings": timings(0.85)},
         ]
     }
-    first, second = script.verdicts(found, 32)
+    first, second = script.verdicts(report, 32)
     assert first.endswith("0.85 of the MAC ratio, goal 0.9: MISSED")
     assert second.endswith("0.85 of the MAC ratio, goal 0.8: reached")
 
 
 def test_the_table_that_is_shown_is_that_of_the_json(script: ModuleType) -> None:
     results = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
-    found = json.loads((results / "2026-11-21-speed.json").read_text())
+    report = json.loads((results / "2026-11-21-speed.json").read_text())
     shown = (results / "2026-11-21-speed.md").read_text().splitlines()
-    rows = [row for row in script.markdown(found).splitlines() if row.startswith("|")]
+    rows = [row for row in script.markdown(report).splitlines() if row.startswith("|")]
     assert len(rows) > 30 and set(rows) <= set(shown)

@@ -43,9 +43,9 @@ def killed(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def resumed(script: Any, killed: Path) -> dict[str, Any]:
     first = (killed / "seed-0" / "ours-3.json").stat().st_mtime_ns
-    found = script("compare.py", "--quick", "--work", killed)
+    report = script("compare.py", "--quick", "--work", killed)
     assert (killed / "seed-0" / "ours-3.json").stat().st_mtime_ns == first
-    return found
+    return report
 
 
 @pytest.mark.slow
@@ -106,12 +106,12 @@ def test_several_seeds_are_told_as_median_and_range(table: ModuleType) -> None:
         for name, of_seed in values.items()
         for seed, value in enumerate(of_seed)
     ]
-    found = table.summary(rows, "base")["ours"]["dev"]
-    assert found["seeds"] == 3
-    assert (found["low"], found["value"], found["high"]) == (0.1, 0.2, 0.4)
-    assert found["retention"] == pytest.approx(0.4)
+    median = table.summary(rows, "base")["ours"]["dev"]
+    assert median["seeds"] == 3
+    assert (median["low"], median["value"], median["high"]) == (0.1, 0.2, 0.4)
+    assert median["retention"] == pytest.approx(0.4)
     # of -0.2, 0.2 and 0.1: seeds are compared with themselves
-    assert found["over_baseline"] == pytest.approx(0.1)
+    assert median["over_baseline"] == pytest.approx(0.1)
     shown = table.table({"rows": rows}, "base")
     assert "| ours | 20.0 (10.0 to 40.0) | 40.0 % | 20.0 | 20.0 | 20.0 | 10 |" in shown
 

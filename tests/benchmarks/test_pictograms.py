@@ -128,10 +128,10 @@ def test_shipped_splits_share_no_picture_they_should_not(
     concepts: dict[str, set] = {split: set() for split in SPLITS}
     for concept, split in zip(rows.concept, rows.split, strict=True):
         concepts[split].add(concept)
-    known = concepts["train"]
-    assert concepts["dev"] | concepts["test_designer"] <= known
-    assert not concepts["test_unseen"] & known
-    assert not concepts["test_clipart"] & known
+    trained = concepts["train"]
+    assert concepts["dev"] | concepts["test_designer"] <= trained
+    assert not concepts["test_unseen"] & trained
+    assert not concepts["test_clipart"] & trained
     designers = set(zip(rows.split, rows.source, strict=True))
     assert {source for split, source in designers if split == "dev"} == {"fxemoji"}
     assert ("train", "twemoji") not in designers

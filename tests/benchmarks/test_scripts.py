@@ -19,8 +19,8 @@ TIMINGS = {
 
 
 def is_tested(name: str) -> bool:
-    own = Path(__file__).parents[1]
-    return any(name in path.read_text() for path in own.rglob("test_*.py"))
+    tests = Path(__file__).parents[1]
+    return any(name in path.read_text() for path in tests.rglob("test_*.py"))
 
 
 def test_no_script_is_without_a_test() -> None:
@@ -34,16 +34,16 @@ def test_no_script_is_without_a_test() -> None:
 
 
 def test_the_speed_of_teacher_and_students(script: Any) -> None:
-    found = script("bench_speed.py", "--quick")
-    assert {"date", "teacher", "torch", "threads", "machine"} <= set(found)
-    assert {"rounds", "peak_rss", "spread", "round_to"} <= set(found)
-    names = [model["name"] for model in found["models"]]
+    report = script("bench_speed.py", "--quick")
+    assert {"date", "teacher", "torch", "threads", "machine"} <= set(report)
+    assert {"rounds", "peak_rss", "spread", "round_to"} <= set(report)
+    names = [model["name"] for model in report["models"]]
     assert names == ["teacher", "uniform 50 %", "ragged 50 %"]  # the baseline is first
-    for model in found["models"]:
+    for model in report["models"]:
         assert model["params"]["encoder"] > 0
         assert {row["tower"] for row in model["timings"]} == {"image", "text"}
         assert all(set(row) >= TIMINGS for row in model["timings"])
-        assert model["profile"].keys() == found["models"][0]["profile"].keys()
+        assert model["profile"].keys() == report["models"][0]["profile"].keys()
 
 
 def test_one_cut_at_its_full_size(script: Any) -> None:
@@ -57,28 +57,28 @@ def test_one_cut_at_its_full_size(script: Any) -> None:
 
 @pytest.mark.slow
 def test_training_on_a_busy_machine(script: Any) -> None:
-    found = script("busy.py", "--quick")
+    report = script("busy.py", "--quick")
     cells = {"idle default", "idle passive", "busy default", "busy passive"}
-    assert set(found["pairs_per_second"]) == cells
-    assert found["over_default"]["default"] == {"idle": 1.0, "busy": 1.0}
-    assert set(found["over_default"]["passive"]) == {"idle", "busy"}
-    assert set(found["busy_over_idle"]) == {"default", "passive"}
-    for one in found["rounds"]:
-        assert set(one) == cells
-        assert all(cell["pairs_per_second"] > 0 for cell in one.values())
-        assert {cell["threads"] for cell in one.values()} == {1}
+    assert set(report["pairs_per_second"]) == cells
+    assert report["over_default"]["default"] == {"idle": 1.0, "busy": 1.0}
+    assert set(report["over_default"]["passive"]) == {"idle", "busy"}
+    assert set(report["busy_over_idle"]) == {"default", "passive"}
+    for speeds in report["rounds"]:
+        assert set(speeds) == cells
+        assert all(cell["pairs_per_second"] > 0 for cell in speeds.values())
+        assert {cell["threads"] for cell in speeds.values()} == {1}
 
 
 @pytest.mark.parametrize("name", ["2026-11-21-kill"])
 def test_a_table_has_its_numbers_from_its_json(name: str) -> None:
     """The keys that `kill.py` prints (run in tests/pipeline/test_robust.py)."""
-    found = json.loads((RESULTS / f"{name}.json").read_text())
+    report = json.loads((RESULTS / f"{name}.json").read_text())
     text = (RESULTS / f"{name}.md").read_text()
-    assert f"| {found['random_kills']} times in one run | yes |" in text
-    assert f"{found['died_at']} of the {found['flushes']} flushes" in text
-    assert f"| {found['died_identical']} of {found['died_at']} |" in text
-    assert f"| {found['launched_kills']} times in one run | yes |" in text
-    assert found["identical"] and found["launched_identical"]
+    assert f"| {report['random_kills']} times in one run | yes |" in text
+    assert f"{report['died_at']} of the {report['flushes']} flushes" in text
+    assert f"| {report['died_identical']} of {report['died_at']} |" in text
+    assert f"| {report['launched_kills']} times in one run | yes |" in text
+    assert report["identical"] and report["launched_identical"]
 
 
 def test_the_cost_of_the_paper_s_run_and_the_page_that_shows_it(
@@ -89,11 +89,11 @@ def test_the_cost_of_the_paper_s_run_and_the_page_that_shows_it(
     scale = scripts("scale")
     monkeypatch.setattr(sys, "argv", ["scale.py"])
     scale.main()
-    found = json.loads(capsys.readouterr().out)
-    assert {"assumed", "stages", "worlds", "cache_gib"} <= set(found)
-    assert {"activations_mib_a_pair", "gradient_mib"} <= set(found)
-    assert [world["gpus"] for world in found["worlds"]] == [1, 8, 64]
+    report = json.loads(capsys.readouterr().out)
+    assert {"assumed", "stages", "worlds", "cache_gib"} <= set(report)
+    assert {"activations_mib_a_pair", "gradient_mib"} <= set(report)
+    assert [world["gpus"] for world in report["worlds"]] == [1, 8, 64]
     page = (ROOT / "docs" / "scale.md").read_text()
     shown = re.search(r"<!-- tables -->\n(.*?)\n<!-- /tables -->", page, re.DOTALL)
     assert shown is not None
-    assert scale.tables(found) == shown[1].strip()
+    assert scale.tables(report) == shown[1].strip()

@@ -44,8 +44,8 @@ def pack(where: Path, name: str, files: dict[str, bytes]) -> None:
 def icons(designer: int) -> dict[str, bytes]:
     shapes = {f"face-{n}": {"body": circle(n, designer)} for n in range(len(CODES))}
     chars = {code: f"face-{n}" for n, code in enumerate(CODES)}
-    found = {"icons.json": {"icons": shapes}, "chars.json": chars}
-    return {name: json.dumps(value).encode() for name, value in found.items()}
+    files = {"icons.json": {"icons": shapes}, "chars.json": chars}
+    return {name: json.dumps(value).encode() for name, value in files.items()}
 
 
 def words() -> dict[str, bytes]:
@@ -66,17 +66,17 @@ def words() -> dict[str, bytes]:
     }
     codes = {f"en/shortcodes/{n}.json": {} for n in ("github", "iamcal")}
     codes |= {f"en/shortcodes/{n}.json": {} for n in ("joypixels", "cldr")}
-    found = {"meta/groups.json": groups, "en/data.json": entries, **codes}
-    return {name: json.dumps(value).encode() for name, value in found.items()}
+    files = {"meta/groups.json": groups, "en/data.json": entries, **codes}
+    return {name: json.dumps(value).encode() for name, value in files.items()}
 
 
 def bitmaps() -> dict[str, bytes]:
-    found = {}
+    files = {}
     for n, code in enumerate(CODES):
         buffer = io.BytesIO()
         Image.new("RGBA", (32, 32), (20 * n, 90, 200, 255)).save(buffer, "WEBP")
-        found[f"assets/{code}.webp"] = buffer.getvalue()
-    return found
+        files[f"assets/{code}.webp"] = buffer.getvalue()
+    return files
 
 
 def clip_art(title: str, number: int) -> str:
@@ -135,9 +135,9 @@ def built(
     """The folder with both sets."""
     out = tmp_path_factory.mktemp("built")
     arguments = ("--out", out, "--fetch", packages, "--checksums", out / "absent.json")
-    found = script("pictograms/build.py", *arguments, "--processes", 1)
-    assert found == json.loads((out / "checksums.json").read_text())
-    assert set(found["sets"]) == {"pictograms.parquet", "pictograms-benchmark.parquet"}
+    facts = script("pictograms/build.py", *arguments, "--processes", 1)
+    assert facts == json.loads((out / "checksums.json").read_text())
+    assert set(facts["sets"]) == {"pictograms.parquet", "pictograms-benchmark.parquet"}
     return out
 
 
@@ -145,12 +145,12 @@ def built(
 def trained(script: Any, built: Path) -> Path:
     """The folder of a teacher that took two steps."""
     data, out = built / "train.safetensors", built / "teacher"
-    found = script(
+    prepared = script(
         "pictograms/prepare.py",
         built / "pictograms-benchmark.parquet",
         *("--out", data, "--bpe", built / "bpe.txt.gz"),
     )
-    assert found["arrays"]["pictures"] == [found["rows"], 4, 64, 64]
+    assert prepared["arrays"]["pictures"] == [prepared["rows"], 4, 64, 64]
     line = script(
         *("pictograms/train_teacher.py", data, "--out", out, "--steps", 2),
         *("--concepts", 5, "--warmup", 1, "--threads", 1),
@@ -173,15 +173,15 @@ def test_the_builder_draws_and_splits_every_source(built: Path) -> None:
 def test_two_builds_are_the_same(script: Any, packages: Path, built: Path) -> None:
     out = built / "again"
     arguments = ("--out", out, "--fetch", packages)
-    found = script(
+    facts = script(
         "pictograms/build.py", *arguments, "--checksums", built / "checksums.json"
     )
-    assert found == json.loads((built / "checksums.json").read_text())
+    assert facts == json.loads((built / "checksums.json").read_text())
 
 
 def test_the_pixels_are_measured(script: Any, built: Path) -> None:
-    found = script("pictograms/pixel_baseline.py", built / "pictograms.parquet")
-    assert set(found) == MEASURED
+    percentages = script("pictograms/pixel_baseline.py", built / "pictograms.parquet")
+    assert set(percentages) == MEASURED
 
 
 @pytest.mark.slow
@@ -190,13 +190,13 @@ def test_a_teacher_goes_on_where_it_was_stopped(
 ) -> None:
     out = built / "resumed"
     shutil.copytree(trained, out)
-    line = script(
+    last = script(
         *("pictograms/train_teacher.py", built / "train.safetensors", "--out", out),
         *("--steps", 3, "--concepts", 5, "--warmup", 1, "--threads", 1, "--resume"),
     )
-    assert (line["step"], line["pictures"]) == (3, 3 * 5 * 2)
+    assert (last["step"], last["pictures"]) == (3, 3 * 5 * 2)
     lines = (out / "log.jsonl").read_text().splitlines()
-    steps = [json.loads(one)["step"] for one in lines]
+    steps = [json.loads(line)["step"] for line in lines]
     assert steps == [2, 3]
 
 
@@ -205,12 +205,12 @@ def test_the_teacher_that_is_shipped_is_measured_and_has_its_card(
     script: Any, built: Path, trained: Path
 ) -> None:
     out = built / "shipped"
-    found = script(
+    measured = script(
         *("pictograms/ship_teacher.py", trained / "ema.safetensors", "--out", out),
         *("--log", trained / "log.jsonl", "--set", built / "pictograms.parquet"),
     )
-    assert set(found) == {"teacher", "pixels"}
-    assert MEASURED | {"clipart_r@1", "clipart_r@5"} == set(found["teacher"])
+    assert set(measured) == {"teacher", "pixels"}
+    assert MEASURED | {"clipart_r@1", "clipart_r@5"} == set(measured["teacher"])
     card = (out / "README.md").read_text()
-    assert f"top-1 | {found['teacher']['test_designer@1']:.1f} |" in card
+    assert f"top-1 | {measured['teacher']['test_designer@1']:.1f} |" in card
     assert "It stopped after 2 steps" in card

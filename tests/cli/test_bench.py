@@ -25,17 +25,17 @@ def saved(pico_loaded: Loaded, tmp_path: Path) -> Path:
 
 def bench(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
     assert main(["bench", *argv, "--rounds", "2", "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
 
 
 def test_models_are_compared_with_the_first(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = bench(capsys, "builtin:pico", str(saved), "--batch", "1,2")
-    assert found["against"] == "builtin:pico"
-    assert [model["name"] for model in found["models"]] == ["builtin:pico", str(saved)]
-    small = found["models"][1]
+    report = bench(capsys, "builtin:pico", str(saved), "--batch", "1,2")
+    assert report["against"] == "builtin:pico"
+    assert [model["name"] for model in report["models"]] == ["builtin:pico", str(saved)]
+    small = report["models"][1]
     assert [row["batch"] for row in small["timings"]] == [1, 2, 1, 2]
     assert small["bytes"] == 4 * small["params"]["total"]
 
@@ -43,14 +43,14 @@ def test_models_are_compared_with_the_first(
 def test_against_puts_another_first(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = bench(capsys, str(saved), "--against", "builtin:pico", "--batch", "1")
-    assert [model["name"] for model in found["models"]] == ["builtin:pico", str(saved)]
+    report = bench(capsys, str(saved), "--against", "builtin:pico", "--batch", "1")
+    assert [model["name"] for model in report["models"]] == ["builtin:pico", str(saved)]
 
 
 def test_threads_are_set_and_put_back(capsys: pytest.CaptureFixture[str]) -> None:
     before = torch.get_num_threads()
-    found = bench(capsys, "builtin:pico", "--batch", "1", "--threads", str(before + 1))
-    assert found["threads"] == before + 1
+    report = bench(capsys, "builtin:pico", "--batch", "1", "--threads", str(before + 1))
+    assert report["threads"] == before + 1
     assert torch.get_num_threads() == before
 
 
@@ -59,8 +59,8 @@ def test_an_onnx_folder_runs_in_onnx_runtime(
     pico_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export_onnx(pico_loaded, tmp_path / "onnx", random_probe(4))
-    found = bench(capsys, "builtin:pico", str(tmp_path / "onnx"), "--batch", "1")
-    first, second = found["models"]
+    report = bench(capsys, "builtin:pico", str(tmp_path / "onnx"), "--batch", "1")
+    first, second = report["models"]
     assert (first["runtime"], second["runtime"]) == ("pytorch", "onnxruntime")
     assert second["bytes"] == sum(
         file.stat().st_size for file in (tmp_path / "onnx").glob("*.onnx")

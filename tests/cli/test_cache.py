@@ -37,12 +37,12 @@ def run(data: str, out: Path, *words: str, teacher: str = "builtin:pico") -> int
 def test_json_is_one_object_and_progress_goes_to_stderr(data, tmp_path, capsys) -> None:
     assert run(data, tmp_path / "out", "--augmentations", "2", "--json") == 0
     out, err = capsys.readouterr()
-    found = json.loads(out)
-    assert found["pairs"] == found["captions"] == 12
-    assert (found["augmentations"], found["embed_dim"]) == (2, 16)
-    assert (found["dtype"], found["shards"], found["kept"]) == ("float16", 2, 0)
+    report = json.loads(out)
+    assert report["pairs"] == report["captions"] == 12
+    assert (report["augmentations"], report["embed_dim"]) == (2, 16)
+    assert (report["dtype"], report["shards"], report["kept"]) == ("float16", 2, 0)
     sizes = [path.stat().st_size for path in (tmp_path / "out").glob("*-0*")]
-    assert found["bytes"] == sum(sizes)
+    assert report["bytes"] == sum(sizes)
     assert "teacher features: 36/36" in err
 
 
@@ -70,8 +70,8 @@ def test_a_signal_stops_it_and_the_line_it_names_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(cache_make, "write_shard", signalled)
         assert run(data, tmp_path / "out", "--seed", "4") == 3
-    said = capsys.readouterr().err
-    command = said.rpartition("Go on with: tinyclip ")[2].split()
+    message = capsys.readouterr().err
+    command = message.rpartition("Go on with: tinyclip ")[2].split()
     assert command[-4:] == ["--seed", "4", "--dtype", "float16"]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kept"] == 1
@@ -93,7 +93,7 @@ def test_broken_pictures_are_counted_in_the_log(data, tmp_path, capsys, caplog) 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--augmentations", "0"), "augmentations"),
         (("--augmentations", "two"), "augmentations"),
@@ -105,10 +105,10 @@ def test_broken_pictures_are_counted_in_the_log(data, tmp_path, capsys, caplog) 
     ],
 )
 def test_a_wrong_value_is_refused_and_nothing_is_written(
-    data, tmp_path, capsys, words, said
+    data, tmp_path, capsys, words, message
 ) -> None:
     assert run(data, tmp_path / "out", *words) == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

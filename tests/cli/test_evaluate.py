@@ -30,17 +30,17 @@ def tokens(texts: list[str]) -> torch.Tensor:
 @pytest.fixture
 def models(pico_clip, monkeypatch):
     """Sources that load: name -> provenance."""
-    known = {"teacher": {}, "student": {"teacher": "teacher"}, "orphan": {}}
-    known["lost"] = {"teacher": "gone"}
+    provenances = {"teacher": {}, "student": {"teacher": "teacher"}, "orphan": {}}
+    provenances["lost"] = {"teacher": "gone"}
 
     def load(spec: str, where: str = "--teacher") -> Loaded:
-        if spec not in known:
+        if spec not in provenances:
             raise UserError(where, f"no model {spec!r}")
-        config = {"provenance": known[spec]}
+        config = {"provenance": provenances[spec]}
         return Loaded(pico_clip, pixels, tokens, config)
 
     monkeypatch.setattr(lookup, "load_source", load)
-    return known
+    return provenances
 
 
 def drawn(folder: Path, count: int) -> str:
@@ -68,9 +68,9 @@ def run(*words: str) -> int:
 
 def test_json_is_one_object_with_the_keys_of_the_contract(models, data, capsys) -> None:
     assert run("student", "--data", data, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert (found["model"], found["data"]) == ("student", data)
-    task = found["tasks"]["retrieval"]
+    report = json.loads(capsys.readouterr().out)
+    assert (report["model"], report["data"]) == ("student", data)
+    task = report["tasks"]["retrieval"]
     assert task.keys() >= {"metric", "value", "ci95", "n", "teacher", "retention"}
     assert task["n"] == 8
 
@@ -85,10 +85,10 @@ def test_what_the_model_was_trained_on_is_measured_on_its_held_out_pairs(
 
 def test_the_teacher_is_the_one_that_the_model_names(models, data, capsys) -> None:
     run("student", "--data", data, "--json")
-    found = json.loads(capsys.readouterr().out)
-    assert found["against"] == "teacher"
+    report = json.loads(capsys.readouterr().out)
+    assert report["against"] == "teacher"
     # teacher and student are one model here
-    task = found["tasks"]["retrieval"]
+    task = report["tasks"]["retrieval"]
     assert task["teacher"] == task["value"]
 
 
@@ -103,14 +103,14 @@ def test_a_named_teacher_that_cannot_be_loaded_is_refused(models, data) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "said"), [("orphan", "names no teacher"), ("lost", "no model 'gone'")]
+    ("model", "message"), [("orphan", "names no teacher"), ("lost", "no model 'gone'")]
 )
 def test_without_a_teacher_it_says_why_there_is_no_retention(
-    models, data, capsys, model: str, said: str
+    models, data, capsys, model: str, message: str
 ) -> None:
     assert run(model, "--data", data, "--json") == 0
     out, err = capsys.readouterr()
-    assert said in err
+    assert message in err
     assert json.loads(out)["tasks"]["retrieval"]["retention"] is None
 
 
@@ -160,9 +160,9 @@ def test_an_onnx_folder_is_as_good_as_its_export_measured(
     pico_loaded: Loaded, tmp_path: Path, capsys
 ) -> None:
     data = drawn(tmp_path, 60)
-    made = {"data": data}  # so that both look at the held-out pairs
+    provenance = {"data": data}  # so that both look at the held-out pairs
     folder, out = tmp_path / "student", tmp_path / "onnx"
-    save_model(folder, *pico_loaded, provenance=made, teacher_sizes=None)
+    save_model(folder, *pico_loaded, provenance=provenance, teacher_sizes=None)
     parity = export(folder, "onnx", out=out, data=data)["parity"]
     assert run(str(out), "--data", data, "--json") == 0
     task = json.loads(capsys.readouterr().out)["tasks"]["retrieval"]

@@ -27,10 +27,10 @@ def test_json_is_one_object_with_the_measured_difference(
     out = tmp_path / "out"
     argv = ["export", str(saved), "--to", "safetensors", "--out", str(out)]
     assert main([*argv, "--data", "random", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["out"] == str(out)
-    assert found["parity"]["max_abs_diff"] == 0
-    assert found["parity"]["n"] >= 16
+    report = json.loads(capsys.readouterr().out)
+    assert report["out"] == str(out)
+    assert report["parity"]["max_abs_diff"] == 0
+    assert report["parity"]["n"] >= 16
 
 
 def test_a_ragged_model_to_open_clip_is_exit_2_with_the_way_out(
@@ -50,8 +50,8 @@ def test_half_types_are_compared_by_cosine(
     out = tmp_path / "out"
     argv = ["export", str(saved), "--to", "safetensors", "--out", str(out)]
     assert main([*argv, "--data", "random", "--dtype", dtype, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)["parity"]
-    assert 0.999 <= min(found["cosine"].values()) < 1
+    report = json.loads(capsys.readouterr().out)["parity"]
+    assert 0.999 <= min(report["cosine"].values()) < 1
     whole, half = ((f / "model.safetensors").stat().st_size for f in (saved, out))
     assert half < 0.7 * whole
     assert (

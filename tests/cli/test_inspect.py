@@ -38,48 +38,48 @@ def saved(pico_loaded: Loaded, tmp_path: Path) -> Path:
 
 def inspect(model: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     assert main(["inspect", model, "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    report: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return report
 
 
 def test_the_contracts_keys_are_there(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = inspect(str(saved), capsys)
-    assert set(found["params"]) >= {
+    report = inspect(str(saved), capsys)
+    assert set(report["params"]) >= {
         "total",
         "encoder",
         "image",
         "text",
         "token_embedding",
     }
-    assert set(found["macs"]) == set(found["embed"]) == {"image", "text"}
-    assert found["layers"]["image"][1] == {"heads": 3, "ffn": 28}
-    assert found["certificate"]["max_abs_diff"] == 3e-7
-    assert found["provenance"]["teacher"] == "builtin:pictoclip"
+    assert set(report["macs"]) == set(report["embed"]) == {"image", "text"}
+    assert report["layers"]["image"][1] == {"heads": 3, "ffn": 28}
+    assert report["certificate"]["max_abs_diff"] == 3e-7
+    assert report["provenance"]["teacher"] == "builtin:pictoclip"
 
 
 def test_params_are_counted_as_the_file_holds_them(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = inspect(str(saved), capsys)
+    report = inspect(str(saved), capsys)
     stored = load_file(saved / "model.safetensors")
     towers = ("image.", "text.")
     encoder = [n for n in stored if ".attention." in n or ".ffn." in n]
-    assert found["params"]["total"] == sum(v.size for v in stored.values())
-    assert found["params"]["encoder"] == sum(stored[n].size for n in encoder)
+    assert report["params"]["total"] == sum(v.size for v in stored.values())
+    assert report["params"]["encoder"] == sum(stored[n].size for n in encoder)
     for tower in towers:
         counted = sum(v.size for n, v in stored.items() if n.startswith(tower))
-        assert found["params"][tower[:-1]] == counted
-    assert found["bytes"] == (saved / "model.safetensors").stat().st_size
+        assert report["params"][tower[:-1]] == counted
+    assert report["bytes"] == (saved / "model.safetensors").stat().st_size
 
 
 def test_shares_are_of_the_teachers(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = inspect(str(saved), capsys)
+    report = inspect(str(saved), capsys)
     for key, whole in TEACHER.items():
-        assert found["share"][key] == found["params"][key] / whole
+        assert report["share"][key] == report["params"][key] / whole
 
 
 def test_a_run_is_its_model(saved: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,9 +88,9 @@ def test_a_run_is_its_model(saved: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_teacher_source_is_all_of_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    found = inspect("builtin:pico", capsys)
-    assert found["share"] == {"encoder": 1.0, "total": 1.0}
-    assert found["certificate"] is None
+    report = inspect("builtin:pico", capsys)
+    assert report["share"] == {"encoder": 1.0, "total": 1.0}
+    assert report["certificate"] is None
 
 
 def test_the_table_shows_widths_and_source(
@@ -98,8 +98,8 @@ def test_the_table_shows_widths_and_source(
 ) -> None:
     assert main(["inspect", str(saved)]) == 0
     shown = capsys.readouterr().out
-    for wanted in ("heads  4 3", "ffn    32 28", "teacher: builtin:pictoclip"):
-        assert wanted in shown
+    for line in ("heads  4 3", "ffn    32 28", "teacher: builtin:pictoclip"):
+        assert line in shown
 
 
 def test_an_unknown_model_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,24 +121,24 @@ def test_the_file_s_own_type_and_bytes_are_told(
         teacher_sizes=None,
         dtype="bfloat16",
     )
-    found = inspect(str(folder), capsys)
-    assert found["dtype"] == "bfloat16"
-    assert found["bytes"] == (folder / "model.safetensors").stat().st_size
-    assert found["bytes"] < 3 * found["params"]["total"]
+    report = inspect(str(folder), capsys)
+    assert report["dtype"] == "bfloat16"
+    assert report["bytes"] == (folder / "model.safetensors").stat().st_size
+    assert report["bytes"] < 3 * report["params"]["total"]
 
 
 def test_an_open_clip_folder_is_read(
     uniform_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     export_openclip(uniform_loaded, tmp_path / "out", random_probe(4))
-    found = inspect(str(tmp_path / "out"), capsys)
-    assert found["format"] == "openclip"
-    assert found["params"]["total"] == sum(
+    report = inspect(str(tmp_path / "out"), capsys)
+    assert report["format"] == "openclip"
+    assert report["params"]["total"] == sum(
         p.numel() for p in uniform_loaded.model.parameters()
     )
-    assert found["layers"]["image"] == [{"heads": 4, "ffn": 31}] * 2
-    assert found["parity"]["max_abs_diff"] <= 1e-5
-    assert found["share"] == {"encoder": None, "total": None}
+    assert report["layers"]["image"] == [{"heads": 4, "ffn": 31}] * 2
+    assert report["parity"]["max_abs_diff"] <= 1e-5
+    assert report["share"] == {"encoder": None, "total": None}
 
 
 @pytest.mark.parametrize("fixture", ["uniform_loaded", "pico_loaded"])
@@ -153,12 +153,14 @@ def test_a_hugging_face_folder_is_read(
     loaded = request.getfixturevalue(fixture)
     export_huggingface(loaded, tmp_path / "out", random_probe(4))
     capsys.readouterr()
-    found = inspect(f"{prefix}{tmp_path / 'out'}", capsys)
-    assert found["format"] == "huggingface"
-    assert found["dtype"] == "float32"
-    assert found["params"]["total"] == sum(p.numel() for p in loaded.model.parameters())
+    report = inspect(f"{prefix}{tmp_path / 'out'}", capsys)
+    assert report["format"] == "huggingface"
+    assert report["dtype"] == "float32"
+    assert report["params"]["total"] == sum(
+        p.numel() for p in loaded.model.parameters()
+    )
     shape = loaded.model.shape.image
-    assert found["layers"]["image"] == [
+    assert report["layers"]["image"] == [
         {"heads": block.heads, "ffn": block.ffn} for block in shape.blocks
     ]
 
@@ -190,9 +192,13 @@ def onnx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_onnx_folder_says_precision_opset_and_ends(
     onnx_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = inspect(str(onnx_folder), capsys)
-    assert (found["format"], found["precision"], found["opset"]) == ("onnx", "fp16", 20)
-    image = found["encoders"]["image"]
+    report = inspect(str(onnx_folder), capsys)
+    assert (report["format"], report["precision"], report["opset"]) == (
+        "onnx",
+        "fp16",
+        20,
+    )
+    image = report["encoders"]["image"]
     assert image["input"] == {
         "name": "pixel_values",
         "shape": ["batch", 3, 16, 16],
@@ -200,9 +206,9 @@ def test_an_onnx_folder_says_precision_opset_and_ends(
     }
     assert image["output"]["shape"] == ["batch", 16]
     # nearly all is float16
-    assert image["stored"]["float16"] > 0.9 * found["params"]["image"]
-    assert found["bytes"] == sum(f.stat().st_size for f in onnx_folder.glob("*.onnx"))
-    assert found["parity"]["cosine"]["text"] >= 0.999
+    assert image["stored"]["float16"] > 0.9 * report["params"]["image"]
+    assert report["bytes"] == sum(f.stat().st_size for f in onnx_folder.glob("*.onnx"))
+    assert report["parity"]["cosine"]["text"] >= 0.999
     assert main(["inspect", str(onnx_folder)]) == 0
     assert "opset 20" in capsys.readouterr().out
 
@@ -214,9 +220,9 @@ def test_an_onnx_folder_is_read_without_onnx(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    found = inspect(str(onnx_folder), capsys)
-    assert found["opset"] == 20
-    assert found["encoders"]["text"]["input"]["name"] == "input_ids"
+    report = inspect(str(onnx_folder), capsys)
+    assert report["opset"] == 20
+    assert report["encoders"]["text"]["input"]["name"] == "input_ids"
 
 
 @pytest.mark.slow
@@ -252,10 +258,10 @@ def unfinished(saved: Path, tmp_path: Path) -> Path:
 def test_an_unfinished_run_shows_its_finished_stages(
     unfinished: Path, saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = inspect(str(unfinished), capsys)
-    assert (found["finished"], found["planned"]) == (False, 3)
-    assert [row["stage"] for row in found["stages"]] == [1]
-    assert found["params"] == inspect(str(saved), capsys)["params"]
+    report = inspect(str(unfinished), capsys)
+    assert (report["finished"], report["planned"]) == (False, 3)
+    assert [row["stage"] for row in report["stages"]] == [1]
+    assert report["params"] == inspect(str(saved), capsys)["params"]
     assert main(["inspect", f"run:{unfinished}"]) == 0
     shown = capsys.readouterr().out
     assert "1 of 3 stages are whole" in shown

@@ -105,6 +105,7 @@ def test_a_bug_of_ours_shows_its_traceback_and_says_so(
         (["compress", "demo", "smoke"], "smoke: unknown argument"),
         (["compress", "--target"], "--target: expected one argument"),
         (["compress", "--budget", "bits"], "invalid choice: 'bits'"),
+        (["compress", "--dry-run", "--log-with", "wandbb"], "Did you mean 'wandb'?"),
         (["recipes"], "ACTION"),
         (["recipes", "lst"], "invalid choice: 'lst'"),
         (["recipes", "show"], "name"),
@@ -146,14 +147,14 @@ def test_the_help_shows_four_commands_that_parse() -> None:
 
 
 def test_every_module_with_a_verb_is_in_the_table_and_the_other_way_round() -> None:
-    found = set()
+    verbs = set()
     for path in (ROOT / "tinyclip" / "cli").glob("[!_]*.py"):
         module = importlib.import_module(f"tinyclip.cli.{path.stem}")
         run = getattr(module, "run", None)
         if run is not None and list(inspect.signature(run).parameters) == ["args"]:
             assert callable(module.add_arguments)
-            found.add(path.stem)
-    assert found == set(VERBS)
+            verbs.add(path.stem)
+    assert verbs == set(VERBS)
 
 
 def test_every_verb_answers_help_without_anything_heavy() -> None:

@@ -101,8 +101,8 @@ def test_plain_lines_come_once_a_minute_and_at_the_end(
         for step in range(1, 11):
             clock.now += 25.0
             lines.step(record(step, 8 * step))
-    said = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[1].split("/")[0].strip() for line in said] == [
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[1].split("/")[0].strip() for line in lines] == [
         "0",
         "3",
         "6",

@@ -24,7 +24,7 @@ def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def said(capsys: pytest.CaptureFixture[str]) -> Any:
+def output(capsys: pytest.CaptureFixture[str]) -> Any:
     """Runs a command that works and gives what it printed."""
 
     def run(*arguments: str) -> str:
@@ -50,59 +50,59 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 @KINDS
-def test_ls_says_what_each_entry_is_for(said: Any, kind: str) -> None:
-    lines = said(kind, "ls").splitlines()
+def test_ls_says_what_each_entry_is_for(output: Any, kind: str) -> None:
+    lines = output(kind, "ls").splitlines()
     assert [line.split()[0] for line in lines] == shelf.names(kind)
     assert all(len(line.split(maxsplit=1)[1]) > 20 for line in lines)
     assert "#" not in "".join(lines)
 
 
 @KINDS
-def test_ls_as_json_is_one_object(said: Any, kind: str) -> None:
-    entries = json.loads(said(kind, "ls", "--json"))
+def test_ls_as_json_is_one_object(output: Any, kind: str) -> None:
+    entries = json.loads(output(kind, "ls", "--json"))
     assert list(entries) == shelf.names(kind)
 
 
 @KINDS
 def test_what_show_prints_loads_back_equal(
-    said: Any, somewhere: Path, kind: str
+    output: Any, somewhere: Path, kind: str
 ) -> None:
     load, name = LOADED[kind]
-    (somewhere / "shown.yaml").write_text(said(kind, "show", name))
+    (somewhere / "shown.yaml").write_text(output(kind, "show", name))
     assert load("shown.yaml") == load(name)
 
 
 @KINDS
-def test_show_as_json_holds_the_same(said: Any, kind: str) -> None:
+def test_show_as_json_holds_the_same(output: Any, kind: str) -> None:
     name = LOADED[kind][1]
-    shown = json.loads(said(kind, "show", name, "--json"))
+    shown = json.loads(output(kind, "show", name, "--json"))
     stage = shown["stages"][0] if kind == "recipes" else shown
     assert stage["learn"]["optim"]["betas"] == [0.9, 0.98]  # a default, written out
 
 
-def test_show_takes_a_file_too(said: Any, somewhere: Path) -> None:
+def test_show_takes_a_file_too(output: Any, somewhere: Path) -> None:
     (somewhere / "mine.yaml").write_text("seed: 5\nstages: [{target: 0.5}]")
-    assert "seed: 5  # " in said("recipes", "show", "mine.yaml")
+    assert "seed: 5  # " in output("recipes", "show", "mine.yaml")
 
 
 @KINDS
 def test_a_copy_is_the_shipped_file_with_its_comments(
-    said: Any, somewhere: Path, kind: str
+    output: Any, somewhere: Path, kind: str
 ) -> None:
     load, name = LOADED[kind]
-    assert said(kind, "copy", name) == f"{name}.yaml\n"
+    assert output(kind, "copy", name) == f"{name}.yaml\n"
     assert (somewhere / f"{name}.yaml").read_text() == shelf.read(kind, name)
     assert load(f"./{name}.yaml") == load(name)
 
 
-def test_a_copy_goes_where_it_is_told(said: Any, somewhere: Path) -> None:
+def test_a_copy_goes_where_it_is_told(output: Any, somewhere: Path) -> None:
     (somewhere / "folder").mkdir()
-    assert said("recipes", "copy", "demo", "mine.yaml") == "mine.yaml\n"
-    assert said("recipes", "copy", "demo", "folder") == "folder/demo.yaml\n"
-    told = json.loads(said("recipes", "copy", "demo", "b.yaml", "--json"))
-    assert told == {"copied": "b.yaml"}
-    for made in ("mine.yaml", "folder/demo.yaml", "b.yaml"):
-        assert (somewhere / made).read_text() == shelf.read("recipes", "demo")
+    assert output("recipes", "copy", "demo", "mine.yaml") == "mine.yaml\n"
+    assert output("recipes", "copy", "demo", "folder") == "folder/demo.yaml\n"
+    entry = json.loads(output("recipes", "copy", "demo", "b.yaml", "--json"))
+    assert entry == {"copied": "b.yaml"}
+    for file in ("mine.yaml", "folder/demo.yaml", "b.yaml"):
+        assert (somewhere / file).read_text() == shelf.read("recipes", "demo")
 
 
 def test_a_copy_replaces_nothing(refused: Any, somewhere: Path) -> None:
@@ -126,9 +126,11 @@ def test_an_unknown_name_gets_the_nearest(refused: Any, kind: str, action: str) 
 
 
 @KINDS
-def test_everything_that_ships_is_valid(said: Any, kind: str) -> None:
+def test_everything_that_ships_is_valid(output: Any, kind: str) -> None:
     names = shelf.names(kind)
-    assert said(kind, "validate", *names).splitlines() == [f"{n}: fine" for n in names]
+    assert output(kind, "validate", *names).splitlines() == [
+        f"{n}: fine" for n in names
+    ]
 
 
 def test_validate_checks_every_file_and_names_what_is_wrong(
@@ -151,7 +153,7 @@ def test_validate_as_json_is_one_object(
 ) -> None:
     (somewhere / "a.yaml").write_text("sede: 5")
     assert main(["recipes", "validate", "a.yaml", "demo", "--json"]) == 2
-    found = json.loads(capsys.readouterr().out)
-    assert found["valid"] is False
-    assert found["errors"]["demo"] is None
-    assert "sede" in found["errors"]["a.yaml"]
+    report = json.loads(capsys.readouterr().out)
+    assert report["valid"] is False
+    assert report["errors"]["demo"] is None
+    assert "sede" in report["errors"]["a.yaml"]

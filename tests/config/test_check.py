@@ -44,10 +44,10 @@ def test_what_is_not_named_keeps_its_default() -> None:
 
 
 def test_lists_become_tuples_and_whole_numbers_numbers() -> None:
-    made = resolve(Outer, {"pair": [0, 1], "many": [{"heads": 2}], "some": 1}, FILE)
-    assert made == Outer(pair=(0.0, 1.0), many=(Inner(heads=2),), some=1.0)
-    assert isinstance(made.pair[0], float)
-    assert isinstance(made.some, float)
+    outer = resolve(Outer, {"pair": [0, 1], "many": [{"heads": 2}], "some": 1}, FILE)
+    assert outer == Outer(pair=(0.0, 1.0), many=(Inner(heads=2),), some=1.0)
+    assert isinstance(outer.pair[0], float)
+    assert isinstance(outer.some, float)
 
 
 def test_nothing_is_a_value_only_where_it_may_be() -> None:

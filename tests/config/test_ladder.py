@@ -163,3 +163,9 @@ def test_a_recipe_has_one_to_ten_stages() -> None:
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b"])
 def test_a_recipe_s_name_can_name_a_folder(name: str) -> None:
     assert refusal(replace(stages(0.5), name=name)).startswith("half.yaml: name: ")
+
+
+def test_a_batch_has_no_more_pieces_than_pairs() -> None:
+    check_descent(stages(0.5, batch=8, accumulate=8), FILE)
+    recipe = stages(0.5, batch=8, accumulate=9)
+    assert "stages[0].accumulate: a batch of 8 pairs" in refusal(recipe)

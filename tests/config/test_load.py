@@ -120,8 +120,8 @@ def test_what_is_no_recipe_is_refused_with_the_place(
 
 def test_merge_keys_may_be_overridden(write: Write) -> None:
     text = "stages: [&a {target: 0.5, batch: 8}, {<<: *a, target: 0.25}]"
-    made = load_recipe(write(text))
-    assert [(s.target, s.batch) for s in made.stages] == [(0.5, 8), (0.25, 8)]
+    recipe = load_recipe(write(text))
+    assert [(s.target, s.batch) for s in recipe.stages] == [(0.5, 8), (0.25, 8)]
 
 
 def test_an_unknown_recipe_gets_the_nearest_name(write: Write) -> None:

@@ -37,8 +37,8 @@ def smoke() -> Recipe:
 def test_a_value_of_python_is_itself(
     smoke: Recipe, name: str, value: Any, held: Any
 ) -> None:
-    made = with_values(smoke, {name: value}, "compress")
-    assert made == replace(smoke, **{name: held})
+    recipe = with_values(smoke, {name: value}, "compress")
+    assert recipe == replace(smoke, **{name: held})
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def spelled(smoke: Recipe, **words: str) -> Recipe:
 
 
 def test_words_become_what_their_settings_are(smoke: Recipe) -> None:
-    made = spelled(smoke, round_to="8", towers="text, image", vocab="8", data="csv:1")
-    assert made == replace(
+    recipe = spelled(smoke, round_to="8", towers="text, image", vocab="8", data="csv:1")
+    assert recipe == replace(
         smoke, round_to=8, vocab="8", data=replace(smoke.data, source="csv:1")
     )
     assert spelled(smoke, towers="text").towers == ("text",)

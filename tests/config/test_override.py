@@ -32,53 +32,53 @@ def test_a_setting_further_in(smoke: Recipe) -> None:
 
 
 def test_a_setting_of_one_stage(smoke: Recipe) -> None:
-    made = load_recipe("smoke", ["stages[0].distil.steps=5"])
-    assert made.stages[0].distil == replace(smoke.stages[0].distil, steps=5)
-    assert made.stages[1:] == smoke.stages[1:]
+    recipe = load_recipe("smoke", ["stages[0].distil.steps=5"])
+    assert recipe.stages[0].distil == replace(smoke.stages[0].distil, steps=5)
+    assert recipe.stages[1:] == smoke.stages[1:]
 
 
 def test_a_setting_of_every_stage(smoke: Recipe) -> None:
-    made = load_recipe("smoke", ["stages[*].batch=64"])
-    assert made == replace(
+    recipe = load_recipe("smoke", ["stages[*].batch=64"])
+    assert recipe == replace(
         smoke, stages=tuple(replace(stage, batch=64) for stage in smoke.stages)
     )
 
 
 def test_one_entry_of_a_list() -> None:
-    made = load_recipe("smoke", ["stages[*].distil.optim.betas[1]=0.95"])
-    assert {stage.distil.optim.betas for stage in made.stages} == {(0.9, 0.95)}
+    recipe = load_recipe("smoke", ["stages[*].distil.optim.betas[1]=0.95"])
+    assert {stage.distil.optim.betas for stage in recipe.stages} == {(0.9, 0.95)}
 
 
 def test_one_objective_beside_the_others() -> None:
-    made = load_recipe("smoke", ["stages[0].distil.losses.feature=2"])
-    assert made.stages[0].distil.losses == {"mimic": 1.0, "feature": 2.0}
+    recipe = load_recipe("smoke", ["stages[0].distil.losses.feature=2"])
+    assert recipe.stages[0].distil.losses == {"mimic": 1.0, "feature": 2.0}
 
 
 def test_one_option_of_an_objective_keeps_its_weight() -> None:
     sets = ["affinity=2", "affinity.direction=text", "mimic.weight=3"]
-    made = load_recipe("smoke", [f"stages[0].distil.losses.{one}" for one in sets])
-    assert made.stages[0].distil.losses == {
+    recipe = load_recipe("smoke", [f"stages[0].distil.losses.{item}" for item in sets])
+    assert recipe.stages[0].distil.losses == {
         "mimic": 3.0,
         "affinity": {"weight": 2.0, "direction": "text"},
     }
 
 
 def test_all_objectives_at_once() -> None:
-    made = load_recipe("smoke", ["stages[0].distil.losses={contrastive: 1}"])
-    assert made.stages[0].distil.losses == {"contrastive": 1.0}
+    recipe = load_recipe("smoke", ["stages[0].distil.losses={contrastive: 1}"])
+    assert recipe.stages[0].distil.losses == {"contrastive": 1.0}
 
 
 def test_several_settings_at_once_leave_the_others(smoke: Recipe) -> None:
-    made = load_recipe("smoke", ["stages[0].distil={steps: 3, optim: {lr: 0.5}}"])
+    recipe = load_recipe("smoke", ["stages[0].distil={steps: 3, optim: {lr: 0.5}}"])
     was = smoke.stages[0].distil
-    assert made.stages[0].distil == replace(
+    assert recipe.stages[0].distil == replace(
         was, steps=3, optim=replace(was.optim, lr=0.5)
     )
 
 
 def test_lists_and_nothing() -> None:
-    made = load_recipe("smoke", ["data.exclude=['*.gif', 'a=b']", "data.val=null"])
-    assert made.data.exclude == ("*.gif", "a=b")
+    recipe = load_recipe("smoke", ["data.exclude=['*.gif', 'a=b']", "data.val=null"])
+    assert recipe.data.exclude == ("*.gif", "a=b")
     assert load_recipe("smoke", ["data.val="]).data.val is None
 
 
@@ -124,8 +124,8 @@ def test_a_wrong_setting_is_refused_by_its_name(setting: str, words: str) -> Non
 
 
 def test_settings_depend_on_each_other_only_at_the_end() -> None:
-    made = load_recipe("smoke", ["stages[0].target=0.5", "stages[1].target=0.4"])
-    assert [stage.target for stage in made.stages] == [0.5, 0.4, 0.25]
+    recipe = load_recipe("smoke", ["stages[0].target=0.5", "stages[1].target=0.4"])
+    assert [stage.target for stage in recipe.stages] == [0.5, 0.4, 0.25]
 
 
 def test_an_override_changes_nothing_that_is_shared(smoke: Recipe) -> None:

@@ -15,7 +15,7 @@ from tinyclip.config.schema import Recipe
 def asked(*words: str) -> Recipe:
     parser = argparse.ArgumentParser()
     compress.add_arguments(parser)
-    recipe = compress.wanted_recipe(parser.parse_args(words), None)
+    recipe = compress.recipe_from(parser.parse_args(words), None)
     assert recipe is not None
     return recipe
 

@@ -62,7 +62,7 @@ def test_a_number_is_not_the_beginning_of_a_longer_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("n01440764 tench\n", "no name for 'n01443537', 'n01484850': 1 of 3 classes"),
         ("a\nb\n", "0 of 3 classes are named in its 2 lines"),
@@ -70,13 +70,13 @@ def test_a_number_is_not_the_beginning_of_a_longer_one(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_leaves_a_class_without_a_name_is_refused(
-    tmp_path, text, said
+    tmp_path, text, message
 ) -> None:
     file = tmp_path / "names.txt"
     file.write_text(text)
     with pytest.raises(UserError, match="data.class_names") as caught:
         read_names(str(file), KEYS)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ rows = st.lists(
 @settings(deadline=None)
 @given(rows, st.sampled_from([(), ("x*",), ("x1", "a")]))
 def test_it_is_what_a_plain_loop_finds(rows, exclude) -> None:
-    found: dict[str, list[str]] = {}
+    expected: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
     for key, text in rows:
         kind = None
@@ -44,24 +44,24 @@ def test_it_is_what_a_plain_loop_finds(rows, exclude) -> None:
             kind = "empty caption"
         elif "\ufffd" in text:
             kind = "invalid UTF-8"
-        elif text.strip() in found.setdefault(key, []):
+        elif text.strip() in expected.setdefault(key, []):
             kind = "repeated"
         else:
-            found[key].append(text.strip())
+            expected[key].append(text.strip())
         if kind:
             counts[kind] = counts.get(kind, 0) + 1
     dropped = Dropped()
     keys, texts = ([row[side] for row in rows] for side in (0, 1))
-    made = gather(
+    gathered = gather(
         pa.array(keys, pa.large_string()),
         pa.array(texts, pa.large_string()),
         exclude,
         dropped,
     )
-    assert dict(zip(made.keys, made.texts, strict=True)) == {
-        key: tuple(texts) for key, texts in found.items()
+    assert dict(zip(gathered.keys, gathered.texts, strict=True)) == {
+        key: tuple(texts) for key, texts in expected.items()
     }
-    assert list(made.keys) == list(found)
+    assert list(gathered.keys) == list(expected)
     assert dropped == counts
 
 

@@ -24,9 +24,11 @@ def test_a_set_has_a_file_with_what_its_tasks_ask_for(name: str) -> None:
     assert {"image", *NEEDED} <= columns
     assert {m.column for m in about.measures if isinstance(m, Naming)} <= columns
     rows = pq.read_table(about.path, columns=["split", "kind"]).to_pylist()
-    there = {(row["split"], row["kind"]) for row in rows}
-    assert {(measure.split, measure.kind) for measure in about.measures} <= there
-    assert about.validation is None or about.validation in {split for split, _ in there}
+    splits = {(row["split"], row["kind"]) for row in rows}
+    assert {(measure.split, measure.kind) for measure in about.measures} <= splits
+    assert about.validation is None or about.validation in {
+        split for split, _ in splits
+    }
 
 
 @pytest.fixture
@@ -56,14 +58,14 @@ def planted(tmp_path: Path, picture, monkeypatch) -> None:
 @pytest.mark.usefixtures("planted")
 def test_an_entry_of_the_table_is_a_source_with_tasks() -> None:
     data = Data(source="builtin:photos")
-    found, named = tasks_of(data)
-    assert isinstance(found, RetrievalTask)
+    retrieval, named = tasks_of(data)
+    assert isinstance(retrieval, RetrievalTask)
     assert isinstance(named, ZeroShotTask)
-    assert (found.name, len(found.pairs)) == ("photos", 4)
-    assert found.pairs.captions(0) == ("one 10", "uno 10")
+    assert (retrieval.name, len(retrieval.pairs)) == ("photos", 4)
+    assert retrieval.pairs.captions(0) == ("one 10", "uno 10")
     assert (named.name, named.classes) == ("hue", ("red 0", "red 1"))
     assert named.labels == (0, 1, 0, 1)
-    assert found.pairs is named.pairs
+    assert retrieval.pairs is named.pairs
     assert len(open_pairs(data)) == 10
 
 

@@ -84,8 +84,8 @@ def test_a_palette_with_alpha_is_laid_on_the_background() -> None:
     image.putdata(at.ravel().tolist())
     image.putpalette(colours.ravel().tolist())
     content = saved(image, "PNG", transparency=bytes(alphas.tolist()))
-    wanted = on_grey(np.concatenate([colours, alphas[:, None]], 1)[at])
-    assert np.abs(outcome(content)[1] - wanted).max() <= 1
+    expected = on_grey(np.concatenate([colours, alphas[:, None]], 1)[at])
+    assert np.abs(outcome(content)[1] - expected).max() <= 1
 
 
 def test_alpha_is_laid_on_the_background() -> None:
@@ -96,14 +96,14 @@ def test_alpha_is_laid_on_the_background() -> None:
 
 def test_sixteen_bit_grey_is_scaled_and_not_clipped() -> None:
     grey = np.random.default_rng(2).integers(0, 65536, (6, 5), dtype=np.uint16)
-    wanted = np.rint(grey.astype(np.float64) / 257)[..., None].repeat(3, -1)
+    expected = np.rint(grey.astype(np.float64) / 257)[..., None].repeat(3, -1)
     dark = np.arange(30, dtype=np.uint16).reshape(6, 5)  # under 256 everywhere
     for kind in ("PNG", "TIFF"):
         _, pixels = outcome(saved(Image.fromarray(grey), kind))
-        assert np.array_equal(pixels, wanted)
+        assert np.array_equal(pixels, expected)
         assert outcome(saved(Image.fromarray(dark), kind))[1].max() == 0
     head = b"P5 5 6 65535\n"
-    assert np.array_equal(outcome(head + grey.astype(">u2").tobytes())[1], wanted)
+    assert np.array_equal(outcome(head + grey.astype(">u2").tobytes())[1], expected)
     assert outcome(head + dark.astype(">u2").tobytes())[1].max() == 0
 
 
@@ -130,8 +130,8 @@ def test_cmyk_is_the_colour_it_stands_for() -> None:
     cmyk = np.random.default_rng(4).integers(0, 256, (8, 8, 4), dtype=np.uint8)
     _, pixels = outcome(saved(Image.fromarray(cmyk, "CMYK"), "TIFF"))
     ink = 255.0 - cmyk.astype(np.float64)
-    wanted = ink[..., :3] * ink[..., 3:] / 255
-    assert np.abs(pixels - wanted).max() <= 1
+    expected = ink[..., :3] * ink[..., 3:] / 255
+    assert np.abs(pixels - expected).max() <= 1
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG", "TIFF"])
@@ -140,8 +140,8 @@ def test_a_turned_picture_is_upright(kind: str) -> None:
     exif[0x0112] = 6  # shown after a quarter turn to the right
     options = {"lossless": True} if kind == "WEBP" else {}
     turned = saved(photo(), kind, exif=exif, **options)
-    wanted = np.rot90(reference(saved(photo(), kind, **options)), -1)
-    assert np.array_equal(outcome(turned)[1], wanted)
+    expected = np.rot90(reference(saved(photo(), kind, **options)), -1)
+    assert np.array_equal(outcome(turned)[1], expected)
 
 
 def test_of_an_animation_the_first_frame_is_shown() -> None:

@@ -112,9 +112,9 @@ def test_no_captions_are_made_up_where_others_lie(place, key, text, todo) -> Non
     root = place(**{"images/1.png": "1", "other/2.png": "2"})
     (root / key).parent.mkdir(exist_ok=True)
     (root / key).write_text(text)
-    said = refusal(root)
-    assert key in said
-    assert todo.format(root=root) in said
+    message = refusal(root)
+    assert key in message
+    assert todo.format(root=root) in message
 
 
 def test_texts_that_are_no_captions_can_be_left_out(place) -> None:
@@ -147,14 +147,14 @@ def test_a_class_may_be_called_train(place) -> None:
 
 
 def test_pictures_that_nothing_names_are_refused(place) -> None:
-    said = refusal(place(**{"1.png": "1", "2.png": "2"}))
-    assert "2 pictures with neither captions nor class folders" in said
+    message = refusal(place(**{"1.png": "1", "2.png": "2"}))
+    assert "2 pictures with neither captions nor class folders" in message
 
 
 def test_captions_that_are_all_empty_are_refused(place) -> None:
-    said = refusal(place(**{"1.png": "1", "1.txt": " \n"}))
-    assert "1 of 1 pictures are broken" in said
-    assert "1.png: empty caption" in said
+    message = refusal(place(**{"1.png": "1", "1.txt": " \n"}))
+    assert "1 of 1 pictures are broken" in message
+    assert "1.png: empty caption" in message
 
 
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:

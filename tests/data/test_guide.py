@@ -20,12 +20,12 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_every_scheme_is_described() -> None:
-    told = set(re.findall(r"`(\w+):", GUIDE.split("Try one")[0]))
-    assert told == set(pairs.SCHEMES)
+    described = set(re.findall(r"`(\w+):", GUIDE.split("Try one")[0]))
+    assert described == set(pairs.SCHEMES)
 
 
 def test_every_kind_is_described() -> None:
-    told = {
+    described = {
         kind.strip()
         for row in re.findall(r"^\| ([^|`]+) \|", GUIDE, re.MULTILINE)
         for kind in row.split(",")
@@ -34,7 +34,7 @@ def test_every_kind_is_described() -> None:
     source = "\n".join(path.read_text() for path in room)
     raised = set(re.findall(r'Broken\(\s*"([^"]+)"', source))
     raised |= set(re.findall(r'dropped\.add\(\s*"([^"]+)"', source))
-    assert raised - broken.HARMLESS <= told
+    assert raised - broken.HARMLESS <= described
 
 
 def test_limits_are_as_described() -> None:

@@ -109,8 +109,10 @@ def test_a_folder_of_pictures_with_classes_is_read(
             (folder / f"{i}.png").write_bytes(picture((i, 0, len(name))))
     pairs = opened(tmp_path / "pictures")
     assert len(pairs) == 6
-    found = {pairs.image(i).getpixel((0, 0))[2]: pairs.captions(i)[0] for i in range(6)}
-    assert found == {3: "a photo of a cat", 10: "a photo of a polar bear"}
+    captions = {
+        pairs.image(i).getpixel((0, 0))[2]: pairs.captions(i)[0] for i in range(6)
+    }
+    assert captions == {3: "a photo of a cat", 10: "a photo of a polar bear"}
     (task,) = tasks_of(Data(source=f"hf:{tmp_path / 'pictures'}"), whole=True)
     assert isinstance(task, ZeroShotTask)
     assert task.classes == ("cat", "polar bear")
@@ -144,20 +146,20 @@ def test_a_column_with_fields_is_told_and_read_by_field(saved, several) -> None:
     folder = saved(
         said=[[row, row | {"raw": "x"}] for row in rows] if several else rows
     )
-    said = refusal(folder, caption_column="said")
-    assert "the column 'said' holds " in said
-    assert "{raw, sentid}, not text" in said
-    assert "--set data.caption_column=said.raw" in said
+    message = refusal(folder, caption_column="said")
+    assert "the column 'said' holds " in message
+    assert "{raw, sentid}, not text" in message
+    assert "--set data.caption_column=said.raw" in message
     pairs = opened(folder, caption_column="said.raw")
     assert pairs.captions(2) == (("said 2", "x") if several else ("said 2",))
-    said = refusal(folder, caption_column="said.row")
-    assert "and no 'row'" in said
-    assert "Did you mean 'raw'?" in said
+    message = refusal(folder, caption_column="said.row")
+    assert "and no 'row'" in message
+    assert "Did you mean 'raw'?" in message
 
 
 def test_a_column_of_something_else_is_told_from_none(saved) -> None:
-    said = refusal(saved(number=list(range(6))), caption_column="number")
-    assert "the column 'number' holds int64, not text" in said
+    message = refusal(saved(number=list(range(6))), caption_column="number")
+    assert "the column 'number' holds int64, not text" in message
     assert "'image' holds" in refusal(saved(), caption_column="image")
     assert "holds int64, not pictures" in refusal(
         saved(number=list(range(6))), image_column="number"
@@ -215,8 +217,8 @@ def test_without_the_library_the_extra_is_named(monkeypatch) -> None:
     whole = builtins.__import__
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.setitem(sys.modules, "datasets", None)
-    said = refusal("some/set")
-    assert "pip install 'tinyclip[hf]'" in said
+    message = refusal("some/set")
+    assert "pip install 'tinyclip[hf]'" in message
     with pytest.raises(UserError) as caught:
         opened("some/set")
     assert caught.value.exit_code == 2

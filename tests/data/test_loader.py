@@ -109,10 +109,10 @@ def test_too_many_broken_rows_stop_with_the_first_ten(make) -> None:
     loader = make(50, broken=tuple(range(25)), max_broken_share=0.4)
     with pytest.raises(UserError) as caught:
         rows(loader, range(13))
-    said = str(caught.value)
-    assert "21 of" in said
-    assert said.count("truncated") == 10
-    assert "and 11 more" in said
+    message = str(caught.value)
+    assert "21 of" in message
+    assert message.count("truncated") == 10
+    assert "and 11 more" in message
 
 
 def test_as_many_broken_rows_as_allowed_do_not_stop(make) -> None:

@@ -40,8 +40,8 @@ def written(tmp_path: Path, picture):
             **columns,
         }
         file = tmp_path / name
-        known = {name: values for name, values in table.items() if values is not None}
-        pq.write_table(pa.table(known), file, row_group_size=4)
+        present = {name: values for name, values in table.items() if values is not None}
+        pq.write_table(pa.table(present), file, row_group_size=4)
         return file
 
     return write
@@ -143,7 +143,7 @@ def test_excluded_keys_are_left_out(written) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "said"),
+    ("columns", "message"),
     [
         ({"image": list(range(10))}, "'image' holds int64, not pictures"),
         ({"caption": list(range(10))}, "'caption' holds int64, not text"),
@@ -151,8 +151,8 @@ def test_excluded_keys_are_left_out(written) -> None:
         ({"caption": None}, "no caption column"),
     ],
 )
-def test_columns_of_another_kind_are_refused(written, columns, said: str) -> None:
-    assert said in refusal(written(**columns))
+def test_columns_of_another_kind_are_refused(written, columns, message: str) -> None:
+    assert message in refusal(written(**columns))
 
 
 def test_a_file_without_rows_is_refused(written) -> None:

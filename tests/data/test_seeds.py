@@ -50,14 +50,14 @@ blocks = st.lists(st.integers(0, 6), min_size=1, max_size=60)
 @settings(deadline=None)
 @given(blocks, st.integers(1, 3), st.integers(0, 9))
 def test_blocks_are_visited_whole_and_a_few_at_a_time(numbers, together, epoch) -> None:
-    found = block_order(5, epoch, Blocks(np.asarray(numbers), together))
-    assert sorted(found) == list(range(len(numbers)))
+    rows = block_order(5, epoch, Blocks(np.asarray(numbers), together))
+    assert sorted(rows) == list(range(len(numbers)))
     met: list[int] = []  # blocks in the order of their first row
-    for row in found:
+    for row in rows:
         if numbers[row] not in met:
             met.append(numbers[row])
     groups = [set(met[i : i + together]) for i in range(0, len(met), together)]
-    window = [next(w for w, g in enumerate(groups) if numbers[r] in g) for r in found]
+    window = [next(w for w, g in enumerate(groups) if numbers[r] in g) for r in rows]
     assert window == sorted(window)
 
 

@@ -48,38 +48,38 @@ def files(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(patterns: str) -> list[str]:
+def files_of(patterns: str) -> list[str]:
     return [path.name for path in find_shards("here", patterns, ".tar")]
 
 
 @pytest.mark.parametrize("separator", ["::", ","])
 def test_several_patterns_come_in_the_order_written(files, separator) -> None:
     patterns = separator.join([f"{files}/b0.tar", f"{files}/a{{0,1}}.tar"])
-    assert found(patterns) == ["b0.tar", "a0.tar", "a1.tar"]
+    assert files_of(patterns) == ["b0.tar", "a0.tar", "a1.tar"]
 
 
 def test_a_folder_stands_for_the_files_of_its_kind(files) -> None:
-    assert found(str(files)) == ["a0.tar", "a1.tar", "b0.tar"]
+    assert files_of(str(files)) == ["a0.tar", "a1.tar", "b0.tar"]
 
 
 def test_a_star_is_looked_up_on_disk(files) -> None:
-    assert found(f"{files}/a*.tar") == ["a0.tar", "a1.tar"]
+    assert files_of(f"{files}/a*.tar") == ["a0.tar", "a1.tar"]
 
 
 def test_missing_files_are_listed(files) -> None:
     with pytest.raises(UserError, match=r"2 of 4 files are not there(.|\n)*a2.tar"):
-        found(f"{files}/a{{0..3}}.tar")
+        files_of(f"{files}/a{{0..3}}.tar")
 
 
 def test_a_file_named_twice_is_refused(files) -> None:
     with pytest.raises(UserError, match="names .*a0.tar twice"):
-        found(f"{files}/a0.tar,{files}/a*.tar")
+        files_of(f"{files}/a0.tar,{files}/a*.tar")
 
 
 @pytest.mark.parametrize("patterns", ["", ",", "::"])
 def test_nothing_named_is_refused(patterns: str) -> None:
     with pytest.raises(UserError, match="names no file"):
-        found(patterns)
+        files_of(patterns)
 
 
 def test_labels_are_distinct_and_do_not_move() -> None:

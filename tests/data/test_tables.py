@@ -51,15 +51,15 @@ def test_columns_can_be_named(table) -> None:
 
 
 def test_a_named_column_that_is_not_there_gets_the_nearest(table) -> None:
-    said = refusal(table(), caption_column="captoin")
-    assert "data.caption_column" in said
-    assert "Did you mean 'caption'?" in said
+    message = refusal(table(), caption_column="captoin")
+    assert "data.caption_column" in message
+    assert "Did you mean 'caption'?" in message
 
 
 def test_unusable_columns_are_listed_with_the_way_to_name_them(table) -> None:
-    said = refusal(table(header="foo,bar"))
-    assert "'foo', 'bar'" in said
-    assert "--set data.image_column=NAME" in said
+    message = refusal(table(header="foo,bar"))
+    assert "'foo', 'bar'" in message
+    assert "--set data.image_column=NAME" in message
 
 
 @pytest.mark.parametrize("delimiter", ["\t", ";", "|"])
@@ -162,9 +162,9 @@ def test_excluded_keys_are_dropped_and_counted(table) -> None:
 def test_unquoted_delimiters_over_the_share_are_shown(table) -> None:
     file = table()
     file.write_text("path,caption\n0.png,a, b\n1.png,c\n")
-    said = refusal(file)
-    assert "line 2: bad row (expected 2 fields, saw 3" in said
-    assert "double quotes" in said
+    message = refusal(file)
+    assert "line 2: bad row (expected 2 fields, saw 3" in message
+    assert "double quotes" in message
 
 
 def test_a_bad_row_is_named_by_its_line_in_the_file(table) -> None:
@@ -180,9 +180,9 @@ def test_a_bad_row_is_named_by_its_line_in_the_file(table) -> None:
 def test_a_table_whose_first_line_is_a_row_is_refused(table) -> None:
     file = table()
     file.write_text("0.png,a\n1.png,b\n")
-    said = refusal(file)
-    assert "the first line names no columns: '0.png' is a picture" in said
-    assert "path,caption" in said
+    message = refusal(file)
+    assert "the first line names no columns: '0.png' is a picture" in message
+    assert "path,caption" in message
 
 
 def test_bytes_that_are_no_text_are_told_from_text_and_counted(table) -> None:
@@ -242,7 +242,7 @@ def test_unquoted_delimiters_under_the_share_are_counted(table) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "is empty"),
         (b"\n\n", "is empty"),
@@ -253,10 +253,10 @@ def test_unquoted_delimiters_under_the_share_are_counted(table) -> None:
         (b"path,caption\n0.png,\xe9t\xe9\n", "UTF-8"),
     ],
 )
-def test_what_is_no_table_is_refused(table, content: bytes, said: str) -> None:
+def test_what_is_no_table_is_refused(table, content: bytes, message: str) -> None:
     file = table()
     file.write_bytes(content)
-    assert said in refusal(file)
+    assert message in refusal(file)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
@@ -271,11 +271,11 @@ def test_missing_pictures_are_shown_with_reasons_ten_at_most(tmp_path: Path) -> 
     file = tmp_path / "pairs.csv"
     rows = [f"{i}.png,caption" for i in range(11)] + ["https://a.org/b.png,c"]
     file.write_text("path,caption\n" + "\n".join(rows))
-    said = refusal(file)
-    assert "12 of 12 pictures are broken" in said
-    assert "0.png: missing (there is no such file)" in said
-    assert "and 2 more" in said
-    assert "10.png" not in said
+    message = refusal(file)
+    assert "12 of 12 pictures are broken" in message
+    assert "0.png: missing (there is no such file)" in message
+    assert "and 2 more" in message
+    assert "10.png" not in message
 
 
 def test_a_few_missing_pictures_are_left_to_the_loader(table) -> None:

@@ -47,8 +47,8 @@ members = st.lists(
 def test_members_are_those_of_tarfile(make_tar, tmp_path, members, kind) -> None:
     path = make_tar(tmp_path / "x.tar", members, format=kind)
     with tarfile.open(path) as tar:
-        known = [(m.name, tar.extractfile(m).read()) for m in tar]
-    assert listed(path) == known
+        expected = [(m.name, tar.extractfile(m).read()) for m in tar]
+    assert listed(path) == expected
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -47,15 +47,15 @@ def test_samples_come_in_the_order_of_shards(shards: str) -> None:
 def test_samples_are_those_of_webdataset(shards: str, tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset")
     urls = [str(tmp_path / f"{i:02d}.tar") for i in range(3)]
-    known = list(webdataset.WebDataset(urls, shardshuffle=False))
+    expected = list(webdataset.WebDataset(urls, shardshuffle=False))
     gc.collect()
     pairs = opened(shards)
     assert [pairs.key(i).split("/")[1] for i in range(12)] == [
-        sample["__key__"] for sample in known
+        sample["__key__"] for sample in expected
     ]
-    assert [pairs.read(i) for i in range(12)] == [sample["png"] for sample in known]
+    assert [pairs.read(i) for i in range(12)] == [sample["png"] for sample in expected]
     assert [pairs.captions(i)[0].encode() for i in range(12)] == [
-        sample["txt"] for sample in known
+        sample["txt"] for sample in expected
     ]
 
 
@@ -143,9 +143,11 @@ def test_pictures_with_a_second_dot_are_counted_and_shown(
     source = one(make_tar, tmp_path, members)
     pairs = opened(source, max_broken_share=0.7)
     assert (len(pairs), pairs.dropped) == (1, {"dotted name": 2})
-    said = refusal(source)
-    assert "2 of 3 pictures are broken" in said
-    assert "x/take 2.1 (a).png: dotted name (names are split at the first dot" in said
+    message = refusal(source)
+    assert "2 of 3 pictures are broken" in message
+    assert (
+        "x/take 2.1 (a).png: dotted name (names are split at the first dot" in message
+    )
 
 
 def test_a_second_picture_of_a_sample_is_no_fault(make_tar, tmp_path, picture) -> None:
@@ -166,16 +168,16 @@ def test_a_second_dot_that_hides_a_sample_of_its_own_is_counted(
 
 def test_a_caption_with_a_second_dot_is_pointed_at(make_tar, tmp_path, picture) -> None:
     members = [("a.png", picture((1, 2, 3))), ("a.out.txt", b"a")]
-    said = refusal(one(make_tar, tmp_path, members))
-    assert "is it a.out.txt? Then call that a.txt" in said
+    message = refusal(one(make_tar, tmp_path, members))
+    assert "is it a.out.txt? Then call that a.txt" in message
 
 
 def test_over_the_share_the_first_ten_are_shown(make_tar, tmp_path, picture) -> None:
     members = [(f"{i}.png", picture((1, 2, 3))) for i in range(12)]
-    said = refusal(one(make_tar, tmp_path, [*members, ("0.txt", b"a")]))
-    assert "11 of 12 pictures are broken" in said
-    assert "x/1: no caption" in said
-    assert "and 1 more" in said
+    message = refusal(one(make_tar, tmp_path, [*members, ("0.txt", b"a")]))
+    assert "11 of 12 pictures are broken" in message
+    assert "x/1: no caption" in message
+    assert "and 1 more" in message
 
 
 def test_a_second_opening_reads_the_cache(shards, monkeypatch) -> None:
@@ -226,7 +228,7 @@ def test_a_cache_that_cannot_be_written_is_said(shards, cache, monkeypatch, capl
 
 
 def test_scanning_for_long_tells_how_far_it_is(shards, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(tar_index, "EVERY", -1.0)
+    monkeypatch.setattr(tar_index, "LOG_EVERY", -1.0)
     opened(shards)
     assert "indexing: 2 of 3 shards, 8 pairs" in caplog.text
     assert "indexed 3 shards, 12 pairs" in caplog.text

@@ -46,13 +46,13 @@ def clocked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clip, float], Clip]:
 
 
 def test_every_round_calls_each_model_once_in_changing_order(pico_clip: Clip) -> None:
-    seen: list[int] = []
-    calls = [lambda i=i: seen.append(i) for i in range(4)]
+    called: list[int] = []
+    calls = [lambda i=i: called.append(i) for i in range(4)]
     seconds = take_turns([pico_clip] * 4, calls, rounds=6)
-    rounds = [seen[i : i + 4] for i in range(0, len(seen), 4)]
+    rounds = [called[i : i + 4] for i in range(0, len(called), 4)]
     assert len(rounds) == room.WARM_UP + 6
-    assert all(sorted(one) == [0, 1, 2, 3] for one in rounds)
-    assert len({tuple(one) for one in rounds}) > 1
+    assert all(sorted(order) == [0, 1, 2, 3] for order in rounds)
+    assert len({tuple(order) for order in rounds}) > 1
     assert [len(part) for part in seconds] == [6] * 4
 
 
@@ -63,8 +63,8 @@ def test_ratios_are_against_the_first(
         Contender("whole", clocked(pico_clip, 0.008)),
         Contender("small", clocked(smaller, 0.002)),
     ]
-    found = bench(models, batches=[1, 8], rounds=3)
-    whole, small = found["models"]
+    report = bench(models, batches=[1, 8], rounds=3)
+    whole, small = report["models"]
     assert [(r["tower"], r["batch"]) for r in small["timings"]] == [
         ("image", 1),
         ("image", 8),
@@ -110,9 +110,9 @@ def test_models_run_in_eval_mode_on_batches_of_their_own_shape(
 
 def test_what_is_measured_next_is_said(pico_clip: Clip) -> None:
     lines: list[str] = []
-    found = bench([Contender("one", pico_clip)], [2], 1, lines.append)
+    report = bench([Contender("one", pico_clip)], [2], 1, lines.append)
     assert [line.split(":")[0] for line in lines] == [
         "image tower, batch 2",
         "text tower, batch 2",
     ]
-    assert found["peak_rss"] > 10_000_000
+    assert report["peak_rss"] > 10_000_000

@@ -18,8 +18,8 @@ def test_median_and_ninth_decile_in_milliseconds(pico_clip, monkeypatch) -> None
         for t in (run, run + ms / 1e3)
     )
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
-    found = latency(pico_clip, repeats=11)
-    assert found == pytest.approx({"median_ms": 6.0, "p90_ms": 10.0})
+    milliseconds = latency(pico_clip, repeats=11)
+    assert milliseconds == pytest.approx({"median_ms": 6.0, "p90_ms": 10.0})
 
 
 def test_the_batch_is_the_one_asked_for(pico_clip, monkeypatch) -> None:

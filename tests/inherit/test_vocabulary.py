@@ -14,7 +14,7 @@ from tinyclip.errors import UserError
 from tinyclip.inherit.vocabulary import kept_from_file, kept_ids, trim, trim_text
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import Loaded, load_model, save_model
-from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.clip import ClipTokenizer
 from tinyclip.tokenizers.trimmed import TrimmedTokenizer
 
 MERGES = Path(tinyclip.__file__).parent / "formats/builtin/pictoclip/bpe_8192.txt.gz"
@@ -22,12 +22,12 @@ CAPTIONS = ("a photo of a cat", "red houses!", "", "two dogs 中", "a dog " * 9)
 
 
 @pytest.fixture(scope="module")
-def tokenizer() -> Tokenizer:
-    return Tokenizer(MERGES.read_bytes(), 8)
+def tokenizer() -> ClipTokenizer:
+    return ClipTokenizer(MERGES.read_bytes(), 8)
 
 
 @pytest.fixture
-def loaded(pico_loaded: Loaded, tokenizer: Tokenizer) -> Loaded:
+def loaded(pico_loaded: Loaded, tokenizer: ClipTokenizer) -> Loaded:
     """A pico model with a vocabulary of 8,192 ids."""
     shape = pico_loaded.model.shape
     text = replace(shape.text, vocab_size=8192)
@@ -46,7 +46,7 @@ def with_eos(loaded: Loaded) -> Loaded:
 
 
 def test_the_used_ids_the_bytes_the_specials_and_the_way_to_them_are_kept(
-    tokenizer: Tokenizer,
+    tokenizer: ClipTokenizer,
 ) -> None:
     encoder, merges = tokenizer.encoder, list(tokenizer.bpe_ranks)
     used = set(tokenizer(["cat", "mountain"]).unique().tolist())
@@ -61,7 +61,7 @@ def test_the_used_ids_the_bytes_the_specials_and_the_way_to_them_are_kept(
 
 
 def test_captions_are_read_in_one_pass_a_chunk_at_a_time(
-    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+    tokenizer: ClipTokenizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tinyclip.inherit.vocabulary.CHUNK", 2)
     ahead = []
@@ -84,7 +84,7 @@ def test_captions_are_read_in_one_pass_a_chunk_at_a_time(
 
 
 def test_a_file_of_captions_keeps_what_the_captions_keep(
-    tokenizer: Tokenizer, tmp_path: Path
+    tokenizer: ClipTokenizer, tmp_path: Path
 ) -> None:
     path = tmp_path / "words.txt"
     path.write_text("a photo of a cat\nred houses!\n", encoding="utf-8")
@@ -93,7 +93,7 @@ def test_a_file_of_captions_keeps_what_the_captions_keep(
 
 
 def test_each_line_of_a_file_is_a_caption_without_its_ends(
-    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tokenizer: ClipTokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "tinyclip.inherit.vocabulary.kept_ids", lambda _, lines: tuple(lines)
@@ -113,7 +113,7 @@ def test_each_line_of_a_file_is_a_caption_without_its_ends(
     ],
 )
 def test_a_file_that_is_no_list_of_captions_is_a_user_error(
-    tokenizer: Tokenizer, tmp_path: Path, content: bytes | None, message: str
+    tokenizer: ClipTokenizer, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / "words.txt"
     if content is not None:

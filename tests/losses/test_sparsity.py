@@ -14,10 +14,10 @@ from tinyclip.shapes import ClipShape
 
 
 def multipliers(lambda_: float, beta: float) -> Multipliers:
-    made = Multipliers()
-    made.lambda_.fill_(lambda_)
-    made.beta.fill_(beta)
-    return made
+    started = Multipliers()
+    started.lambda_.fill_(lambda_)
+    started.beta.fill_(beta)
+    return started
 
 
 @pytest.mark.parametrize(("p", "q"), [(0.9, 0.5), (0.3, 0.5), (0.5, 0.5)])
@@ -63,15 +63,15 @@ def test_a_far_start_winds_nothing_up() -> None:
 
 
 def test_the_multipliers_state_is_two_numbers() -> None:
-    one = Multipliers()
+    first = Multipliers()
     for gap in (0.3, -0.001, 0.02):
-        one.ascend(gap)
-    other = Multipliers()
-    other.load_state_dict(one.state_dict())
-    one.ascend(0.004)
-    other.ascend(0.004)
-    assert list(one.state_dict()) == ["lambda_", "beta"]
-    assert one.state_dict() == other.state_dict()
+        first.ascend(gap)
+    second = Multipliers()
+    second.load_state_dict(first.state_dict())
+    first.ascend(0.004)
+    second.ascend(0.004)
+    assert list(first.state_dict()) == ["lambda_", "beta"]
+    assert first.state_dict() == second.state_dict()
 
 
 def test_q_ramps_along_its_share_of_the_steps_and_rests() -> None:

@@ -88,8 +88,8 @@ def test_features_are_those_of_a_float64_reference(
 
 def test_normalised_features_have_length_one(pico_clip: Clip) -> None:
     with torch.no_grad():
-        found = pico_clip(pixels(pico_clip.shape), tokens(pico_clip.shape))
-    for features in (found.image_BE, found.text_BE):
+        outputs = pico_clip(pixels(pico_clip.shape), tokens(pico_clip.shape))
+    for features in (outputs.image_BE, outputs.text_BE):
         assert torch.allclose(features.norm(dim=-1), torch.ones(3))
 
 

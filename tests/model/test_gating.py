@@ -61,9 +61,9 @@ def test_statistics_see_the_open_channels_only(
     gate = gate.astype(np.float32)
     gate[0] = 0.5  # one channel at least
     expected = norm_of_open(x, weight, bias, gate)
-    found = gated_norm(x, weight, bias, gate)
+    normalised = gated_norm(x, weight, bias, gate)
     # the mean of float32 inputs is known to |mean|·2⁻²⁴, which one channel alone feels
-    np.testing.assert_allclose(found, expected, atol=3e-4)
+    np.testing.assert_allclose(normalised, expected, atol=3e-4)
 
 
 def test_a_large_mean_costs_no_digits() -> None:
@@ -71,8 +71,8 @@ def test_a_large_mean_costs_no_digits() -> None:
     x = (random.normal(size=(64, 128)) + 10).astype(np.float32)
     weight, bias = np.ones(128, np.float32), np.zeros(128, np.float32)
     gate = np.ones(128, np.float32)
-    found = gated_norm(x, weight, bias, gate)
-    error = np.abs(found - norm_of_open(x, weight, bias, gate)).max()
+    normalised = gated_norm(x, weight, bias, gate)
+    error = np.abs(normalised - norm_of_open(x, weight, bias, gate)).max()
     assert error < 1e-5  # E[x²] − m² loses 5e-5 here
 
 
@@ -86,8 +86,8 @@ def test_open_gates_are_the_stock_layer_norm() -> None:
 
 def test_no_open_channel_gives_zeros_not_nans() -> None:
     x = torch.randn(4, 9)
-    found = layer_norm(x, torch.ones(9), torch.ones(9), EPS, torch.zeros(9))
-    assert torch.equal(found, torch.zeros(4, 9))
+    normalised = layer_norm(x, torch.ones(9), torch.ones(9), EPS, torch.zeros(9))
+    assert torch.equal(normalised, torch.zeros(4, 9))
 
 
 def test_statistics_stay_in_float32_under_autocast() -> None:

@@ -6,9 +6,11 @@ import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.numpy import load_file
 
 from tinyclip.errors import UserError
@@ -16,16 +18,16 @@ from tinyclip.model.store import Loaded, check_tokenizer, load_model, save_model
 from tinyclip.tokenizers.huggingface import HubTokenizer
 
 
-def store(loaded: Loaded, folder: Path, **more: object) -> Path:
+def store(loaded: Loaded, folder: Path, **settings: object) -> Path:
     model, preprocess, tokenizer = loaded
-    settings: dict[str, object] = {"teacher_sizes": None, **more}
+    arguments: dict[str, object] = {"teacher_sizes": None, **settings}
     save_model(
         folder,
         model,
         preprocess,
         tokenizer,
         provenance=loaded.config["provenance"],
-        **settings,  # type: ignore[arg-type]
+        **arguments,  # type: ignore[arg-type]
     )
     return folder
 
@@ -147,8 +149,21 @@ def test_the_card_says_widths_source_and_how_to_load(
 ) -> None:
     store(pico_loaded, tmp_path / "m", certificate={"max_abs_diff": 2e-7, "n": 64})
     card = (tmp_path / "m" / "README.md").read_text()
-    for wanted in ("builtin:pico", "| image | 24 | 4 3 | 32 28 |", "2.0e-07", "load("):
-        assert wanted in card
+    for phrase in ("builtin:pico", "| image | 24 | 4 3 | 32 28 |", "2.0e-07", "load("):
+        assert phrase in card
+
+
+def test_the_code_in_the_card_loads_the_model(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = (folder / "README.md").read_text()
+    code = card.split("```python\n")[1].split("```")[0]
+    monkeypatch.chdir(folder.parent)
+    code = code.replace("path/to/it", folder.name)
+    code = code.replace("preprocess(image)", "preprocess(Image.new('RGB', (20, 20)))")
+    names: dict[str, Any] = {"Image": Image}
+    exec(code, names)
+    assert names["image_features"].shape == names["text_features"].shape
 
 
 def test_a_cut_off_weights_file_is_a_user_error(folder: Path) -> None:

@@ -39,8 +39,8 @@ def recipe(pico_recipe: Callable[..., Recipe], cache: Path) -> Callable[..., Rec
     """One stage that uses the cache."""
 
     def make(*sets: str) -> Recipe:
-        made = pico_recipe(*VIEWS, f"cache={cache}", *sets)
-        return replace(made, stages=made.stages[:1])
+        recipe = pico_recipe(*VIEWS, f"cache={cache}", *sets)
+        return replace(recipe, stages=recipe.stages[:1])
 
     return make
 
@@ -94,9 +94,9 @@ def test_a_resume_with_another_cache_in_its_place_is_refused(
     place = tmp_path / "cache"
     shutil.copytree(cache, place)
     asked = iter(range(100))
-    one = replace(recipe(), cache=str(place))
+    moved = replace(recipe(), cache=str(place))
     with pytest.raises(Interrupted):
-        execute(Request(tmp_path / "run", one), stop=lambda: next(asked) >= 1)
+        execute(Request(tmp_path / "run", moved), stop=lambda: next(asked) >= 1)
     shutil.rmtree(place)
     options = ["--augmentations", "2", "--crop", "0.8", "--seed", "3"]
     source = ["--teacher", "builtin:pico", "--data", f"csv:{pairs_csv}"]

@@ -16,11 +16,11 @@ from tinyclip.pipeline.exports import default_out, measure_on
 
 def test_it_returns_what_was_measured(tmp_path: Path) -> None:
     out = tmp_path / "half"
-    found = tinyclip.export(
+    exported = tinyclip.export(
         "builtin:pico", "safetensors", out=out, data="random", dtype="bf16"
     )
-    assert found["out"] == str(out)
-    assert found["parity"]["dtype"] == "bfloat16"
+    assert exported["out"] == str(out)
+    assert exported["parity"]["dtype"] == "bfloat16"
     again = tinyclip.load(out)
     assert again.config["provenance"] == {"source": "builtin:pico"}
 

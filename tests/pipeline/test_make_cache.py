@@ -29,8 +29,8 @@ class Seen:
     def plan(self, plan: dict[str, Any]) -> None:
         raise AssertionError("a cache has no plan")
 
-    def phase(self, *told: Any) -> None:
-        self.phases.append(told)
+    def phase(self, *figures: Any) -> None:
+        self.phases.append(figures)
 
     def step(self, record: dict[str, Any]) -> None:
         self.steps.append(record["step"])
@@ -39,12 +39,12 @@ class Seen:
 def test_it_is_the_cache_of_the_command_line(
     data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = tinyclip.cache("builtin:pico", data, tmp_path / "py", augmentations=2)
+    of_python = tinyclip.cache("builtin:pico", data, tmp_path / "py", augmentations=2)
     argv = ["cache", "--teacher", "builtin:pico", "--data", data, "--json"]
     assert main([*argv, "--out", str(tmp_path / "cli"), "--augmentations", "2"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert {**found, "out": ""} == {**told, "out": ""}
-    assert found["content"] and found["kept"] == 0
+    of_verb = json.loads(capsys.readouterr().out)
+    assert {**of_python, "out": ""} == {**of_verb, "out": ""}
+    assert of_python["content"] and of_python["kept"] == 0
 
 
 def test_settings_are_values_and_never_text(data: str, tmp_path: Path) -> None:
@@ -61,8 +61,8 @@ def test_settings_are_values_and_never_text(data: str, tmp_path: Path) -> None:
 
 def test_a_watcher_sees_how_far_it_is(data: str, tmp_path: Path) -> None:
     seen = Seen()
-    found = tinyclip.cache("builtin:pico", data, tmp_path / "out", watcher=seen)
-    total = found["pairs"] + found["captions"]
+    report = tinyclip.cache("builtin:pico", data, tmp_path / "out", watcher=seen)
+    total = report["pairs"] + report["captions"]
     assert seen.phases == [(0, "teacher features", 0, total)]
     assert seen.steps == sorted(seen.steps) and seen.steps[-1] == total
 
@@ -84,5 +84,5 @@ def test_it_stops_when_asked_and_the_line_it_names_goes_on(
     words = shlex.split(stopped.value.command)
     assert words[0] == "tinyclip"
     assert main([*words[1:], "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)["made_of"]
-    assert (made["seed"], made["crop"], made["augmentations"]) == (4, 0.8, 2)
+    made_of = json.loads(capsys.readouterr().out)["made_of"]
+    assert (made_of["seed"], made_of["crop"], made_of["augmentations"]) == (4, 0.8, 2)

@@ -95,9 +95,9 @@ def test_metrics_count_samples_over_the_whole_run(whole: RunDir) -> None:
     assert [record["samples"] for record in records] == [
         8 * (number + 1) for number in range(len(records))
     ]
-    wanted = {"stage", "phase", "step", "samples", "loss", "parts", "p", "q"}
-    wanted |= {"lambda", "beta", "lr", "seconds"}
-    assert all(wanted <= set(record) for record in records)
+    keys = {"stage", "phase", "step", "samples", "loss", "parts", "p", "q"}
+    keys |= {"lambda", "beta", "lr", "seconds"}
+    assert all(keys <= set(record) for record in records)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 4, 5, 8, 9, 13, 20])

@@ -137,16 +137,16 @@ def test_compile_is_for_the_towers_while_they_are_trained(
 def test_without_train_weights_the_learn_phase_leaves_them_bit_for_bit(
     run: Callable[..., RunDir], trained: bool
 ) -> None:
-    made = run(
+    student_run = run(
         "stages[*].phases=[learn, inherit]",
         f"stages[*].learn.train_weights={str(trained).lower()}",
     )
-    (folder,) = made.stages(made.recipe())
+    (folder,) = student_run.stages(student_run.recipe())
     keep = folder.keep()
     assert keep is not None
     teacher = load_source("builtin:pico").model
     cut = inherit(teacher, keep).state_dict()
-    student = load_model(made.model).model.state_dict()
+    student = load_model(student_run.model).model.state_dict()
     assert all(torch.equal(student[name], cut[name]) for name in cut) is not trained
 
 

@@ -17,7 +17,7 @@ from tokenizers.trainers import BpeTrainer, UnigramTrainer, WordPieceTrainer
 from transformers import PreTrainedTokenizerFast
 
 import tinyclip
-from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.clip import ClipTokenizer
 from tinyclip.tokenizers.huggingface import HfTokenizer
 from tinyclip.tokenizers.trimmed import TrimmedTokenizer
 
@@ -147,7 +147,7 @@ def trained_wordpiece() -> Backend:
 def full(kind: str, length: int = LONG) -> Any:
     """A full tokenizer of each kind: CLIP's, SigLIP's, SigLIP 2's, CLIPA's."""
     if kind == "clip":
-        return Tokenizer(MERGES.read_bytes(), length)
+        return ClipTokenizer(MERGES.read_bytes(), length)
     if kind == "gemma":
         names = {"unk_token": "<unk>", "eos_token": "<eos>", "pad_token": "<pad>"}
         return hf(trained_gemma(), length, **names)
@@ -169,7 +169,7 @@ def trimmed(kind: str, share: float = 0.3, length: int = LONG) -> TrimmedTokeniz
 
 
 def decode(tokenizer: Any, ids: list[int]) -> str:
-    if isinstance(tokenizer, Tokenizer):
+    if isinstance(tokenizer, ClipTokenizer):
         vocab = {number: token for token, number in tokenizer.encoder.items()}
         marks = {"<start_of_text>", "<end_of_text>"}
         ids = ids[: len(ids) - ids[::-1].index(tokenizer.vocab_size - 1)]  # no padding

@@ -11,14 +11,14 @@ from open_clip.tokenizer import SimpleTokenizer
 
 from tinyclip.errors import UserError
 from tinyclip.model.store import Loaded
-from tinyclip.tokenizers.clip import FILE, Tokenizer
+from tinyclip.tokenizers.clip import FILE, ClipTokenizer
 
 CAPTIONS = ["a cat", "", "Two CATS &amp; 12 dögs!", "long " * 40]
 
 
 def test_ids_are_those_of_open_clips_own_tokenizer() -> None:
     stock = SimpleTokenizer(context_length=12)
-    assert torch.equal(Tokenizer(None, 12)(CAPTIONS), stock(CAPTIONS))
+    assert torch.equal(ClipTokenizer(None, 12)(CAPTIONS), stock(CAPTIONS))
 
 
 def test_a_truncated_vocabulary_ends_with_start_and_end_of_text(
@@ -37,12 +37,12 @@ def test_a_saved_tokenizer_loads_as_the_same(
 ) -> None:
     tokenizer = pico_loaded.tokenizer
     tokenizer.save(tmp_path)
-    again = Tokenizer.load(tmp_path, tokenizer.to_dict())
+    again = ClipTokenizer.load(tmp_path, tokenizer.to_dict())
     assert torch.equal(again(CAPTIONS), tokenizer(CAPTIONS))
 
 
 def test_only_clips_own_vocabulary_is_stock(pico_loaded: Loaded) -> None:
-    assert Tokenizer(None, 8).is_stock
+    assert ClipTokenizer(None, 8).is_stock
     assert not pico_loaded.tokenizer.is_stock
 
 
@@ -56,7 +56,7 @@ def test_a_damaged_vocabulary_is_a_user_error(
 ) -> None:
     (tmp_path / FILE).write_bytes(content)
     with pytest.raises(UserError, match="is no tokenizer file"):
-        Tokenizer.load(tmp_path, pico_loaded.tokenizer.to_dict())
+        ClipTokenizer.load(tmp_path, pico_loaded.tokenizer.to_dict())
 
 
 def test_settings_that_lack_a_key_are_a_user_error(
@@ -64,4 +64,4 @@ def test_settings_that_lack_a_key_are_a_user_error(
 ) -> None:
     with pytest.raises(UserError, match="context_length"):
         pico_loaded.tokenizer.save(tmp_path)
-        Tokenizer.load(tmp_path, {"file": FILE, "clean": "lower"})
+        ClipTokenizer.load(tmp_path, {"file": FILE, "clean": "lower"})

@@ -20,10 +20,10 @@ CAPTIONS = ["a cat", "", "Two CATS &amp; a  dog!", "red_square, a blue square " 
 @pytest.fixture
 def pieces(tmp_path: Path) -> Path:
     """A sentencepiece unigram file with SigLIP's marks."""
-    made = io.BytesIO()
+    buffer = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(["a red square", "a cat and a dog", "two cats"] * 9),
-        model_writer=made,
+        model_writer=buffer,
         vocab_size=40,
         user_defined_symbols=["<pad>"],
         pad_id=-1,
@@ -35,7 +35,7 @@ def pieces(tmp_path: Path) -> Path:
         minloglevel=2,
     )
     path = tmp_path / "spiece.model"
-    path.write_bytes(made.getvalue())
+    path.write_bytes(buffer.getvalue())
     return path
 
 

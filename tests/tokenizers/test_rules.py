@@ -75,7 +75,7 @@ def test_a_unigram_token_is_split_as_the_stock_model_over_the_kept_pieces_does(
             continue
         spelt = tokenizer.pieces.split(number, set(tokenizer.kept))
         expected = [token.id for token in reduced.tokenize(piece)]
-        assert [tokenizer.kept.index(one) for one in spelt] == expected
+        assert [tokenizer.kept.index(part) for part in spelt] == expected
         split += len(spelt) > 1
     assert split > 10
 
@@ -102,9 +102,9 @@ def test_what_nothing_smaller_spells_is_always_kept(small: Any, kind: str) -> No
     assert set(least.kept) == pieces.always
     for number in range(small.full(kind).vocab_size):
         assert set(pieces.split(number, pieces.always)) <= pieces.always
-    one = min(pieces.always)
+    number = min(pieces.always)
     with pytest.raises(ValueError, match="must be kept"):
-        pieces.split(one, [])
+        pieces.split(number, [])
 
 
 def test_what_a_template_puts_around_a_caption_is_always_kept(small: Any) -> None:

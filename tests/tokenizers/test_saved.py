@@ -50,19 +50,19 @@ def test_how_a_tokenizer_was_last_called_is_not_saved(
         ("read", read_hf(tmp_path / "teacher")),
     ):
         HfTokenizer(hf, 8).save_pretrained(tmp_path / name)
-    wanted, *others = (
+    expected, *others = (
         {
             file: json.loads((tmp_path / name / file).read_text())
             for file in ("tokenizer.json", "tokenizer_config.json")
         }
         for name in ("plain", "used", "read")
     )
-    for found in others:
-        found["tokenizer_config.json"].pop("is_local", None)  # where it was read
-        found["tokenizer_config.json"].pop("local_files_only", None)
-        found["tokenizer_config.json"].pop("padding_side", None)
-        found["tokenizer_config.json"].pop("truncation_side", None)
-        assert found == wanted
+    for files in others:
+        files["tokenizer_config.json"].pop("is_local", None)  # where it was read
+        files["tokenizer_config.json"].pop("local_files_only", None)
+        files["tokenizer_config.json"].pop("padding_side", None)
+        files["tokenizer_config.json"].pop("truncation_side", None)
+        assert files == expected
 
 
 def test_settings_that_a_processor_would_call_it_with_are_not_saved(

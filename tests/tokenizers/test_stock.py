@@ -17,7 +17,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.clip import ClipTokenizer
 from tinyclip.tokenizers.huggingface import HfTokenizer
 from tinyclip.tokenizers.protocol import TokenizerLike
 from tinyclip.tokenizers.stock import renumber, stock
@@ -49,10 +49,10 @@ few = settings(
 def test_the_stock_tokenizer_makes_the_same_ids_of_captions_made_of_kept_ids(
     small: Any, kind: str, caption: str
 ) -> None:
-    tokenizer, made = _trimmed_to_words(small, kind)
+    tokenizer, ours = _trimmed_to_words(small, kind)
     expected = small.full(kind)(caption)
     assume(set(expected.flatten().tolist()) <= set(tokenizer.kept))
-    assert torch.equal(made(caption), tokenizer(caption))
+    assert torch.equal(ours(caption), tokenizer(caption))
     assert torch.equal(tokenizer.full_ids(tokenizer(caption)), expected)
 
 
@@ -70,8 +70,8 @@ def _trimmed_to_words(small: Any, kind: str) -> tuple[TrimmedTokenizer, Tokenize
 def test_the_stock_tokenizer_spells_the_same_text_of_any_caption(
     small: Any, kind: str, caption: str
 ) -> None:
-    tokenizer, made = _trimmed_to_words(small, kind)
-    ids = tokenizer.full_ids(made(caption))[0].tolist()
+    tokenizer, ours = _trimmed_to_words(small, kind)
+    ids = tokenizer.full_ids(ours(caption))[0].tolist()
     expected = small.full(kind)(caption)[0].tolist()
     assert small.decode(small.full(kind), ids) == small.decode(
         small.full(kind), expected
@@ -89,8 +89,8 @@ def test_every_id_in_a_tokenizer_json_is_that_of_the_token_that_had_it(
     after = renumber(before, {number: place for place, number in enumerate(kept)})
     names = {number: token for token, number in _ids(before).items()}
     assert _ids(after) == {names[number]: i for i, number in enumerate(kept)}
-    for one in after["added_tokens"]:
-        assert one["id"] == _ids(after)[one["content"]]
+    for entry in after["added_tokens"]:
+        assert entry["id"] == _ids(after)[entry["content"]]
     if "unk_id" in after["model"]:
         assert after["model"]["vocab"][after["model"]["unk_id"]][0] == "<unk>"
 
@@ -117,12 +117,12 @@ def test_transformers_clip_tokenizer_over_the_kept_merges_makes_the_same_ids(
 
 @cache
 def _transformers_clip(small: Any) -> tuple[TrimmedTokenizer, CLIPTokenizer]:
-    tokenizer, made = _trimmed_to_words(small, "clip")
-    assert isinstance(made, Tokenizer)
-    vocab = made.encoder
+    tokenizer, ours = _trimmed_to_words(small, "clip")
+    assert isinstance(ours, ClipTokenizer)
+    vocab = ours.encoder
     vocab["<|startoftext|>"] = vocab.pop("<start_of_text>")
     vocab["<|endoftext|>"] = vocab.pop("<end_of_text>")
-    merges: Any = list(made.bpe_ranks)
+    merges: Any = list(ours.bpe_ranks)
     return tokenizer, CLIPTokenizer(vocab=vocab, merges=merges)
 
 
@@ -138,21 +138,21 @@ def test_tokenizer_classes_that_build_their_own_rules_get_a_stock_one_too(
         rules["merges"] = [tuple(pair) for pair in model["model"]["merges"]]
         rules["mask_token"] = "<unk>"
     else:
-        rules |= {"vocab": [tuple(one) for one in rules["vocab"]], "extra_ids": 0}
+        rules |= {"vocab": [tuple(entry) for entry in rules["vocab"]], "extra_ids": 0}
     whole = HfTokenizer(kind(**rules), 24)
     texts = small.sentences()[:4]
     tokenizer = TrimmedTokenizer(whole, whole(texts).unique().tolist())
-    made = stock(tokenizer)
-    assert isinstance(made, HfTokenizer) and type(made.hf) is kind
-    assert torch.equal(made(texts), tokenizer(texts))
-    assert torch.equal(tokenizer.full_ids(made(texts)), whole(texts))
+    ours = stock(tokenizer)
+    assert isinstance(ours, HfTokenizer) and type(ours.hf) is kind
+    assert torch.equal(ours(texts), tokenizer(texts))
+    assert torch.equal(tokenizer.full_ids(ours(texts)), whole(texts))
 
 
 def test_the_stock_tokenizer_may_spell_otherwise_what_was_not_kept() -> None:
     # "bc" is made first in full and was not kept: taken apart, "a" and "b" stay apart;
     # built up from the merges that are left, they are joined
     merges = gzip.compress(b"#version: 0.2\nb c</w>\na b", mtime=0)
-    tokenizer = TrimmedTokenizer(Tokenizer(merges, 8), [513])
+    tokenizer = TrimmedTokenizer(ClipTokenizer(merges, 8), [513])
     assert tokenizer.kept == (*range(512), 513, 514, 515)
     a, b, c = (tokenizer("x" + letter)[0, 2] - 256 for letter in "abc")
     apart, built = tokenizer("abc")[0, 1:4].tolist(), stock(tokenizer)("abc")[0, 1:3]

@@ -77,8 +77,8 @@ def test_an_unknown_token_stands_only_where_the_full_tokenizer_has_one(
     tokenizer = small.trimmed("unigram without bytes")
     unknown = small.full("unigram without bytes").hf.unk_token_id
     ids = tokenizer.full_ids(tokenizer(caption))
-    wanted = small.full("unigram without bytes")(caption).eq(unknown).sum()
-    assert ids.eq(unknown).sum() == wanted
+    expected = small.full("unigram without bytes")(caption).eq(unknown).sum()
+    assert ids.eq(unknown).sum() == expected
 
 
 # the layout of a caption

@@ -130,7 +130,7 @@ def use(studio, fitting) -> Callable[..., StoredTeacher]:
     """Open a cache for a loader, as a run does."""
 
     def opened(folder: Path, loader: Any = None) -> StoredTeacher:
-        found = find_index(folder, fitting())
-        return open_stored(*found, studio.live(), loader or studio.loader())
+        cache = find_index(folder, fitting())
+        return open_stored(*cache, studio.live(), loader or studio.loader())
 
     return opened

@@ -56,10 +56,10 @@ def test_two_processes_are_one_with_the_same_batch(kind: str, tmp_path: Path) ->
     losses = train(phase, Engine())
     alone = {**phase.tensors(), "losses": torch.tensor(losses, dtype=torch.float64)}
     for rank in range(2):
-        found = load_file(f"{out}-{rank}.safetensors")
-        assert set(found) == set(alone)
+        tensors = load_file(f"{out}-{rank}.safetensors")
+        assert set(tensors) == set(alone)
         for name, value in alone.items():
-            assert torch.allclose(found[name], value, rtol=0, atol=1e-9), name
+            assert torch.allclose(tensors[name], value, rtol=0, atol=1e-9), name
 
 
 def test_processes_that_do_not_know_each_other_are_refused() -> None:

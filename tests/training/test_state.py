@@ -22,10 +22,10 @@ def test_the_newest_state_comes_back_whole(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save(state(3))
     checkpoints.save(state(12))
-    found = checkpoints.latest("distil")
-    assert found is not None
-    assert (found.step, found.extra) == (12, {"offset": 120})
-    assert torch.equal(found.part("model")["weight"], torch.full((3,), 12.0))
+    latest = checkpoints.latest("distil")
+    assert latest is not None
+    assert (latest.step, latest.extra) == (12, {"offset": 120})
+    assert torch.equal(latest.part("model")["weight"], torch.full((3,), 12.0))
 
 
 def test_only_the_last_of_a_phase_are_kept(tmp_path: Path) -> None:
@@ -52,9 +52,9 @@ def test_a_flipped_byte_falls_back_to_the_state_before(
     content[-1] ^= 1
     path.write_bytes(content)
     with caplog.at_level(logging.WARNING):
-        found = checkpoints.latest("distil")
-    assert found is not None
-    assert found.step == 1
+        latest = checkpoints.latest("distil")
+    assert latest is not None
+    assert latest.step == 1
     assert "checksum" in caplog.text
 
 

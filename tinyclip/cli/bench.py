@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -29,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="one JSON object on stdout")
 
 
-def count(value: str, where: str) -> int:
+def whole_number(value: str, where: str) -> int:
     """A whole number from 1.
 
     Raises:
@@ -46,13 +45,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: a model cannot be loaded, or a number is none.
     """
-    batches = [count(part, "--batch") for part in args.batch.split(",")]
-    rounds = count(args.rounds, "--rounds")
-    threads = None if args.threads is None else count(args.threads, "--threads")
+    batches = [whole_number(part, "--batch") for part in args.batch.split(",")]
+    rounds = whole_number(args.rounds, "--rounds")
+    threads = None if args.threads is None else whole_number(args.threads, "--threads")
     import torch
 
     from ..evaluation.bench import bench
-    from .show import print_json
+    from .show import print_json, say
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
@@ -60,14 +59,14 @@ def run(args: argparse.Namespace) -> int:
         names = [args.against, *args.models] if args.against else args.models
         contenders = []
         for name in names:
-            _say(f"loading {name} ...")
+            say(f"loading {name} ...")
             where = "--against" if name is args.against else "MODEL"
             contenders.append(contender(name, where))
-        found = bench(contenders, list(dict.fromkeys(batches)), rounds, _say)
+        report = bench(contenders, list(dict.fromkeys(batches)), rounds, say)
     finally:
         torch.set_num_threads(before)
-    found = {"against": names[0], **found}
-    print_json(found) if args.json else show(found)
+    report = {"against": names[0], **report}
+    print_json(report) if args.json else show(report)
     return 0
 
 
@@ -91,26 +90,22 @@ def contender(name: str, where: str = "MODEL") -> Contender:
     )
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def show(found: dict[str, Any]) -> None:
+def show(report: dict[str, Any]) -> None:
     """The table that people read: one line a tower, batch size and model."""
     from rich.console import Console
 
-    from ..words import human
+    from ..words import rounded
     from .tables import make_table
 
-    devices = sorted({model["device"] for model in found["models"]})
+    devices = sorted({model["device"] for model in report["models"]})
     table = make_table(
-        f"{found['rounds']} rounds in turn, {found['threads']} threads, "
-        f"{', '.join(devices)}; compared with {found['against']}",
+        f"{report['rounds']} rounds in turn, {report['threads']} threads, "
+        f"{', '.join(devices)}; compared with {report['against']}",
         *("tower", "batch", "model", "runtime", "median", "p90", "per second"),
         *("MACs", "MAC ratio", "speed-up", "of the ratio"),
     )
-    for place in range(len(found["models"][0]["timings"])):
-        for model in found["models"]:
+    for place in range(len(report["models"][0]["timings"])):
+        for model in report["models"]:
             row = model["timings"][place]
             table.add_row(
                 row["tower"],
@@ -120,7 +115,7 @@ def show(found: dict[str, Any]) -> None:
                 f"{row['median_ms']:.1f} ms",
                 f"{row['p90_ms']:.1f} ms",
                 f"{row['per_second']:.0f}",
-                human(row["macs"]),
+                rounded(row["macs"]),
                 f"{row['mac_ratio']:.2f}",
                 f"{row['speedup']:.2f}",
                 f"{row['of_mac_ratio']:.2f}",
@@ -128,11 +123,11 @@ def show(found: dict[str, Any]) -> None:
         table.add_section()
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
-    for model in found["models"]:
+    for model in report["models"]:
         console.print(
-            f"{model['name']}: {human(model['params'].get('total', 0))} parameters, "
-            f"{human(model['bytes'])}B of weights",
+            f"{model['name']}: {rounded(model['params'].get('total', 0))} parameters, "
+            f"{rounded(model['bytes'])}B of weights",
             highlight=False,
         )
-    peak = found["peak_rss"] / 2**30
+    peak = report["peak_rss"] / 2**30
     console.print(f"Peak memory of all of them together: {peak:.2f} GiB")

@@ -71,25 +71,28 @@ def run(args: argparse.Namespace) -> int:
         UserError: teacher, data or folder cannot be used.
         Interrupted: asked to stop; the shards that are whole stay.
     """
-    from ..pipeline.make_cache import Wanted, make_cache
+    from ..pipeline.make_cache import CacheRequest, make_cache
     from ..pipeline.scheduler import listening
     from .progress import watcher
     from .show import print_json
 
-    wanted = Wanted(base_recipe(args), args.teacher, args.data, args.out, args.dtype)
+    request = CacheRequest(
+        base_recipe(args), args.teacher, args.data, args.out, args.dtype
+    )
     with listening() as stop, watcher() as shown:
-        found = make_cache(wanted, shown, stop)
-    print_json(found) if args.json else _show(found)
+        report = make_cache(request, shown, stop)
+    print_json(report) if args.json else _show(report)
     return 0
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(report: dict[str, Any]) -> None:
     """The lines that people read."""
     print(
-        f"{found['out']}: {found['teacher']} on {found['data']}\n"
-        f"  {found['pairs']:,} pairs x {found['augmentations']} augmentations, "
-        f"{found['captions']:,} captions, {found['embed_dim']} wide, {found['dtype']}\n"
-        f"  {found['shards']} shards ({found['kept']} were there), "
-        f"{found['bytes'] / 2**20:,.1f} MiB\n\n"
-        f"Use it: tinyclip compress ... --set cache={found['out']}"
+        f"{report['out']}: {report['teacher']} on {report['data']}\n"
+        f"  {report['pairs']:,} pairs x {report['augmentations']} augmentations, "
+        f"{report['captions']:,} captions, {report['embed_dim']} wide, "
+        f"{report['dtype']}\n"
+        f"  {report['shards']} shards ({report['kept']} were there), "
+        f"{report['bytes'] / 2**20:,.1f} MiB\n\n"
+        f"Use it: tinyclip compress ... --set cache={report['out']}"
     )

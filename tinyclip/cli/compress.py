@@ -13,6 +13,7 @@ from ..goal import LAYOUTS
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
+    from ..pipeline.request import Request
 
 DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
 SETTINGS = {  # options, and the settings of the recipe that they stand for
@@ -76,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--json", action="store_true", help="one JSON object on stdout")
 
 
-def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
+def recipe_from(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
     """The recipe that the arguments spell, or None when they name none.
 
     Args:
@@ -87,10 +88,10 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     from ..config.options import typed, with_options
     from ..config.tasks import on_other_pairs
 
-    words = typed(vars(args), SETTINGS)
+    values = typed(vars(args), SETTINGS)
     own = args.teacher or args.data
-    named = args.recipe or args.target or args.stages or any(words.values())
-    if stored is not None and not (named or args.set):
+    changes = args.recipe or args.target or args.stages or any(values.values())
+    if stored is not None and not (changes or args.set):
         return None
     if args.recipe is None and args.teacher and not args.data and stored is None:
         raise UserError(
@@ -102,16 +103,16 @@ def wanted_recipe(args: argparse.Namespace, stored: Path | None) -> Recipe | Non
     recipe = load_recipe(base, args.set)
     if args.target is not None or args.stages is not None:
         recipe = rebuild_ladder(recipe, args.target, args.stages)
-    own = recipe.data.source
-    recipe = with_options(recipe, SETTINGS, words)
-    return on_other_pairs(base, own, recipe, args.set)
+    own_pairs = recipe.data.source
+    recipe = with_options(recipe, SETTINGS, values)
+    return on_other_pairs(base, own_pairs, recipe, args.set)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do what the arguments say.
+def request_from(args: argparse.Namespace) -> Request:
+    """What the arguments ask for, and of which folder.
 
     Raises:
-        UserError, Interrupted: as `pipeline.scheduler.execute`.
+        UserError: they name no run to go on with, or their recipe is wrong.
     """
     if (args.resume or args.from_stage is not None) and not (args.out or args.recipe):
         raise UserError(
@@ -124,19 +125,13 @@ def run(args: argparse.Namespace) -> int:
         if (out / "recipe.yaml").is_file():
             stored = out / "recipe.yaml"
     starting = stored is None and not (args.resume and not args.recipe)
-    recipe = wanted_recipe(args, stored) if starting or stored else None
+    recipe = recipe_from(args, stored) if starting or stored else None
     if out is None:
         assert recipe is not None
         out = Path("runs") / recipe.name
-    from ..pipeline.request import Request, settle
-    from ..pipeline.run_dir import RunDir
-    from ..pipeline.scheduler import dry_run, execute, listening
-    from ..pipeline.summary import summary
-    from . import tables
-    from .progress import watcher
-    from .show import print_json
+    from ..pipeline.request import Request
 
-    request = Request(
+    return Request(
         out,
         recipe,
         args.resume,
@@ -144,18 +139,36 @@ def run(args: argparse.Namespace) -> int:
         args.accept_changes,
         args.log_with,
     )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments say.
+
+    Raises:
+        UserError, Interrupted: as `pipeline.scheduler.execute`.
+    """
+    request = request_from(args)
+    from ..pipeline.request import settle
+    from ..pipeline.run_dir import RunDir
+    from ..pipeline.scheduler import dry_run, execute, listening
+    from ..pipeline.summary import summary
+    from . import tables
+    from .progress import watcher
+    from .show import print_json
+
     if args.dry_run:
+        recipe = request.recipe
         # nothing is written, so a folder in use is no obstacle to a new plan
         if args.resume or args.from_stage is not None:
             recipe = settle(request)[1]
         assert recipe is not None
-        plan = dry_run(recipe, RunDir(out)).to_dict()
+        plan = dry_run(recipe, RunDir(request.out), args.log_with).to_dict()
         print_json(plan) if args.json else tables.show_plan(plan)
         return 0
     with listening() as stop, watcher() as shown:
         finished = execute(request, shown, stop)
     if os.environ.get("RANK", "0") != "0":
         return 0  # of several processes one tells
-    found = summary(finished)
-    print_json(found) if args.json else tables.show_summary(found)
+    report = summary(finished)
+    print_json(report) if args.json else tables.show_summary(report)
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of design §3.1, and those of every format."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a model directory, a run, or a source")
-    kinds = "; ".join(f"{name}: {one.writes}" for name, one in FORMATS.items())
-    add("--to", required=True, choices=tuple(FORMATS), help=kinds)
+    formats = "; ".join(f"{name}: {kind.writes}" for name, kind in FORMATS.items())
+    add("--to", required=True, choices=tuple(FORMATS), help=formats)
     for name, owners in options().items():
         choices = dict.fromkeys(c for _, option in owners for c in option.choices)
         words = (
-            f"of --to {one.name}; default: {option.default}"
+            f"of --to {kind.name}; default: {option.default}"
             + (f"; {option.help}" if option.help else "")
-            for one, option in owners
+            for kind, option in owners
         )
         add(f"--{name}", choices=tuple(choices), help="; ".join(words))
     add("--out", type=Path, metavar="DIR", help="default: MODEL-FORMAT")
@@ -43,24 +42,20 @@ def run(args: argparse.Namespace) -> int:
         UserError, TinyclipError: as `pipeline.exports.export`.
     """
     from ..pipeline.exports import export
-    from .show import print_json
+    from .show import print_json, say
 
-    given = {name: getattr(args, name) for name in options()}
-    chosen = {name: value for name, value in given.items() if value is not None}
-    found = export(
-        args.model, args.to, out=args.out, data=args.data, say=_say, **chosen
+    values = {name: getattr(args, name) for name in options()}
+    chosen = {name: value for name, value in values.items() if value is not None}
+    report = export(
+        args.model, args.to, out=args.out, data=args.data, say=say, **chosen
     )
-    print_json(found) if args.json else _show(found)
+    print_json(report) if args.json else _show(report)
     return 0
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def _show(found: dict[str, Any]) -> None:
+def _show(report: dict[str, Any]) -> None:
     """The lines that people read."""
-    out, parity = found["out"], found["parity"]
+    out, parity = report["out"], report["parity"]
     inputs = "random pairs" if parity["inputs"] == "random" else "real pairs"
     cosine = parity.get("cosine")
     if cosine is None:
@@ -73,6 +68,6 @@ def _show(found: dict[str, Any]) -> None:
     print(f"{out}: loaded again, and {words} on {parity['n']} {inputs}")
     if tasks := parity.get("tasks"):
         for name, value in tasks["ours"].items():
-            there = tasks[parity["format"]][name]
-            print(f"{name}: {100 * value:.1f}, exported {100 * there:.1f}")
+            exported = tasks[parity["format"]][name]
+            print(f"{name}: {100 * value:.1f}, exported {100 * exported:.1f}")
     print(FORMATS[parity["format"]].loads.format(out=out))

@@ -23,78 +23,79 @@ def run(args: argparse.Namespace) -> int:
     from ..pipeline.inspection import inspect
     from .show import print_json
 
-    found = inspect(args.model)
-    print_json(found) if args.json else _show(args.model, found)
+    report = inspect(args.model)
+    print_json(report) if args.json else _show(args.model, report)
     return 0
 
 
-def _show(name: str, found: dict[str, Any]) -> None:
+def _show(name: str, report: dict[str, Any]) -> None:
     from rich.console import Console
 
     console = Console(width=None if Console().is_terminal else 120)
-    if "params" in found:
-        _show_model(console, name, found)
-    for row in found.get("stages", []):
+    if "params" in report:
+        _show_model(console, name, report)
+    for row in report.get("stages", []):
         share = f"{100 * row['share']['encoder']:.1f} %"
         console.print(
             f"stage {row['stage']}: {share} of the encoder, {row['model']}",
             highlight=False,
         )
-    if not found.get("finished", True):
+    if not report.get("finished", True):
         console.print(
-            f"{name} is not finished: {len(found['stages'])} of {found['planned']} "
+            f"{name} is not finished: {len(report['stages'])} of {report['planned']} "
             f"stages are whole. Go on with: tinyclip compress --resume --out {name}",
             highlight=False,
             soft_wrap=True,
         )
 
 
-def _show_model(console: Any, name: str, found: dict[str, Any]) -> None:
+def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
     from ..sites import in_line
-    from ..words import human
-    from .tables import make_table, percent
+    from ..words import rounded
+    from .show import percent
+    from .tables import make_table
 
-    params, share = found["params"], found["share"]
+    params, share = report["params"], report["share"]
     table = make_table(name, "what", "count", "share of the teacher's")
     table.add_row("encoder", f"{params['encoder']:,}", percent(share["encoder"]))
     table.add_row("total", f"{params['total']:,}", percent(share["total"]))
     for key in ("image", "text", "token_embedding"):
         table.add_row(key.replace("_", " "), f"{params[key]:,}", "")
-    for tower, macs in found["macs"].items():
-        table.add_row(f"MACs, {tower}", human(macs), "")
-    table.add_row("bytes", f"{found['bytes']:,}", "")
-    table.add_row("type", found["dtype"], "")
+    for tower, macs in report["macs"].items():
+        table.add_row(f"MACs, {tower}", rounded(macs), "")
+    table.add_row("bytes", f"{report['bytes']:,}", "")
+    table.add_row("type", report["dtype"], "")
     console.print(table)
-    for tower, layers in found["layers"].items():
+    for tower, layers in report["layers"].items():
         heads, ffn = (in_line(layers, site) for site in ("heads", "ffn"))
-        console.print(f"{tower}: embed {found['embed'][tower]}", highlight=False)
+        console.print(f"{tower}: embed {report['embed'][tower]}", highlight=False)
         console.print(f"  heads  {heads}\n  ffn    {ffn}", highlight=False)
-    for key, value in sorted(found["provenance"].items()):
+    for key, value in sorted(report["provenance"].items()):
         console.print(f"{key}: {value}", highlight=False)
-    if found["certificate"]:
-        worst = found["certificate"]["max_abs_diff"]
+    if report["certificate"]:
+        worst = report["certificate"]["max_abs_diff"]
         console.print(f"inherited exactly, to {worst:.1e}", highlight=False)
-    _show_export(console, found)
+    _show_export(console, report)
 
 
-def _show_export(console: Any, found: dict[str, Any]) -> None:
+def _show_export(console: Any, report: dict[str, Any]) -> None:
     """What only an exported folder has."""
-    if "format" in found:
-        console.print(f"format: {found['format']}", highlight=False)
-    for name, part in found.get("encoders", {}).items():
+    if "format" in report:
+        console.print(f"format: {report['format']}", highlight=False)
+    for name, part in report.get("encoders", {}).items():
         ends = [
             f"{part[end]['name']} {part[end]['dtype']} "
             f"({', '.join(map(str, part[end]['shape']))})"
             for end in ("input", "output")
         ]
         console.print(
-            f"{name}: {part['file']}, opset {part['opset'] or found['opset']}, "
+            f"{name}: {part['file']}, opset {part['opset'] or report['opset']}, "
             f"{part['bytes']:,} bytes: {ends[0]} -> {ends[1]}",
             highlight=False,
             soft_wrap=True,
         )
-    parity = found.get("parity")
+    parity = report.get("parity")
     if not parity:
         return
     words = f"features differ by at most {parity['max_abs_diff']:.1e}"

@@ -65,30 +65,30 @@ def build_parser(verb: str | None) -> Parser:
     return parser
 
 
-def _spoken(argv: Sequence[str]) -> str | None:
+def _verb(argv: Sequence[str]) -> str | None:
     """The verb among the arguments, if any."""
     return next((word for word in argv if not word.startswith("-")), None)
 
 
-def _refuse(rest: Sequence[str], usage: str) -> None:
+def _refuse_unknown(unknown: Sequence[str], usage: str) -> None:
     """Arguments that nobody asked for are an error; a mistyped option gets its name."""
-    if not rest:
+    if not unknown:
         return
-    close = nearest(rest[0].partition("=")[0], re.findall(r"--[\w-]+", usage))
-    near = close if rest[0].startswith("--") and close.startswith("Did") else ""
-    raise UserError(rest[0], "unknown argument", near)
+    close = nearest(unknown[0].partition("=")[0], re.findall(r"--[\w-]+", usage))
+    near = close if unknown[0].startswith("--") and close.startswith("Did") else ""
+    raise UserError(unknown[0], "unknown argument", near)
 
 
 def _run(argv: Sequence[str]) -> int:
-    verb = _spoken(argv)
+    verb = _verb(argv)
     if verb is not None and verb not in VERBS:
         raise UserError("VERB", f"unknown verb {verb!r}", nearest(verb, VERBS))
     parser = build_parser(verb)
     try:
-        args, rest = parser.parse_known_args(argv)
-    except SystemExit as left:  # --help, --version, a wrong option
-        return int(left.code or DONE)
-    _refuse(rest, getattr(args, "usage", ""))
+        args, unknown = parser.parse_known_args(argv)
+    except SystemExit as ending:  # --help, --version, a wrong option
+        return int(ending.code or DONE)
+    _refuse_unknown(unknown, getattr(args, "usage", ""))
     if args.verb is None:
         parser.print_help()
         return DONE

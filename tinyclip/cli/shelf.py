@@ -52,9 +52,9 @@ def _ls(args: argparse.Namespace, kind: str) -> int:
     if args.json:
         print_json(entries)
         return 0
-    wide = max(map(len, entries))
+    width = max(map(len, entries))
     for name, words in entries.items():
-        print(f"{name:{wide}}  {words}")
+        print(f"{name:{width}}  {words}")
     return 0
 
 
@@ -72,10 +72,10 @@ def _show(args: argparse.Namespace, kind: str) -> int:
 
 
 def _copy(args: argparse.Namespace, kind: str) -> int:
-    known = shelf.names(kind)
-    if args.name not in known:
+    names = shelf.names(kind)
+    if args.name not in names:
         raise UserError(
-            "NAME", f"unknown {kind[:-1]} {args.name!r}", nearest(args.name, known)
+            "NAME", f"unknown {kind[:-1]} {args.name!r}", nearest(args.name, names)
         )
     file = f"{args.name}.yaml"
     to = args.to or Path(file)
@@ -95,18 +95,18 @@ def _validate(args: argparse.Namespace, kind: str) -> int:
     """Check every file, and not only up to the first that is wrong."""
     from ..losses.objectives import check_objectives  # it imports torch; ls does not
 
-    found: dict[str, str | None] = {}
+    errors: dict[str, str | None] = {}
     for name in args.files:
         try:
             check_objectives(_load(kind, name), Place(name))
-            found[name] = None
+            errors[name] = None
         except UserError as error:
-            found[name] = str(error)
+            errors[name] = str(error)
             complain(f"error: {error}")
-    wrong = [name for name, error in found.items() if error]
+    wrong = [name for name, error in errors.items() if error]
     if args.json:
-        print_json({"valid": not wrong, "errors": found})
+        print_json({"valid": not wrong, "errors": errors})
     else:
-        fine = [f"{name}: fine\n" for name in found if name not in wrong]
+        fine = [f"{name}: fine\n" for name in errors if name not in wrong]
         print("".join(fine), end="")
     return 2 if wrong else 0

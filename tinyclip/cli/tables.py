@@ -8,14 +8,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..words import human
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+from ..words import rounded
+from .show import percent
 
 
 def make_table(title: str, *columns: str) -> Table:
+    """An empty table; its first column is words, the others are figures."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")
@@ -32,24 +30,26 @@ def _row(
     """
     encoder, total = (f"encoder_{tower}", tower) if tower else ("encoder", "total")
     tasks = (entry["metrics"] or {}).get("tasks", {})
-    zero, found = tasks.get(first), tasks.get(second)
+    zero_shot, retrieval = tasks.get(first), tasks.get(second)
     cells = [
         name,
-        f"{human(entry['sizes'][encoder])} ({percent(entry['share']['encoder'])})",
-        f"{human(entry['sizes'][total])} ({percent(entry['share']['total'])})",
-        human(entry["bytes"]) + "B" if entry.get("bytes") else "–",
+        f"{rounded(entry['sizes'][encoder])} ({percent(entry['share']['encoder'])})",
+        f"{rounded(entry['sizes'][total])} ({percent(entry['share']['total'])})",
+        rounded(entry["bytes"]) + "B" if entry.get("bytes") else "–",
     ]
-    if zero:
-        low, high = zero["ci95"]
-        cells.append(f"{100 * zero['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
-        cells.append(percent(zero.get("retention")))
+    if zero_shot:
+        low, high = zero_shot["ci95"]
+        cells.append(
+            f"{100 * zero_shot['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        )
+        cells.append(percent(zero_shot.get("retention")))
     else:
         cells += ["–", "–"]
-    if found:
-        also = found.get("also", {})
-        five = also.get("image_to_text_r5")
-        shown = "–" if five is None else f"{100 * five:.1f}"
-        cells.append(f"{100 * found['value']:.1f} / {shown}")
+    if retrieval:
+        also = retrieval.get("also", {})
+        at_five = also.get("image_to_text_r5")
+        shown = "–" if at_five is None else f"{100 * at_five:.1f}"
+        cells.append(f"{100 * retrieval['value']:.1f} / {shown}")
     else:
         cells.append("–")
     latency = (entry["metrics"] or {}).get("latency")
@@ -59,7 +59,7 @@ def _row(
     return cells
 
 
-def _pick(tasks: dict[str, Any], metric: str) -> str:
+def _first_task(tasks: dict[str, Any], metric: str) -> str:
     """The first task of a kind: the one the table shows."""
     for name, task in tasks.items():
         if metric in task["metric"]:
@@ -67,14 +67,14 @@ def _pick(tasks: dict[str, Any], metric: str) -> str:
     return ""
 
 
-def show_summary(found: dict[str, Any]) -> None:
+def show_summary(report: dict[str, Any]) -> None:
     """Print the family: teacher and students, and where they are."""
-    tasks = (found["teacher"]["metrics"] or {}).get("tasks", {})
-    first, second = _pick(tasks, "top1"), _pick(tasks, "r1")
-    towers = found["towers"]
+    tasks = (report["teacher"]["metrics"] or {}).get("tasks", {})
+    first, second = _first_task(tasks, "top1"), _first_task(tasks, "r1")
+    towers = report["towers"]
     tower = towers[0] if len(towers) == 1 else None
     table = make_table(
-        f"{found['run']}: {found['teacher']['source']} and its students",
+        f"{report['run']}: {report['teacher']['source']} and its students",
         "model",
         f"{tower} encoder" if tower else "encoder",
         f"{tower} total" if tower else "total",
@@ -86,15 +86,15 @@ def show_summary(found: dict[str, Any]) -> None:
         "certificate",
     )
     whole = {"encoder": 1.0, "total": 1.0}
-    teacher = {**found["teacher"], "share": whole}
+    teacher = {**report["teacher"], "share": whole}
     table.add_row(*_row("teacher", teacher, first, second, tower))
-    for entry in found["students"]:
+    for entry in report["students"]:
         table.add_row(*_row(f"stage {entry['stage']}", entry, first, second, tower))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
-    for entry in found["students"]:
+    for entry in report["students"]:
         console.print(f"stage {entry['stage']}: {entry['model']}", highlight=False)
-    last = found["model"]
+    last = report["model"]
     console.print(
         f'\nLoad one: model, preprocess, tokenizer = tinyclip.load("{last}")',
         highlight=False,
@@ -122,8 +122,8 @@ def show_plan(plan: dict[str, Any]) -> None:
             f"{percent(stage['start'])} → {percent(stage['target'])}",
             steps,
             f"{stage['samples']:,}",
-            human(stage["params_encoder"]),
-            human(stage["params_total"]),
+            rounded(stage["params_encoder"]),
+            rounded(stage["params_total"]),
             f"{stage['memory_gib']:.1f} GiB",
             step_cost(stage["flops_per_step"], plan["flops_per_second"]),
             duration(stage["seconds"]),
@@ -132,7 +132,7 @@ def show_plan(plan: dict[str, Any]) -> None:
     console.print(table)
     total = duration(sum(stage["seconds"] for stage in plan["stages"]))
     console.print(
-        f"About {total} of training here, at {human(plan['flops_per_second'])}FLOP/s "
+        f"About {total} of training here, at {rounded(plan['flops_per_second'])}FLOP/s "
         f"measured on the teacher's forward pass; teacher features are "
         f"{'cached' if plan['cached'] else 'computed at every step'}.",
         highlight=False,
@@ -146,7 +146,7 @@ def step_cost(flops: dict[str, float], speed: float) -> str:
     most = max(flops.values())
     seconds = most / speed
     shown = f"{seconds:.2g} s" if seconds < 10 else duration(seconds)
-    return f"{human(most)}FLOP, {shown}"
+    return f"{rounded(most)}FLOP, {shown}"
 
 
 def duration(seconds: float) -> str:

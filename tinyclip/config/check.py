@@ -38,18 +38,18 @@ def resolve(kind: type[T], value: Any, where: Place) -> T:
         UserError: an unknown key, a wrong type, a value out of bounds.
     """
     if not isinstance(value, Mapping):
-        raise UserError(str(where), f"wants settings by name, not {said(value)}")
-    known = settings_of(kind)
-    made = {}
+        raise UserError(str(where), f"wants settings by name, not {in_words(value)}")
+    settings = settings_of(kind)
+    values = {}
     for key, inner in value.items():
-        if key not in known:
-            raise UserError(str(where), f"unknown key {key!r}", nearest(key, known))
-        entry, hint = known[key]
-        made[key] = leaf(hint, inner, where.key(key), entry.metadata)
-    return kind(**made)
+        if key not in settings:
+            raise UserError(str(where), f"unknown key {key!r}", nearest(key, settings))
+        entry, hint = settings[key]
+        values[key] = leaf(hint, inner, where.key(key), entry.metadata)
+    return kind(**values)
 
 
-def said(value: Any) -> str:
+def in_words(value: Any) -> str:
     """A value of the wrong type, as a message shows it."""
     if value is None:
         return "nothing"
@@ -89,16 +89,18 @@ def leaf(hint: Any, value: Any, where: Place, bounds: Mapping[str, Any]) -> Any:
         return _table(hint, value, where, bounds)
     if "among" in bounds:
         return _choice(bounds["among"](), value, where)
-    made = _scalar(hint, value, where)
-    if not isinstance(made, str):
-        _check_bounds(bounds, made, where)
-    return made
+    scalar = _scalar(hint, value, where)
+    if not isinstance(scalar, str):
+        _check_bounds(bounds, scalar, where)
+    return scalar
 
 
 def _choice(choices: Iterable[str], value: Any, where: Place) -> Any:
-    known = list(choices)
-    if not isinstance(value, str) or value not in known:
-        raise UserError(str(where), f"cannot be {said(value)}", nearest(value, known))
+    names = list(choices)
+    if not isinstance(value, str) or value not in names:
+        raise UserError(
+            str(where), f"cannot be {in_words(value)}", nearest(value, names)
+        )
     return value
 
 
@@ -117,7 +119,7 @@ def _sequence(
     hint: Any, value: Any, where: Place, bounds: Mapping[str, Any]
 ) -> tuple[Any, ...]:
     if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise UserError(str(where), f"wants a list, not {said(value)}")
+        raise UserError(str(where), f"wants a list, not {in_words(value)}")
     hints = item_hints(hint, len(value))
     if len(value) != len(hints):
         raise UserError(str(where), f"wants {len(hints)} values, not {len(value)}")
@@ -131,11 +133,11 @@ def _table(
     hint: Any, value: Any, where: Place, bounds: Mapping[str, Any]
 ) -> dict[str, Any]:
     if not isinstance(value, Mapping):
-        raise UserError(str(where), f"wants numbers by name, not {said(value)}")
+        raise UserError(str(where), f"wants numbers by name, not {in_words(value)}")
     kind = get_args(hint)[1]
     for key in value:
         if not isinstance(key, str):
-            raise UserError(str(where), f"wants names as keys, not {said(key)}")
+            raise UserError(str(where), f"wants names as keys, not {in_words(key)}")
     if kind is object:  # whoever knows these names checks what they stand for
         return dict(value)
     return {k: leaf(kind, v, where.key(k), bounds) for k, v in value.items()}
@@ -147,7 +149,9 @@ def _scalar(kind: Any, value: Any, where: Place) -> Any:
         value = float(value) if abs(value) < 2**1000 else math.inf
     if type(value) is not kind:
         hint = _yaml_number(value) if kind is float else ""
-        raise UserError(str(where), f"wants {WANTED[kind]}, not {said(value)}", hint)
+        raise UserError(
+            str(where), f"wants {WANTED[kind]}, not {in_words(value)}", hint
+        )
     if kind is float and not math.isfinite(value):
         raise UserError(str(where), f"wants a finite number, not {value}")
     return value
@@ -155,10 +159,10 @@ def _scalar(kind: Any, value: Any, where: Place) -> Any:
 
 def _yaml_number(value: Any) -> str:
     """How YAML wants a number that it read as text, if it is one."""
-    found = SCIENTIFIC.fullmatch(value.strip()) if isinstance(value, str) else None
-    if not found:
+    match = SCIENTIFIC.fullmatch(value.strip()) if isinstance(value, str) else None
+    if not match:
         return ""
-    digits, sign, power = found.groups()
+    digits, sign, power = match.groups()
     digits += "" if "." in digits else ".0"
     return f"YAML reads it as text: write {digits}e{sign or '+'}{power}"
 

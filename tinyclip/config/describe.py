@@ -19,34 +19,35 @@ def commented_yaml(value: Recipe | Stage) -> str:
 
     Of several stages the first one has the comments.
     """
-    return "\n".join([*_lines(type(value), recipe_to_dict(value), told=True), ""])
+    return "\n".join([*_lines(type(value), recipe_to_dict(value), commented=True), ""])
 
 
-def _lines(kind: type, plain: dict[str, Any], told: bool) -> Iterator[str]:
+def _lines(kind: type, plain: dict[str, Any], commented: bool) -> Iterator[str]:
     for name, (entry, hint) in settings_of(kind).items():
         if name not in plain:
             continue
         words = entry.metadata["help"]
         allowed = bounds_in_words(hint, entry.metadata)
         comment = f"{words} ({allowed})" if allowed else words
-        yield from _setting(name, hint, plain[name], comment if told else "")
+        yield from _setting(name, hint, plain[name], comment if commented else "")
 
 
 def _setting(name: str, hint: Any, plain: Any, comment: str) -> Iterator[str]:
     """The lines of one setting, its comment on the first one that has room for it."""
-    told, inner = bool(comment), inner_kind(hint)
+    commented, inner = bool(comment), inner_kind(hint)
     if inner is None or not plain:
         first, *rest = _leaf(name, plain)
-        if rest and told:  # text over several lines has no room for it
+        if rest and commented:  # text over several lines has no room for it
             yield f"# {comment}"
             comment = ""
     elif isinstance(plain, list):
         first, rest = f"{name}:", []
         for number, item in enumerate(plain):
-            lines = list(_lines(inner, item, told and number == 0))
+            lines = list(_lines(inner, item, commented and number == 0))
             rest += [f"- {lines[0]}", *(f"  {line}" for line in lines[1:])]
     else:
-        first, rest = f"{name}:", [f"  {line}" for line in _lines(inner, plain, told)]
+        first = f"{name}:"
+        rest = [f"  {line}" for line in _lines(inner, plain, commented)]
     yield f"{first}  # {comment}" if comment else first
     yield from rest
 

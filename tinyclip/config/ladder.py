@@ -69,11 +69,11 @@ def rebuild_ladder(
     stages = len(entries) if stages is None else stages
     if target is None:
         raise UserError(f"{typed}target", "the recipe has none of its own", "Try 0.25")
-    rebuilt = tuple(
+    descent = tuple(
         replace(entries[min(index, len(entries) - 1)], target=share)
         for index, share in enumerate(ladder(target, stages, typed))
     )
-    for number, stage in enumerate(rebuilt, start=1):
+    for number, stage in enumerate(descent, start=1):
         if not stage.cuts:
             raise UserError(
                 f"{typed}target",
@@ -81,9 +81,9 @@ def rebuild_ladder(
                 "cannot make the model smaller",
                 "Use another recipe: tinyclip recipes ls",
             )
-    made = replace(recipe, stages=rebuilt)
-    check_descent(made, Place(f"{typed}target"))
-    return made
+    rebuilt = replace(recipe, stages=descent)
+    check_descent(rebuilt, Place(f"{typed}target"))
+    return rebuilt
 
 
 def check_descent(recipe: Recipe, where: Place) -> None:
@@ -147,7 +147,8 @@ def check_stage(stage: Stage, where: Place) -> None:
     """What the leaves of one stage cannot know alone.
 
     Raises:
-        UserError: phases that make no sense together, objectives without weight.
+        UserError: phases that make no sense together, objectives without weight, a
+            batch in more pieces than it has pairs.
     """
     at = str(where.key("phases"))
     if not stage.phases:
@@ -160,6 +161,13 @@ def check_stage(stage: Stage, where: Place) -> None:
         )
     _check_order(stage, at)
     check_once(stage.sites, where.key("sites"), "site")
+    if stage.accumulate > stage.batch:
+        raise UserError(
+            str(where.key("accumulate")),
+            f"a batch of {stage.batch} pairs cannot go through in {stage.accumulate} "
+            "pieces",
+            "Use fewer pieces, or a larger batch",
+        )
     for name, phase in stage.running().items():
         if phase.trained_steps and not any(map(weight_of, phase.objectives.values())):
             raise UserError(

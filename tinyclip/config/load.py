@@ -14,7 +14,7 @@ import yaml
 
 from ..errors import UserError, nearest
 from . import shelf
-from .check import resolve, said
+from .check import in_words, resolve
 from .ladder import check_descent, check_stage, ladder, rebuild_ladder
 from .override import merge, override, split_setting
 from .place import Place
@@ -95,10 +95,10 @@ def _is_path(name: str) -> bool:
     """Whether a name means a file, there or not, instead of a shipped entry."""
     path = Path(name)
     try:
-        there = path.exists()
+        exists = path.exists()
     except OSError:  # a name too long to be looked for; reading it says so
-        there = True
-    return there or path.suffix in (".yaml", ".yml") or len(path.parts) > 1
+        exists = True
+    return exists or path.suffix in (".yaml", ".yml") or len(path.parts) > 1
 
 
 def _read(kind: str, name: str, where: str, home: Path) -> tuple[Any, str]:
@@ -108,25 +108,25 @@ def _read(kind: str, name: str, where: str, home: Path) -> tuple[Any, str]:
         where: what asked for it.
         home: the folder that a relative path starts from.
     """
-    known = shelf.names(kind)
-    if name in known:
+    names = shelf.names(kind)
+    if name in names:
         text, file = shelf.read(kind, name), f"{kind}/{name}.yaml"
     elif _is_path(name):
-        text, file = _text(home / name, known, kind), str(home / name)
+        text, file = _text(home / name, names, kind), str(home / name)
     else:
-        raise UserError(where, f"unknown {kind[:-1]} {name!r}", nearest(name, known))
+        raise UserError(where, f"unknown {kind[:-1]} {name!r}", nearest(name, names))
     value = parse(text, file)
     if not isinstance(value, Mapping):
-        raise UserError(file, f"wants settings by name, not {said(value)}")
+        raise UserError(file, f"wants settings by name, not {in_words(value)}")
     return value, file
 
 
-def _text(path: Path, known: list[str], kind: str) -> str:
+def _text(path: Path, names: list[str], kind: str) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         shipped = (
-            f"Name a YAML file, or one that ships with tinyclip: {', '.join(known)}"
+            f"Name a YAML file, or one that ships with tinyclip: {', '.join(names)}"
         )
         raise UserError(str(path), "there is no such file", shipped) from None
     except IsADirectoryError:
@@ -145,7 +145,7 @@ def _stage_values(value: Any, where: Place, home: Path) -> Any:
         return value  # `resolve` says what is wrong with it, if anything
     at = str(where.key("use"))
     if not isinstance(value["use"], str):
-        raise UserError(at, f"wants a name, not {said(value['use'])}")
+        raise UserError(at, f"wants a name, not {in_words(value['use'])}")
     base, _ = _checked_stage(value["use"], at, home)
     merged = merge(base, value)
     return {key: inner for key, inner in merged.items() if key != "use"}
@@ -196,8 +196,8 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     own = recipe.data.source
     for setting in overrides:
         keys, text = split_setting(setting)
-        asked = f"--set {setting}"
-        recipe = override(recipe, keys, parse(text, asked), Place(asked))
+        option = f"--set {setting}"
+        recipe = override(recipe, keys, parse(text, option), Place(option))
     if overrides:
         check_descent(recipe, Place(f"--set {' --set '.join(overrides)}"))
         recipe = on_other_pairs(name, own, recipe, overrides)

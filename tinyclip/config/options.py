@@ -53,7 +53,7 @@ def typed(
         arguments: by the names that argparse gives them: `round_to` is `--round-to`.
         paths: the options that are settings.
     """
-    keys = {one: one.removeprefix("--").replace("-", "_") for one in paths}
+    keys = {option: option.removeprefix("--").replace("-", "_") for option in paths}
     return {option: arguments[key] for option, key in keys.items()}
 
 
@@ -69,12 +69,12 @@ def with_options(
     Raises:
         UserError: what was typed does not fit.
     """
-    given = {option: text for option, text in words.items() if text is not None}
-    for option, text in given.items():
+    texts = {option: text for option, text in words.items() if text is not None}
+    for option, text in texts.items():
         keys, where = paths[option].split("."), Place(option)
         recipe = override(recipe, keys, _spelled(keys, text), where)
-    if given:
-        check_descent(recipe, Place(", ".join(given)))
+    if texts:
+        check_descent(recipe, Place(", ".join(texts)))
     return recipe
 
 
@@ -90,9 +90,9 @@ def _spelled(keys: list[str], text: str) -> Any:
     """The value that a word stands for; the checker refuses what fits nothing."""
     kind = _kind(keys)
     if get_origin(kind) is tuple:
-        parts, known = [part.strip() for part in text.split(",")], choices(kind)
+        parts, names = [part.strip() for part in text.split(",")], choices(kind)
         # in the order of the choices: it says nothing, and a recipe is compared
-        return sorted(parts, key=known.index) if set(parts) <= set(known) else parts
+        return sorted(parts, key=names.index) if set(parts) <= set(names) else parts
     if kind in (int, float):
         try:
             return kind(text)

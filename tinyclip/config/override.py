@@ -51,14 +51,14 @@ def override(recipe: Recipe, keys: list[str], value: Any, where: Place) -> Recip
     Raises:
         UserError: there is no such setting, or the value does not fit it.
     """
-    made: Recipe = _put(Recipe, recipe, keys, value, where, {})
-    if any(stage.use for stage in made.stages):
+    changed: Recipe = _put(Recipe, recipe, keys, value, where, {})
+    if any(stage.use for stage in changed.stages):
         raise UserError(
             str(where),
             "`use` cannot be changed here",
             "Set what should differ, or edit a copy: tinyclip recipes copy NAME",
         )
-    return made
+    return changed
 
 
 def _put(
@@ -96,9 +96,9 @@ def _put(
         return {**owner, head: leaf(get_args(hint)[1], value, where, bounds)}
     if not is_dataclass(owner):
         raise UserError(str(where), f"there is nothing inside to call {head!r}", FORM)
-    known = settings_of(type(owner))
-    if head not in known:
-        raise UserError(str(where), f"unknown key {head!r}", nearest(head, known))
-    entry, inner_hint = known[head]
-    made = _put(inner_hint, vars(owner)[head], rest, value, where, entry.metadata)
-    return replace(owner, **{head: made})  # type: ignore[type-var]
+    settings = settings_of(type(owner))
+    if head not in settings:
+        raise UserError(str(where), f"unknown key {head!r}", nearest(head, settings))
+    entry, inner_hint = settings[head]
+    changed = _put(inner_hint, vars(owner)[head], rest, value, where, entry.metadata)
+    return replace(owner, **{head: changed})  # type: ignore[type-var]

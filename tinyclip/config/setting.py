@@ -29,9 +29,11 @@ def setting(
         above, below: what is just not allowed any more.
         among: the names that a text may be, asked for when one is checked.
     """
-    given = {"low": low, "high": high, "above": above, "below": below, "among": among}
-    metadata = {"help": words}
-    metadata.update({name: bound for name, bound in given.items() if bound is not None})  # type: ignore[misc]
+    bounds = {"low": low, "high": high, "above": above, "below": below, "among": among}
+    metadata: dict[str, Any] = {"help": words}
+    metadata.update(
+        (name, value) for name, value in bounds.items() if value is not None
+    )
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -64,8 +66,8 @@ def bounds_in_words(hint: Any, metadata: Mapping[str, Any]) -> str:
     low, high = metadata.get("low"), metadata.get("high")
     if low is not None and high is not None:
         return f"{low:g} to {high:g}"
-    said = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
-    parts = [f"{word} {metadata[n]:g}" for n, word in said.items() if n in metadata]
+    phrases = {"low": "at least", "above": "above", "high": "at most", "below": "below"}
+    parts = [f"{word} {metadata[n]:g}" for n, word in phrases.items() if n in metadata]
     return ", ".join(parts)
 
 

@@ -27,9 +27,16 @@ def on_other_pairs(
         recipe: with the pairs that are used.
         overrides: settings that the user gave, `a.b=v` or their names.
     """
-    asked = any(setting.partition("=")[0].strip() == "tasks" for setting in overrides)
-    same = recipe.data.source == own
-    if same or asked or not recipe.tasks or name not in shelf.names("recipes"):
+    tasks_named = any(
+        setting.partition("=")[0].strip() == "tasks" for setting in overrides
+    )
+    same_pairs = recipe.data.source == own
+    if (
+        same_pairs
+        or tasks_named
+        or not recipe.tasks
+        or name not in shelf.names("recipes")
+    ):
         return recipe
     log.warning(
         "recipe %s measures %s, of its own pairs; of %s every task is measured "

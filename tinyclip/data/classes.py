@@ -130,14 +130,14 @@ def read_names(file: str, keys: Sequence[str]) -> dict[str, str]:
 
 def _by_key(lines: Sequence[str], keys: set[str]) -> dict[str, str]:
     """The names in lines that begin with a class and something that ends it."""
-    found: dict[str, str] = {}
+    names_by_key: dict[str, str] = {}
     for line in lines:
         for end in re.finditer(r"[\s,:;=]+", line):
             key, name = line[: end.start()], line[end.end() :].strip()
             if key in keys and name:
-                found[key] = name
+                names_by_key[key] = name
                 break
-    return found
+    return names_by_key
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,25 +15,25 @@ Field = tuple[str, ...]  # names of fields, each in the one before
 
 
 def caption_column(
-    where: str, wanted: str | None, kinds: Mapping[str, Kind]
+    where: str, named: str | None, kinds: Mapping[str, Kind]
 ) -> tuple[str, Field]:
     """The column of captions, and the field in it if it holds several.
 
     Args:
-        wanted: a column, or ``column.field``; None looks for the usual names.
+        named: a column, or ``column.field``; None looks for the usual names.
         kinds: what each column holds.
 
     Raises:
         UserError: there is none, or it holds something else; with what it holds.
     """
-    if wanted is None:
+    if named is None:
         texts = [name for name, kind in kinds.items() if is_text(kind)]
         column = usual_column(texts, CAPTION_NAMES)
         column = column or find_column(kinds, None, CAPTION_NAMES, "caption", where)
-        wanted = column
-    column, field = split_field(wanted, kinds)
+        named = column
+    column, field = split_field(named, kinds)
     if column is None:
-        find_column(kinds, wanted, (), "caption", where)  # says that there is none
+        find_column(kinds, named, (), "caption", where)  # says that there is none
         raise AssertionError
     kind = kinds[column]
     for step in field:
@@ -47,32 +47,32 @@ def caption_column(
             )
         kind = _step(kind, step)
     if not is_text(kind):
-        raise no_text(where, wanted, kind)
+        raise no_text(where, named, kind)
     return column, field
 
 
-def split_field(wanted: str, names: Collection[str]) -> tuple[str | None, Field]:
+def split_field(named: str, names: Collection[str]) -> tuple[str | None, Field]:
     """A column, and the field in it that is meant: names may hold dots themselves."""
-    parts = wanted.split(".")
+    parts = named.split(".")
     for end in range(len(parts), 0, -1):
         if (name := ".".join(parts[:end])) in names:
             return name, tuple(parts[end:])
     return None, ()
 
 
-def field_path(wanted: str, names: Collection[str]) -> Field:
+def field_path(named: str, names: Collection[str]) -> Field:
     """The field that is meant, from the outermost name on."""
-    column, field = split_field(wanted, names)
-    return (wanted,) if column is None else (column, *field)
+    column, field = split_field(named, names)
+    return (named,) if column is None else (column, *field)
 
 
-def inside(cell: Any, field: Sequence[str]) -> Any:
-    """What a cell holds under a field; of a list, what each of it holds."""
+def value_at(cell: Any, field: Sequence[str]) -> Any:
+    """What a cell holds under a field; of a list, what each of its items holds."""
     if not field or cell is None:
         return cell
     if isinstance(cell, (list, tuple)):
-        return [inside(one, field) for one in cell]
-    return inside(cell.get(field[0]), field[1:]) if isinstance(cell, dict) else None
+        return [value_at(item, field) for item in cell]
+    return value_at(cell.get(field[0]), field[1:]) if isinstance(cell, dict) else None
 
 
 def is_text(kind: Kind) -> bool:

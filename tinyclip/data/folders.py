@@ -13,7 +13,7 @@ from .classes import class_captions, class_names
 from .columns import excluder
 from .elsewhere import TEXTS, refuse_captions_elsewhere
 from .files import FilePairs
-from .pictures import OTHERS, SUFFIXES, parse_background
+from .pictures import SUFFIXES, UNREAD_SUFFIXES, parse_background
 
 
 def open_folder(data: Data, directory: str) -> FilePairs:
@@ -41,21 +41,23 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         dropped.add("not a picture", key, "this format is not read here")
     captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
     names = {} if captioned else _classes(data, root, pictures, texts)
-    found: dict[str, tuple[str, ...]] = {}
+    captions: dict[str, tuple[str, ...]] = {}
     for key in pictures:
         try:
-            found[key] = _captions(root / key) if captioned else _of_class(key, names)
+            captions[key] = (
+                _captions(root / key) if captioned else _of_class(key, names)
+            )
         except Broken as broken:
             dropped.add(broken.kind, key, broken.detail)
-    dropped.check(where, len(found), data.max_broken_share)
+    dropped.check(where, len(captions), data.max_broken_share)
     return FilePairs(
         name=where,
         root=root,
-        keys=tuple(found),
-        texts=tuple(found.values()),
+        keys=tuple(captions),
+        texts=tuple(captions.values()),
         background=parse_background(data.background),
         dropped=dropped,
-        labels=None if captioned else tuple(names[_folder(key)] for key in found),
+        labels=None if captioned else tuple(names[_folder(key)] for key in captions),
     )
 
 
@@ -79,7 +81,7 @@ def _classes(
             "Put a NAME.txt beside each NAME.png, or the pictures of each class in a "
             "folder with the name of the class",
         )
-    names = class_names(data, folders, _instead(root, pictures)) if folders else {}
+    names = class_names(data, folders, _advice(root, pictures)) if folders else {}
     if len(set(names.values())) == 1:
         raise UserError(
             where,
@@ -89,7 +91,7 @@ def _classes(
     return names
 
 
-def _instead(root: Path, pictures: Sequence[str]) -> str:
+def _advice(root: Path, pictures: Sequence[str]) -> str:
     """What to write where the folders are no classes, but may hold them."""
     deep = next((key for key in pictures if key.count("/") > 1), None)
     if deep is not None:
@@ -111,7 +113,7 @@ def _listed(root: Path, where: str) -> tuple[list[str], list[str], list[str]]:
             pictures.append(key)
         elif suffix in TEXTS:
             texts.append(key)
-        elif suffix in OTHERS:
+        elif suffix in UNREAD_SUFFIXES:
             others.append(key)
     if not pictures:
         raise UserError(
@@ -127,11 +129,11 @@ def _folder(key: str) -> str:
 
 def _files(root: Path) -> Iterator[str]:
     """Keys of all files below a folder, but no hidden ones."""
-    for here, folders, names in os.walk(root):
+    for directory, folders, names in os.walk(root):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         for name in names:
             if not name.startswith("."):
-                yield (Path(here) / name).relative_to(root).as_posix()
+                yield (Path(directory) / name).relative_to(root).as_posix()
 
 
 def _captions(picture: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .broken import Broken, Dropped
+from .broken import Broken, Dropped, reason
 from .classes import class_captions, class_names
 from .fields import (
     TEXT,
@@ -21,8 +21,8 @@ from .fields import (
     caption_column,
     described,
     fields_of,
-    inside,
     is_text,
+    value_at,
 )
 from .parquets import IMAGES
 from .pictures import parse_background, read_file
@@ -86,19 +86,19 @@ def open_hub(data: Data, rest: str) -> RowPairs:
     caption, field, labelled = _caption_column(data, features)
     rows = HubRows(rest, _undecoded(table.select_columns([image]), image), image)
     dropped = Dropped()
-    named: list[str] = []
-    cells: Iterator[Any] = (inside(cell, field) for cell in _cells(table, caption))
+    by_label: list[str] = []
+    cells: Iterator[Any] = (value_at(cell, field) for cell in _cells(table, caption))
     if labelled:
         keys = features[caption].names
         names = class_names(data, keys)
-        named = [names[key] for key in keys]
-        cells = (_of_class(named, cell) for cell in cells)
+        by_label = [names[key] for key in keys]
+        cells = (_of_class(by_label, cell) for cell in cells)
     kept, captions = usable(cells, rows.key, data.exclude, dropped)
     dropped.check(where, len(kept), data.max_broken_share)
     labels = None
     if labelled:
-        every = list(_cells(table, caption))
-        labels = [named[every[row]] for row in kept]
+        numbers = list(_cells(table, caption))
+        labels = [by_label[numbers[row]] for row in kept]
     background = parse_background(data.background)
     return RowPairs(where, rows, kept, captions, background, dropped, labels)
 
@@ -136,13 +136,13 @@ def _caption_column(data: Data, features: Mapping[str, Any]) -> tuple[str, Field
     """
     kinds = {name: _plain(feature) for name, feature in features.items()}
     classes = [name for name in features if _kind(features[name]) == "ClassLabel"]
-    wanted = data.caption_column
-    if wanted is None and classes:
+    column = data.caption_column
+    if column is None and classes:
         texts = [name for name, kind in kinds.items() if is_text(kind)]
-        wanted = usual_column(texts, CAPTION_NAMES) or classes[0]
-    if wanted in classes:
-        return wanted, (), True
-    return *caption_column(data.source, wanted, kinds), False
+        column = usual_column(texts, CAPTION_NAMES) or classes[0]
+    if column in classes:
+        return column, (), True
+    return *caption_column(data.source, column, kinds), False
 
 
 def _load(where: str, rest: str) -> Any:
@@ -161,27 +161,28 @@ def _load(where: str, rest: str) -> Any:
     saved = ("dataset_dict.json", "state.json")
     try:
         if any((folder / file).is_file() for file in saved):
-            found = datasets.load_from_disk(str(folder))
+            loaded = datasets.load_from_disk(str(folder))
         else:
-            found = datasets.load_dataset(
+            loaded = datasets.load_dataset(
                 str(folder) if folder.exists() else name, config or None
             )
     except Exception as error:  # the library and its hub client raise nearly anything
-        reason = (str(error) or type(error).__name__).split("\n")[0][:300]
         raise UserError(
-            where, f"cannot be loaded: {reason}", "Check the name, or the network"
+            where,
+            f"cannot be loaded: {reason(error, 300)}",
+            "Check the name, or the network",
         ) from None
-    if not isinstance(found, datasets.DatasetDict):
-        return found
+    if not isinstance(loaded, datasets.DatasetDict):
+        return loaded
     if not split:
-        split = "train" if "train" in found or len(found) != 1 else next(iter(found))
-    if split not in found:
+        split = "train" if "train" in loaded or len(loaded) != 1 else next(iter(loaded))
+    if split not in loaded:
         raise UserError(
             where,
             f"has no split {split!r}",
-            f"{nearest(split, found)}; write {name}#SPLIT",
+            f"{nearest(split, loaded)}; write {name}#SPLIT",
         )
-    return found[split]
+    return loaded[split]
 
 
 def _kind(feature: Any) -> str:

@@ -38,7 +38,7 @@ class PixelMaker(Protocol):
 
 
 class TokenMaker(Protocol):
-    """What the loader asks of a `Tokenizer`."""
+    """What the loader asks of a tokenizer."""
 
     def __call__(self, texts: list[str]) -> Tensor: ...
 
@@ -66,21 +66,21 @@ class PixelStore:
         place = self._places.get(key)
         if place is None:
             return None
-        block, at = divmod(place, BLOCK)
-        return self._blocks[block][at]
+        block, slot = divmod(place, BLOCK)
+        return self._blocks[block][slot]
 
     def put(self, key: tuple[int, int], pixels: Tensor) -> None:
         """Keep a copy of pixels, while there is room."""
         with self._lock:
             if key in self._places:
                 return  # another thread made the same pixels
-            block, at = divmod(len(self._places), BLOCK)
+            block, slot = divmod(len(self._places), BLOCK)
             if block == len(self._blocks):
                 size = BLOCK * pixels.numel() * pixels.element_size()
                 if (block + 1) * size > self.memory:
                     return
                 self._blocks.append(pixels.new_empty((BLOCK, *pixels.shape)))
-            self._blocks[block][at] = pixels
+            self._blocks[block][slot] = pixels
             self._places[key] = len(self._places)
 
 
@@ -226,10 +226,10 @@ class Loader:
 
     def _draw(self, place: int) -> tuple[int, int, str, Tensor]:
         """Row, augmentation, caption and pixels of one place in the endless order."""
-        epoch, here = divmod(place, len(self.indices))
-        at = int(self._order(epoch)[here])
+        epoch, offset = divmod(place, len(self.indices))
+        position = int(self._order(epoch)[offset])
         for _ in range(len(self.indices)):
-            row = int(self.indices[at])
+            row = int(self.indices[position])
             key = self.pairs.key(row)
             if key not in self.broken:
                 draw = number(self.seed, "augmentation", epoch, key)
@@ -237,9 +237,9 @@ class Loader:
                 pixels = self._whole(row, key, augmentation)
                 if pixels is not None:
                     texts = self.pairs.captions(row)
-                    which = number(self.seed, "caption", epoch, key) % len(texts)
-                    return row, augmentation, texts[which], pixels
-            at = (at + 1) % len(self.indices)
+                    chosen = number(self.seed, "caption", epoch, key) % len(texts)
+                    return row, augmentation, texts[chosen], pixels
+            position = (position + 1) % len(self.indices)
         raise self._stop()
 
     def _whole(self, row: int, key: str, augmentation: int) -> Tensor | None:
@@ -272,13 +272,13 @@ class Loader:
 
     def _order(self, epoch: int) -> NDArray[np.int64]:
         """The permutation of an epoch; two are held, for batches that straddle."""
-        found = self._orders.get(epoch)
-        if found is None:
-            found = (
+        permutation = self._orders.get(epoch)
+        if permutation is None:
+            permutation = (
                 order(self.seed, epoch, len(self.indices))
                 if self._blocks is None
                 else block_order(self.seed, epoch, self._blocks)
             )
             kept = list(self._orders.items())[-1:]
-            self._orders = dict([*kept, (epoch, found)])
-        return found
+            self._orders = dict([*kept, (epoch, permutation)])
+        return permutation

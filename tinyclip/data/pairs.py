@@ -50,8 +50,8 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
     pairs = OPENERS[scheme](data, rest)
-    looked = evenly(len(pairs), CAPTIONS_LOOKED_AT)
-    warn_of_codes_in(data.source, [pairs.captions(i)[0] for i in looked])
+    rows = evenly(len(pairs), CAPTIONS_LOOKED_AT)
+    warn_of_codes_in(data.source, [pairs.captions(i)[0] for i in rows])
     if data.class_names is not None and labels_of(pairs) is None:
         note(f"{data.source} has no classes, so that data.class_names is not used")
     return pairs
@@ -83,8 +83,8 @@ def _without(pairs: Pairs, held_out: Pairs) -> Pairs:
     places, taken = places_of(pairs), places_of(held_out)
     if places is None or taken is None:
         return pairs
-    known = set(taken)
-    rows = [i for i, place in enumerate(places) if place not in known]
+    held_out_places = set(taken)
+    rows = [i for i, place in enumerate(places) if place not in held_out_places]
     if not rows:
         raise UserError(
             "data.val",

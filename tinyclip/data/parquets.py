@@ -18,18 +18,19 @@ from numpy.typing import NDArray
 
 from ..config.schema import Data
 from ..errors import UserError
-from .broken import Broken, Dropped
-from .columns import gather, tidy_paths
-from .fields import TEXT, Kind, caption_column, inside
+from .broken import Broken, Dropped, reason
+from .columns import tidy_paths
+from .fields import TEXT, Kind, caption_column, value_at
 from .files import FilePairs
 from .pictures import parse_background
 from .rows import RowPairs, usable
 from .shards import find_shards, shard_labels
-from .tables import IMAGE_NAMES, as_strings, find_column
+from .tables import IMAGE_NAMES, as_strings, file_pairs, find_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+IMAGES = ("image", "image_bytes", "bytes", "jpg", "png", "webp", *IMAGE_NAMES)
 HELD = 2**30  # bytes of pictures, as they are in the files
 LARGEST = 2**31  # bytes of pictures in one row group
 
@@ -91,8 +92,8 @@ class ParquetRows:
 
     def place(self, row: int) -> str:
         file = self._file(row)
-        inside = row - int(self._file_starts[file])
-        return f"{self.files[file].absolute()}#{inside}"
+        row_in_file = row - int(self._file_starts[file])
+        return f"{self.files[file].absolute()}#{row_in_file}"
 
     def read(self, row: int) -> bytes:
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
@@ -111,18 +112,18 @@ class ParquetRows:
             if group in self._held:
                 self._held.move_to_end(group)
                 return self._held[group]
-            found = self._read_group(group)
-            self._held[group] = found
+            cells = self._read_group(group)
+            self._held[group] = cells
             while not self._all and len(self._held) > 2 * self.together:
                 self._held.popitem(last=False)
-            return found
+            return cells
 
     def _read_group(self, group: int) -> pa.ChunkedArray:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        number, inside = self._groups[group]
-        path, metadata = self.files[number], self._footers[number]
+        file_number, group_in_file = self._groups[group]
+        path, metadata = self.files[file_number], self._footers[file_number]
         try:
             with pq.ParquetFile(
                 path,
@@ -130,11 +131,12 @@ class ParquetRows:
                 metadata=metadata,
                 page_checksum_verification=True,
             ) as file:
-                return file.read_row_group(inside, [self.column]).column(self.column)
+                return file.read_row_group(group_in_file, [self.column]).column(
+                    self.column
+                )
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).split("\n")[0][:160]
             raise Broken(
-                "unreadable", f"row group {inside} of {path}: {reason}"
+                "unreadable", f"row group {group_in_file} of {path}: {reason(error)}"
             ) from None
 
 
@@ -154,14 +156,9 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     kinds = {field.name: _plain(field.type) for field in schema}
     caption, field = caption_column(where, data.caption_column, kinds)
     for path in files[1:]:
-        find_column(
-            footer(where, path).schema.to_arrow_schema().names,
-            image,
-            (),
-            "image",
-            where,
-        )
-    cells = (inside(cell, field) for cell in _cells(where, files, caption))
+        names = footer(where, path).schema.to_arrow_schema().names
+        find_column(names, image, (), "image", where)
+    cells = (value_at(cell, field) for cell in _cells(where, files, caption))
     if kinds[image] == TEXT and kinds[caption] == TEXT:
         columns = pa.concat_tables(
             _columns(where, path, [image, caption]) for path in files
@@ -183,9 +180,6 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     return RowPairs(where, rows, kept, texts, background, dropped)
 
 
-IMAGES = ("image", "image_bytes", "bytes", "jpg", "png", "webp", *IMAGE_NAMES)
-
-
 def _one_a_row(
     keys: Iterable[str | None], cells: Iterable[Any]
 ) -> tuple[list[str | None], list[str | None]]:
@@ -199,21 +193,8 @@ def _one_a_row(
 
 def _of_paths(data: Data, files: list[Path], keys: Any, texts: Any) -> FilePairs:
     """Paths relative to the first file, as in a CSV."""
-    where, dropped = data.source, Dropped()
-    found = gather(
-        tidy_paths(as_strings(keys)), as_strings(texts), data.exclude, dropped
-    )
-    dropped.check(where, len(found.keys), data.max_broken_share)
-    pairs = FilePairs(
-        name=where,
-        root=files[0].parent,
-        keys=found.keys,
-        texts=found.texts,
-        background=parse_background(data.background),
-        dropped=dropped,
-    )
-    pairs.check_present(data.max_broken_share)
-    return pairs
+    paths = tidy_paths(as_strings(keys))
+    return file_pairs(data, files[0].parent, paths, as_strings(texts), Dropped())
 
 
 def footer(where: str, path: Path) -> Any:
@@ -228,9 +209,8 @@ def footer(where: str, path: Path) -> Any:
     try:
         return pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0][:160]
         raise UserError(
-            where, f"{path} is no parquet file, or not a whole one: {reason}"
+            where, f"{path} is no parquet file, or not a whole one: {reason(error)}"
         ) from None
 
 
@@ -244,9 +224,8 @@ def _columns(where: str, path: Path, names: list[str]) -> pa.Table:
         ) as file:
             return file.read(columns=names)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0][:160]
         raise UserError(
-            where, f"{path} is damaged: {reason}", "Write it again"
+            where, f"{path} is damaged: {reason(error)}", "Write it again"
         ) from None
 
 

@@ -27,14 +27,14 @@ class Pictograms:
     """One split of a parquet file of pictures.
 
     Text is held as Arrow columns, pictures of this split alone and only from the first
-    one that is asked for. `where` chooses rows by (split, kind).
+    one that is asked for. `chooses` says which rows, by (split, kind).
     """
 
     def __init__(
         self,
         path: Path,
         name: str,
-        where: Callable[[str, str], bool],
+        chooses: Callable[[str, str], bool],
         background: RGB = (255, 255, 255),
         exclude: tuple[str, ...] = (),
     ) -> None:
@@ -44,12 +44,12 @@ class Pictograms:
         splits, kinds, keys = (
             table.column(column).to_pylist() for column in ("split", "kind", "key")
         )
-        wanted = [i for i in range(len(keys)) if where(splits[i], kinds[i])]
-        kept = [i for i in wanted if not excluded(keys[i], exclude)]
+        chosen = [i for i in range(len(keys)) if chooses(splits[i], kinds[i])]
+        kept = [i for i in chosen if not excluded(keys[i], exclude)]
         texts = take(table, kept).column("captions").to_pylist()
         whole = [i for i, captions in zip(kept, texts, strict=True) if captions]
         reasons = {
-            "excluded": len(wanted) - len(kept),
+            "excluded": len(chosen) - len(kept),
             "no caption": len(kept) - len(whole),
         }
         self.dropped = {kind: count for kind, count in reasons.items() if count}
@@ -142,11 +142,11 @@ def read_columns(path: Path, name: str, columns: tuple[str, ...]) -> pa.Table:
         raise UserError(name, f"there is no file {path}", "Check the path")
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
-            have = file.schema_arrow.names
+            names = file.schema_arrow.names
             for column in columns:
-                if column not in have:
+                if column not in names:
                     raise UserError(
-                        name, f"no column {column!r} in {path}", nearest(column, have)
+                        name, f"no column {column!r} in {path}", nearest(column, names)
                     )
             return file.read(columns=list(columns))
     except (pa.ArrowInvalid, OSError) as error:

@@ -24,7 +24,7 @@ from .tars import TarPairs, tars_of
 from .views import Subset
 
 log = logging.getLogger("tinyclip")
-SAID = 500  # characters of a program's complaint
+COMPLAINT = 500  # characters of a program's complaint
 
 
 def open_pipe(data: Data, command: str) -> TarPairs | Subset:
@@ -67,18 +67,18 @@ def _read(where: str, command: str, path: Path) -> None:
     draft = path.with_suffix(f".{os.getpid()}.part")
     try:
         with draft.open("wb") as file:
-            done = subprocess.run(
+            process = subprocess.run(
                 ["/bin/sh", "-c", command],
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.PIPE,
             )
             os.fsync(file.fileno())
-        if done.returncode:
-            said = done.stderr.decode(errors="replace").strip()[-SAID:]
+        if process.returncode:
+            complaint = process.stderr.decode(errors="replace").strip()[-COMPLAINT:]
             raise UserError(
                 where,
-                f"the command failed with {done.returncode}: {command}\n{said}",
+                f"the command failed with {process.returncode}: {command}\n{complaint}",
                 "Try it in a shell",
             )
         if not tarfile.is_tarfile(draft):

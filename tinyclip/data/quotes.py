@@ -26,17 +26,17 @@ class Marks:
 
     def __init__(self, delimiter: str) -> None:
         self.delimiter = delimiter.encode()
-        of = re.escape(self.delimiter)
-        ends = rb"(?=[\r\n" + of + rb"]|\Z)"
+        escaped = re.escape(self.delimiter)
+        ends = rb"(?=[\r\n" + escaped + rb"]|\Z)"
         closed = rb'"(?:[^"%s]++|"")*+"[ ]*+' + ends
         # fields and what separates them, as far as there is nothing to look at
         self.plain = re.compile(
             rb"(?:"
             + closed % rb"\r\n"
-            + rb'|[^"\r\n%s][^\r\n%s]*+|[\r\n%s]++)*+' % (of, of, of)
+            + rb'|[^"\r\n%s][^\r\n%s]*+|[\r\n%s]++)*+' % (escaped, escaped, escaped)
         )
         self.over_lines = re.compile(closed % b"")
-        self.bare = re.compile(rb"[^\r\n%s]*+" % of)
+        self.bare = re.compile(rb"[^\r\n%s]*+" % escaped)
 
     def fields(self, content: mmap.mmap) -> Iterator[tuple[int, int, bool]]:
         """Where fields begin and end that open with a mark, and which are quoted.
@@ -101,7 +101,7 @@ def mended(path: Path, delimiter: str) -> Mended:
     strays: list[int] = []
     spans: list[tuple[int, int]] = []
     parts: list[bytes] = []
-    done = seen = more = 0
+    copied = counted = more = 0
     line = 1
     with (
         path.open("rb") as file,
@@ -110,15 +110,15 @@ def mended(path: Path, delimiter: str) -> Mended:
         if content.find(b'"') < 0:
             return Mended(path)
         for start, end, quoted in Marks(delimiter).fields(content):
-            line += content[seen:start].count(b"\n")
-            field, seen = content[start:end], end
+            line += content[counted:start].count(b"\n")
+            field, counted = content[start:end], end
             if quoted:
                 spans.append((line - more, field.count(b"\n")))
                 line, more = line + spans[-1][1], more + spans[-1][1]
                 continue
             strays.append(line)
-            parts += content[done:start], b'"', field.replace(b'"', b'""'), b'"'
-            done = end
-        parts.append(content[done:] if strays else b"")
+            parts += content[copied:start], b'"', field.replace(b'"', b'""'), b'"'
+            copied = end
+        parts.append(content[copied:] if strays else b"")
     whole = BytesIO(b"".join(parts)) if strays else path
     return Mended(whole, tuple(strays), tuple(spans))

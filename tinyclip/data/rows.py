@@ -110,7 +110,7 @@ def usable(
     pattern = excluder(exclude)
     kept: list[int] = []
     texts: list[list[str]] = []
-    done = []
+    chunks = []
     for row, cell in enumerate(cells):
         if pattern is not None and pattern.match(key(row)):
             dropped.add("excluded")
@@ -122,10 +122,10 @@ def usable(
             continue
         kept.append(row)
         if len(texts) == HELD_TEXTS:
-            done.append(pa.array(texts, pa.list_(pa.string())))
+            chunks.append(pa.array(texts, pa.list_(pa.string())))
             texts = []
-    done.append(pa.array(texts, pa.list_(pa.string())))
-    return np.asarray(kept, dtype=np.int64), Column(pa.chunked_array(done))
+    chunks.append(pa.array(texts, pa.list_(pa.string())))
+    return np.asarray(kept, dtype=np.int64), Column(pa.chunked_array(chunks))
 
 
 def _captions(cell: Any) -> list[str]:

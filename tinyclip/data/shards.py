@@ -23,36 +23,36 @@ def find_shards(where: str, patterns: str, suffix: str) -> list[Path]:
     Raises:
         UserError: a file is missing or named twice, or there is none.
     """
-    found: list[Path] = []
+    paths: list[Path] = []
     for pattern in filter(str.strip, _separate(patterns)):
         for name in expand(where, pattern):
-            found.extend(_on_disk(where, Path(name).expanduser(), suffix))
-    missing = [path for path in found if not path.is_file()]
+            paths.extend(_on_disk(where, Path(name).expanduser(), suffix))
+    missing = [path for path in paths if not path.is_file()]
     if missing:
         shown = "".join(f"\n  {path}" for path in missing[:10])
         more = f"\n  and {len(missing) - 10} more" if len(missing) > 10 else ""
         raise UserError(
             where,
-            f"{len(missing)} of {len(found)} files are not there:{shown}{more}",
+            f"{len(missing)} of {len(paths)} files are not there:{shown}{more}",
             "Correct the pattern, or fetch them",
         )
-    twice = (
-        sorted({str(path) for path in found if found.count(path) > 1})
-        if len(set(found)) < len(found)
+    repeated = (
+        sorted({str(path) for path in paths if paths.count(path) > 1})
+        if len(set(paths)) < len(paths)
         else []
     )
-    if twice:
-        raise UserError(where, f"names {twice[0]} twice", "Name every file once")
-    if not found:
+    if repeated:
+        raise UserError(where, f"names {repeated[0]} twice", "Name every file once")
+    if not paths:
         raise UserError(where, "names no file", f"Give {suffix} files")
-    return found
+    return paths
 
 
 def shard_labels(paths: list[Path]) -> list[str]:
     """A name for each file that stays when all of them are moved together."""
-    whole = [path.absolute() for path in paths]
-    home = os.path.commonpath([path.parent for path in whole])
-    return [path.relative_to(home).with_suffix("").as_posix() for path in whole]
+    absolute = [path.absolute() for path in paths]
+    common = os.path.commonpath([path.parent for path in absolute])
+    return [path.relative_to(common).with_suffix("").as_posix() for path in absolute]
 
 
 def expand(where: str, pattern: str) -> Iterator[str]:
@@ -103,10 +103,10 @@ def _range(text: str) -> Iterator[str]:
 
 def _closing(where: str, pattern: str, start: int) -> int:
     depth = 0
-    for at in range(start, len(pattern)):
-        depth += {"{": 1, "}": -1}.get(pattern[at], 0)
+    for end in range(start, len(pattern)):
+        depth += {"{": 1, "}": -1}.get(pattern[end], 0)
         if not depth:
-            return at
+            return end
     raise UserError(where, f"a brace is not closed in {pattern!r}", "Write {000..331}")
 
 
@@ -114,26 +114,26 @@ def _separate(text: str) -> list[str]:
     """The parts between ``::`` or commas that stand outside of braces."""
     parts, depth, at = [""], 0, 0
     while at < len(text):
-        here = text[at]
-        depth += {"{": 1, "}": -1}.get(here, 0)
-        if depth == 0 and (here == "," or text[at : at + 2] == "::"):
-            at += 1 if here == "," else 2
+        character = text[at]
+        depth += {"{": 1, "}": -1}.get(character, 0)
+        if depth == 0 and (character == "," or text[at : at + 2] == "::"):
+            at += 1 if character == "," else 2
             parts.append("")
             continue
-        parts[-1] += here
+        parts[-1] += character
         at += 1
     return parts
 
 
 def _on_disk(where: str, path: Path, suffix: str) -> list[Path]:
     if path.is_dir():
-        found = sorted(path.glob(f"*{suffix}"))
+        paths = sorted(path.glob(f"*{suffix}"))
     elif re.search(r"[*?\[]", str(path)) and not path.exists():
-        found = sorted(
+        paths = sorted(
             Path(path.anchor or ".").glob(str(path.relative_to(path.anchor)))
         )
     else:
         return [path]
-    if not found:
+    if not paths:
         raise UserError(where, f"there is no {suffix} file in {path}", "Check the path")
-    return found
+    return paths

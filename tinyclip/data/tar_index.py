@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .broken import CAPTION_LIMIT, Broken, Dropped, check_caption, decode_caption
-from .fields import field_path, inside
+from .fields import field_path, value_at
 from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
 from .tar_dots import Dotted
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tinyclip")
 VERSION = 2  # of the index: another one is not read
 JSON_LIMIT = 16 * 2**20  # bytes
-EVERY = 10.0  # seconds between lines of the log while shards are scanned
+LOG_EVERY = 10.0  # seconds between lines of the log while shards are scanned
 _NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key, extension
 _METADATA = b"tinyclip"
 
@@ -66,8 +66,8 @@ def index_shards(paths: Sequence[Path], caption_key: str | None) -> list[Index]:
     Raises:
         UserError: a shard is compressed.
     """
-    found: list[Index] = []
-    begun = said = time.monotonic()
+    indices: list[Index] = []
+    start = logged = time.monotonic()
     scanned = rows = 0
     for number, path in enumerate(paths, 1):
         index = _cached(path, caption_key)
@@ -75,15 +75,15 @@ def index_shards(paths: Sequence[Path], caption_key: str | None) -> list[Index]:
             index = scan(path, caption_key)
             scanned += 1
             rows += len(index.table)
-            _keep(index, path, caption_key)
-        found.append(index)
-        if time.monotonic() - said > EVERY:
-            said = time.monotonic()
+            _store(index, path, caption_key)
+        indices.append(index)
+        if time.monotonic() - logged > LOG_EVERY:
+            logged = time.monotonic()
             log.warning("indexing: %d of %d shards, %d pairs", number, len(paths), rows)
-    took = time.monotonic() - begun
-    if scanned and took > EVERY:
+    took = time.monotonic() - start
+    if scanned and took > LOG_EVERY:
         log.warning("indexed %d shards, %d pairs, in %.0f s", scanned, rows, took)
-    return found
+    return indices
 
 
 def scan(path: Path, caption_key: str | None) -> Index:
@@ -118,10 +118,10 @@ def scan(path: Path, caption_key: str | None) -> Index:
     except Broken as broken:
         torn = broken.detail
         dropped.add("torn tar", path.name, torn)
-    return _made(images, texts, dotted, dropped, torn)
+    return _index(images, texts, dotted, dropped, torn)
 
 
-def _made(
+def _index(
     images: dict[str, tuple[int, int]],
     texts: dict[str, Sequence[str] | Broken],
     dotted: Dotted,
@@ -169,17 +169,17 @@ def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
     if len(raw) > JSON_LIMIT:
         raise Broken("bad JSON", f"more than {JSON_LIMIT} bytes")
     try:
-        found = json.loads(decode_caption(raw))
+        fields = json.loads(decode_caption(raw))
     except (ValueError, RecursionError) as error:
         raise Broken("bad JSON", str(error)[:100]) from None
-    if not isinstance(found, dict):
+    if not isinstance(fields, dict):
         raise Broken("bad JSON", "not an object with names")
     names = CAPTION_NAMES if name is None else (name,)
-    under = (inside(found, field_path(name, found)) for name in names)
-    value = next((each for each in under if each is not None), None)
+    values_under = (value_at(fields, field_path(name, fields)) for name in names)
+    value = next((each for each in values_under if each is not None), None)
     if value is None:
-        there = ", ".join(repr(key[:40]) for key in [*found][:8]) or "nothing"
-        raise Broken("no caption", f"nothing under {names[0]!r}; there is {there}")
+        present = ", ".join(repr(key[:40]) for key in [*fields][:8]) or "nothing"
+        raise Broken("no caption", f"nothing under {names[0]!r}; there is {present}")
     values = value if isinstance(value, list) else [value]
     if not values:
         raise Broken("empty caption", "an empty list")
@@ -191,46 +191,48 @@ def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
 
 
 def _place(path: Path, caption_key: str | None) -> tuple[Path, dict[str, Any]]:
-    """Where a shard's index is kept, and what it must say it is of."""
+    """Where a shard's index is kept, and what it must say that it is of."""
     state = path.stat()
-    of = {
+    identity = {
         "version": VERSION,
         "path": str(path.absolute()),
         "size": state.st_size,
         "mtime_ns": state.st_mtime_ns,
         "caption_key": caption_key,
     }
-    name = blake2b(json.dumps(of, sort_keys=True).encode(), digest_size=16).hexdigest()
-    return cache_folder() / f"{name}.arrow", of
+    name = blake2b(
+        json.dumps(identity, sort_keys=True).encode(), digest_size=16
+    ).hexdigest()
+    return cache_folder() / f"{name}.arrow", identity
 
 
 def _cached(path: Path, caption_key: str | None) -> Index | None:
     """The index in the cache; None where there is none, or one that is not whole."""
     import pyarrow as pa
 
-    file, of = _place(path, caption_key)
+    file, identity = _place(path, caption_key)
     try:
         with pa.memory_map(str(file)) as source:
             table = pa.ipc.open_file(source).read_all()
-        known = json.loads(table.schema.metadata[_METADATA])
-        if known["of"] != of:
+        about = json.loads(table.schema.metadata[_METADATA])
+        if about["of"] != identity:
             return None
         dropped = Dropped()
-        rows = {key: (kind, why) for key, kind, why in known["rows"]}
-        dropped.merge(known["dropped"], rows)
-        return Index(table, dropped, known["torn"], known["digest"])
+        rows = {key: (kind, why) for key, kind, why in about["rows"]}
+        dropped.merge(about["dropped"], rows)
+        return Index(table, dropped, about["torn"], about["digest"])
     except (OSError, pa.ArrowException, ValueError, KeyError, TypeError):
         return None
 
 
-def _keep(index: Index, path: Path, caption_key: str | None) -> None:
+def _store(index: Index, path: Path, caption_key: str | None) -> None:
     """Write an index into the cache, whole or not at all; a full disk is no error."""
     import pyarrow as pa
 
-    file, of = _place(path, caption_key)
+    file, identity = _place(path, caption_key)
     named: Iterable[Any] = ([key, *why] for key, why in index.dropped.rows.items())
     about = {
-        "of": of,
+        "of": identity,
         "dropped": dict(index.dropped),
         "rows": list(named),
         "torn": index.torn,
@@ -239,11 +241,11 @@ def _keep(index: Index, path: Path, caption_key: str | None) -> None:
     table = index.table.replace_schema_metadata({_METADATA: json.dumps(about)})
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as beside:
-            with pa.ipc.new_file(beside, table.schema) as writer:
+        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as draft:
+            with pa.ipc.new_file(draft, table.schema) as writer:
                 writer.write_table(table)
-            beside.flush()
-            os.fsync(beside.fileno())
-        Path(beside.name).replace(file)
+            draft.flush()
+            os.fsync(draft.fileno())
+        Path(draft.name).replace(file)
     except OSError as error:
         log.warning("the index of %s is not kept: %s", path, error)

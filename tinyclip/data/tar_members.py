@@ -35,7 +35,7 @@ class Member(NamedTuple):
     size: int
 
 
-Found = Generator[tuple[Member, mmap.mmap], None, int]
+Members = Generator[tuple[Member, mmap.mmap], None, int]
 
 
 def read_members(path: Path) -> Iterator[tuple[Member, mmap.mmap]]:
@@ -60,14 +60,14 @@ def read_members(path: Path) -> Iterator[tuple[Member, mmap.mmap]]:
                     "reading all before it",
                     "Unpack it once (pictures are compressed already)",
                 )
-        at = yield from _plain(content)
+        at = yield from _plain_members(content)
         if content[at : at + BLOCK] not in (_ZEROS, b""):
             file.seek(at)
-            at = yield from _any(file, content)
+            at = yield from _other_members(file, content)
         _check_end(content, at)
 
 
-def _plain(content: mmap.mmap) -> Found:
+def _plain_members(content: mmap.mmap) -> Members:
     """Members with plain headers; returns where another kind of block begins."""
     at = 0
     while True:
@@ -91,18 +91,18 @@ def _plain(content: mmap.mmap) -> Found:
         at += BLOCK + -(-size // BLOCK) * BLOCK
 
 
-def _any(file: IO[bytes], content: mmap.mmap) -> Found:
+def _other_members(file: IO[bytes], content: mmap.mmap) -> Members:
     """Members from here on, read by `tarfile`; returns where it stopped."""
     try:
         with tarfile.open(fileobj=file, mode="r:") as tar:
-            while (found := tar.next()) is not None:
+            while (entry := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]  # or all are held
-                end = found.offset_data + found.size
-                if found.isreg() and end > len(content):
-                    raise Broken("torn tar", f"it ends inside of {found.name}")
-                if found.isreg() and found.sparse is None:
-                    name = _text(found.name.encode("utf-8", "surrogateescape"))
-                    yield Member(name, found.offset_data, found.size), content
+                end = entry.offset_data + entry.size
+                if entry.isreg() and end > len(content):
+                    raise Broken("torn tar", f"it ends inside of {entry.name}")
+                if entry.isreg() and entry.sparse is None:
+                    name = _text(entry.name.encode("utf-8", "surrogateescape"))
+                    yield Member(name, entry.offset_data, entry.size), content
             return int(tar.offset)
     except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
         raise Broken("torn tar", f"a header cannot be read: {error}") from None

@@ -55,11 +55,11 @@ def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
     Raises:
         UserError: there is none of a name; `where` named it.
     """
-    known = {task.name: task for task in tasks}
+    by_name = {task.name: task for task in tasks}
     for name in names:
-        if name not in known:
-            raise UserError(where, f"unknown task {name!r}", nearest(name, known))
-    return [known[name] for name in dict.fromkeys(names)]
+        if name not in by_name:
+            raise UserError(where, f"unknown task {name!r}", nearest(name, by_name))
+    return [by_name[name] for name in dict.fromkeys(names)]
 
 
 def tasks_of(
@@ -103,11 +103,11 @@ def _own_task(data: Data, tested: Pairs, others: Pairs | None = None) -> Task:
         return RetrievalTask("retrieval", tested)
     more = (labels_of(others) if others is not None else None) or ()
     classes = tuple(sorted({*more, *labels}))
-    at = {name: i for i, name in enumerate(classes)}
+    numbers = {name: i for i, name in enumerate(classes)}
     return ZeroShotTask(
         "classes",
         tested,
-        tuple(at[name] for name in labels),
+        tuple(numbers[name] for name in labels),
         classes,
         CLASS_TEMPLATES,
     )
@@ -119,12 +119,12 @@ def _embedded_tasks(data: Data, embedded: EmbeddedFile) -> list[Task]:
     opened: dict[tuple[str, str], Pictograms] = {}
 
     def rows(split: str, kind: str) -> Pictograms:
-        def wanted(of_split: str, of_kind: str) -> bool:
+        def is_asked(of_split: str, of_kind: str) -> bool:
             return of_split == split and of_kind == kind
 
         if (split, kind) not in opened:  # tasks on the same pictures share them
             opened[split, kind] = Pictograms(
-                embedded.path, data.source, wanted, background, tuple(data.exclude)
+                embedded.path, data.source, is_asked, background, tuple(data.exclude)
             )
         return opened[split, kind]
 
@@ -146,19 +146,21 @@ def _classes(data: Data, path: Path, measure: Naming) -> tuple[str, ...]:
     column = measure.column
     rows = read_columns(path, data.source, (column, "kind")).to_pylist()
     names = {row[column] for row in rows if row["kind"] == measure.kind and row[column]}
-    return tuple(sorted({_said(column, name) for name in names}))
+    return tuple(sorted({_class_name(column, name) for name in names}))
 
 
 def _naming(
     measure: Naming, pairs: Pictograms, classes: tuple[str, ...]
 ) -> ZeroShotTask:
-    at = {name: i for i, name in enumerate(classes)}
-    said = (_said(measure.column, value) for value in pairs.values(measure.column))
-    labels = tuple(at[name] for name in said)
+    numbers = {name: i for i, name in enumerate(classes)}
+    names = (
+        _class_name(measure.column, value) for value in pairs.values(measure.column)
+    )
+    labels = tuple(numbers[name] for name in names)
     return ZeroShotTask(measure.task, pairs, labels, classes, measure.templates)
 
 
-def _said(column: str, name: str) -> str:
+def _class_name(column: str, name: str) -> str:
     """A name as one would say it: the group ``animals-nature`` is two words."""
     return name if column == "name" else " ".join(re.split(r"[-_/\s]+", name))
 

@@ -90,11 +90,13 @@ def bench(
     for tower in ("image", "text"):
         for batch in batches:
             say(f"{tower} tower, batch {batch}: {len(contenders)} models in turn ...")
-            calls = [_call(one, tower, batch) for one in contenders]
-            seconds = take_turns([one.model for one in contenders], calls, rounds)
+            calls = [_call(contender, tower, batch) for contender in contenders]
+            seconds = take_turns(
+                [contender.model for contender in contenders], calls, rounds
+            )
             first: dict[str, Any] | None = None
-            for place, one in enumerate(contenders):
-                row = _row(one, tower, batch, seconds[place])
+            for place, contender in enumerate(contenders):
+                row = _row(contender, tower, batch, seconds[place])
                 first = first or row
                 row |= _against(first, row)
                 rows[place].append(row)
@@ -103,18 +105,22 @@ def bench(
         "rounds": rounds,
         "peak_rss": peak_rss(),
         "models": [
-            {
-                "name": one.name,
-                "runtime": one.runtime,
-                "device": str(one.device),
-                "precision": one.precision,
-                "bytes": one.size,
-                "params": dict(one.params),
-                "macs": _macs(one.model.shape),
-                "timings": timings,
-            }
-            for one, timings in zip(contenders, rows, strict=True)
+            {**_facts(contender), "timings": timings}
+            for contender, timings in zip(contenders, rows, strict=True)
         ],
+    }
+
+
+def _facts(contender: Contender) -> dict[str, Any]:
+    """What is known of a model before it is timed."""
+    return {
+        "name": contender.name,
+        "runtime": contender.runtime,
+        "device": str(contender.device),
+        "precision": contender.precision,
+        "bytes": contender.size,
+        "params": dict(contender.params),
+        "macs": _macs(contender.model.shape),
     }
 
 
@@ -124,29 +130,29 @@ def take_turns(
     """Seconds of every call of each, all called once a round."""
     seconds: list[list[float]] = [[] for _ in calls]
     draw = random.Random(0)
-    for number in range(WARM_UP + rounds):
+    for turn in range(WARM_UP + rounds):
         for place in draw.sample(range(len(calls)), len(calls)):
             model = models[place]
             with evaluating(model):
                 spent = timed(calls[place], next(iter(model.parameters())).device)
-            if number >= WARM_UP:
+            if turn >= WARM_UP:
                 seconds[place].append(spent)
     return seconds
 
 
-def _call(one: Contender, tower: str, batch: int) -> Callable[[], object]:
+def _call(contender: Contender, tower: str, batch: int) -> Callable[[], object]:
     """One forward pass on inputs made beforehand."""
-    shape: ClipShape = one.model.shape
+    shape: ClipShape = contender.model.shape
     draw = torch.Generator().manual_seed(0)
-    like = next(iter(one.model.parameters()))
+    parameter = next(iter(contender.model.parameters()))
     if tower == "image":
         size = shape.image.image_size
         pixels = torch.randn(batch, 3, size, size, generator=draw)
-        pixels = pixels.to(like.device, like.dtype)
-        return lambda: one.model.encode_image(pixels, normalize=True)
+        pixels = pixels.to(parameter.device, parameter.dtype)
+        return lambda: contender.model.encode_image(pixels, normalize=True)
     length, ids = shape.text.context_length, shape.text.vocab_size
-    tokens_BT = torch.randint(ids, (batch, length), generator=draw).to(like.device)
-    return lambda: one.model.encode_text(tokens_BT, normalize=True)
+    tokens_BT = torch.randint(ids, (batch, length), generator=draw).to(parameter.device)
+    return lambda: contender.model.encode_text(tokens_BT, normalize=True)
 
 
 def _macs(shape: ClipShape) -> dict[str, int]:
@@ -157,16 +163,16 @@ def _macs(shape: ClipShape) -> dict[str, int]:
 
 
 def _row(
-    one: Contender, tower: str, batch: int, seconds: Sequence[float]
+    contender: Contender, tower: str, batch: int, seconds: Sequence[float]
 ) -> dict[str, Any]:
     """What was measured of one tower and batch size."""
-    at = quantiles(seconds)
+    milliseconds = quantiles(seconds)
     return {
         "tower": tower,
         "batch": batch,
-        **at,
-        "per_second": 1e3 * batch / at["median_ms"],
-        "macs": _macs(one.model.shape)[tower] * batch,
+        **milliseconds,
+        "per_second": 1e3 * batch / milliseconds["median_ms"],
+        "macs": _macs(contender.model.shape)[tower] * batch,
     }
 
 
@@ -179,5 +185,5 @@ def _against(first: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, floa
 
 def peak_rss() -> int:
     """The process's largest resident memory, in bytes."""
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -53,8 +53,8 @@ class Encoder:
         Raises:
             UserError: no picture can be read.
         """
-        for known, result in self._pictures:
-            if known is pairs:
+        for earlier, result in self._pictures:
+            if earlier is pairs:
                 return result
         result = self._encode_pictures(pairs)
         self._pictures.append((pairs, result))
@@ -62,10 +62,10 @@ class Encoder:
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Features (N, E) of texts."""
-        asked = tuple(texts)
-        if asked not in self._texts:
-            self._texts[asked] = self._encode_texts(asked)
-        return self._texts[asked]
+        key = tuple(texts)
+        if key not in self._texts:
+            self._texts[key] = self._encode_texts(key)
+        return self._texts[key]
 
     def _encode_pictures(self, pairs: Pairs) -> tuple[list[int], Tensor]:
         whole: list[int] = []

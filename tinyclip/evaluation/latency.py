@@ -24,10 +24,10 @@ def timed(call: Callable[[], object], device: torch.device) -> float:
 
 def quantiles(seconds: Sequence[float]) -> dict[str, float]:
     """`median_ms` and `p90_ms` of some calls."""
-    at = torch.tensor(seconds, dtype=torch.float64) * 1e3
+    milliseconds = torch.tensor(seconds, dtype=torch.float64) * 1e3
     return {
-        "median_ms": float(at.quantile(0.5)),
-        "p90_ms": float(at.quantile(0.9)),
+        "median_ms": float(milliseconds.quantile(0.5)),
+        "p90_ms": float(milliseconds.quantile(0.9)),
     }
 
 

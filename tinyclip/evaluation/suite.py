@@ -58,11 +58,11 @@ def evaluate(
         measured = MEASURES[type(task)](encoder, task)
         also = measured.pop("also")
         teacher = teachers.get(task.name)
-        kept = measured["value"] / teacher if teacher else None
+        retention = measured["value"] / teacher if teacher else None
         results[task.name] = {
             **measured,
             "teacher": teacher,
-            "retention": kept,
+            "retention": retention,
             "also": also,
         }
     return results

@@ -11,7 +11,7 @@ from ..model.preprocess import Preprocess
 from ..model.store import WEIGHTS, Loaded
 from ..model.weights import read_weights
 from ..shapes import BlockShape, ClipShape, ImageShape, TextShape
-from ..tokenizers.clip import Tokenizer
+from ..tokenizers.clip import ClipTokenizer
 from .openclip.model import from_openclip, preprocess_of
 
 BUILTIN = Path(__file__).parent / "builtin" / "pictoclip"
@@ -61,7 +61,7 @@ def _pictoclip(where: str) -> Loaded:
     return Loaded(
         model,
         preprocess_of(cfg["preprocess_cfg"], shape.image.image_size),
-        Tokenizer(merges, shape.text.context_length),
+        ClipTokenizer(merges, shape.text.context_length),
         {"provenance": {"source": "builtin:pictoclip"}},
     )
 
@@ -99,6 +99,6 @@ def _pico(name: str, where: str) -> Loaded:
     return Loaded(
         Clip(shape).init_weights(PICO_SEED).eval(),
         Preprocess(image.image_size, resize_mode="squash"),
-        Tokenizer(_part(MERGES, where), text.context_length),
+        ClipTokenizer(_part(MERGES, where), text.context_length),
         {"provenance": {"source": f"builtin:{name}"}},
     )

@@ -34,8 +34,8 @@ def contrastive(features: Features) -> Tensor:
         sign_BB = 2 * torch.eye(len(logits_BB), device=logits_BB.device) - 1
         return -F.logsigmoid(sign_BB * logits_BB).sum(-1).mean()
     own_B = torch.arange(len(features.image_BE), device=features.image_BE.device)
-    both = [F.cross_entropy(logits, own_B) for logits in affinity_logits(features)]
-    return (both[0] + both[1]) / 2
+    losses = [F.cross_entropy(logits, own_B) for logits in affinity_logits(features)]
+    return (losses[0] + losses[1]) / 2
 
 
 @objectives.register("contrastive")

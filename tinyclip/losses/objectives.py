@@ -26,11 +26,14 @@ from ..config.schema import Recipe, Stage
 from ..errors import UserError
 from ..model.clip import Features
 from ..registry import Registry
+from ..shapes import ClipShape
 
 Parts: TypeAlias = dict[str, Tensor]
 Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]]
 
 objectives: Registry[Objective] = Registry("objective")
+# of an objective that does not fit every teacher: why it does not fit one, or ""
+misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,25 @@ def check_objectives(asked: Recipe | Stage, where: Place) -> None:
         settle(phase.objectives, where.key(name).key("losses"))
 
 
+def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
+    """Refuse objectives that do not fit the teacher, of the phases that run.
+
+    Raises:
+        UserError: which one, and why.
+    """
+    asked = (
+        (name, where.key("stages").item(number).key(phase).key("losses"))
+        for number, stage in enumerate(recipe.stages)
+        for phase, settings in stage.running().items()
+        for name, objective in settings.objectives.items()
+        if weight_of(objective) and name in misfits
+    )
+    for name, place in asked:
+        if why := misfits.get(name, str(place))(teacher):
+            todo = "Use mimic, which asks for what the teacher has"
+            raise UserError(str(place.key(name)), why, todo)
+
+
 def weighted(
     losses: Mapping[str, Asked] | tuple[Weighted, ...],
     student: Features,
@@ -124,13 +146,13 @@ def weighted(
         losses = settle(losses, Place(path="losses"))
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
-    for one in losses:
-        if one.weight == 0:
+    for objective in losses:
+        if objective.weight == 0:
             continue
-        loss, logged = one.loss(student, teacher)
-        total = total + one.weight * loss
-        parts[one.name] = loss.detach()
+        loss, logged = objective.loss(student, teacher)
+        total = total + objective.weight * loss
+        parts[objective.name] = loss.detach()
         for key, value in logged.items():
-            full = key if key.startswith(one.name) else f"{one.name}.{key}"
-            parts[full] = value
+            part = key if key.startswith(objective.name) else f"{objective.name}.{key}"
+            parts[part] = value
     return total, parts

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..model.clip import Features
+from ..shapes import ClipShape
 from .contrastive import sigmoid_logits
-from .objectives import Parts, objectives
+from .objectives import Parts, misfits, objectives
 
 
 @objectives.register("sigmoid")
@@ -24,6 +25,12 @@ def sigmoid(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     label_BB = theirs_BB.sigmoid()
     cross = _binary(mine_BB, label_BB)
     return cross, {"sigmoid_kl": (cross - _binary(theirs_BB, label_BB)).detach()}
+
+
+@misfits.register("sigmoid")
+def _without_bias(teacher: ClipShape) -> str:
+    """Scaled products of a CLIP are all large: without a bias every pair matches."""
+    return "" if teacher.logit_bias else "the teacher has no logit bias"
 
 
 def _binary(logits_BB: Tensor, label_BB: Tensor) -> Tensor:

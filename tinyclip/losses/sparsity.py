@@ -50,10 +50,10 @@ class Multipliers(nn.Module):
         Args:
             gap: p − q, as the penalty saw it.
         """
-        seen = torch.as_tensor(gap, dtype=torch.float64, device=self.beta.device)
-        seen = seen.clamp(-GAP_SEEN, GAP_SEEN)
-        self.lambda_ += self.lr * LAMBDA_SHARE * self.beta * seen
-        self.beta *= 1 + self.lr * (seen / GAP_SEEN).square()
+        clipped = torch.as_tensor(gap, dtype=torch.float64, device=self.beta.device)
+        clipped = clipped.clamp(-GAP_SEEN, GAP_SEEN)
+        self.lambda_ += self.lr * LAMBDA_SHARE * self.beta * clipped
+        self.beta *= 1 + self.lr * (clipped / GAP_SEEN).square()
         self.beta.clamp_(max=BETA_MOST)
 
 
@@ -79,5 +79,5 @@ def ramp(step: int, steps: int, share: float, start: float, end: float) -> float
         step: 0 to steps − 1.
     """
     length = share * steps
-    done = 1.0 if length <= 0 else min(1.0, (step + 1) / length)
-    return start + (end - start) * done
+    progress = 1.0 if length <= 0 else min(1.0, (step + 1) / length)
+    return start + (end - start) * progress

@@ -104,12 +104,12 @@ class Block(nn.Module):
     ) -> Tensor:
         if self.attention is not None and self.norm_1 is not None:
             out_D = joined(embed_D, gates.get("attention_layers"))
-            seen_BND = self.attention(self.norm_1(x_BND, embed_D), out_D, gates)
-            x_BND = x_BND + scaled(seen_BND, self.scale_1)
+            update_BND = self.attention(self.norm_1(x_BND, embed_D), out_D, gates)
+            x_BND = x_BND + scaled(update_BND, self.scale_1)
         if self.ffn is not None and self.norm_2 is not None:
             out_D = joined(embed_D, gates.get("ffn_layers"))
-            made_BND = self.ffn(self.norm_2(x_BND, embed_D), out_D, gates)
-            x_BND = x_BND + scaled(made_BND, self.scale_2)
+            update_BND = self.ffn(self.norm_2(x_BND, embed_D), out_D, gates)
+            x_BND = x_BND + scaled(update_BND, self.scale_2)
         return x_BND
 
     def init_weights(self, depth: int, generator: torch.Generator) -> None:
@@ -128,8 +128,8 @@ class Block(nn.Module):
             fill_normal(ffn.down.weight, std, generator)
 
 
-def _scale(width: int, wanted: bool) -> nn.Parameter | None:
-    return nn.Parameter(torch.ones(width)) if wanted else None
+def _scale(width: int, present: bool) -> nn.Parameter | None:
+    return nn.Parameter(torch.ones(width)) if present else None
 
 
 class Stack(nn.ModuleList):

@@ -10,8 +10,6 @@ from ..sites import in_line
 LOAD = """```python
 import tinyclip
 
-from ..sites import in_line
-
 model, preprocess, tokenizer = tinyclip.load("path/to/it")  # this folder
 image_features = model.encode_image(preprocess(image)[None], normalize=True)
 text_features = model.encode_text(tokenizer(["a photo of a cat"]), normalize=True)
@@ -29,8 +27,8 @@ def model_card(
     Args:
         load: how to load it.
     """
-    made, sizes, share = config["provenance"], config["sizes"], config["share"]
-    teacher = made.get("teacher") or made.get("source", "an unnamed source")
+    provenance, sizes, share = config["provenance"], config["sizes"], config["share"]
+    teacher = provenance.get("teacher") or provenance.get("source", "an unnamed source")
     kind = "A small CLIP" if share["total"] < 1 else "A CLIP"
     lines = [
         f"# {kind}, made from `{teacher}`",
@@ -41,17 +39,12 @@ def model_card(
         "",
         load.strip(),
         "",
-        "## Widths",
+        *_widths(config["shape"]),
         "",
-        "| tower | embed | heads by layer | ffn by layer |",
-        "|---|---|---|---|",
+        "## Where it comes from",
+        "",
     ]
-    for name in ("image", "text"):
-        tower = config["shape"][name]
-        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
-        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
-    lines += ["", "## Where it comes from", ""]
-    lines += [f"- {key}: {value}" for key, value in sorted(made.items())]
+    lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]
     if certificate is not None:
         lines += [
             "",
@@ -63,11 +56,25 @@ def model_card(
         "",
         "## Licence",
         "",
-        made.get("licence")
+        provenance.get("licence")
         or f"Not stated: whatever the weights of `{teacher}` and the data were "
         "licensed under applies to this model too.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _widths(shape: Mapping[str, Any]) -> list[str]:
+    lines = [
+        "## Widths",
+        "",
+        "| tower | embed | heads by layer | ffn by layer |",
+        "|---|---|---|---|",
+    ]
+    for name in ("image", "text"):
+        tower = shape[name]
+        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
+        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
+    return lines
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
@@ -82,11 +89,11 @@ def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
     ]
     for name, task in metrics["tasks"].items():
         low, high = task["ci95"]
-        teacher, kept = task.get("teacher"), task.get("retention")
+        teacher, retention = task.get("teacher"), task.get("retention")
         lines.append(
             f"| {name} | {task['metric']} | {100 * task['value']:.1f} | "
             f"{100 * low:.1f} to {100 * high:.1f} | {task['n']} | "
             f"{'–' if teacher is None else f'{100 * teacher:.1f}'} | "
-            f"{'–' if kept is None else f'{100 * kept:.1f} %'} |"
+            f"{'–' if retention is None else f'{100 * retention:.1f} %'} |"
         )
     return lines

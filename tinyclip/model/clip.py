@@ -104,7 +104,7 @@ class Clip(nn.Module):
         """
         generator = torch.Generator().manual_seed(seed)
         image, text = self.image, self.text
-        # in this order since the first version: the same seed gives the same weights
+        # a fixed order: the same seed gives the same weights in every version
         image.init_weights(generator)
         text.init_weights(generator)
         if image.class_embedding is not None:

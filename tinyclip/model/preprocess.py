@@ -78,10 +78,10 @@ class Preprocess:
         `crop_rounding` is there only where it is not open_clip's own, so that these
         are open_clip's settings, and directories written before it are the same.
         """
-        made = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        settings = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
         if self.crop_rounding == "even":
-            del made["crop_rounding"]
-        return made
+            del settings["crop_rounding"]
+        return settings
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Preprocess:
@@ -103,12 +103,15 @@ def _crop_box(
     draw = random.Random(seed)
     share = draw.uniform(crop, 1.0)
     # a stretch that would leave the picture is not drawn at all
-    most = min(math.log(STRETCH), -math.log(share))
-    stretch = math.exp(draw.uniform(-most, most))
-    wide = min(width, max(1, round(width * math.sqrt(share * stretch))))
-    high = min(height, max(1, round(height * math.sqrt(share / stretch))))
-    left, top = draw.randint(0, width - wide), draw.randint(0, height - high)
-    return left, top, left + wide, top + high
+    furthest = min(math.log(STRETCH), -math.log(share))
+    stretch = math.exp(draw.uniform(-furthest, furthest))
+    crop_width = min(width, max(1, round(width * math.sqrt(share * stretch))))
+    crop_height = min(height, max(1, round(height * math.sqrt(share / stretch))))
+    left, top = (
+        draw.randint(0, width - crop_width),
+        draw.randint(0, height - crop_height),
+    )
+    return left, top, left + crop_width, top + crop_height
 
 
 @functools.lru_cache(maxsize=16)
@@ -117,14 +120,15 @@ def _transform(preprocess: Preprocess) -> Callable[[Image.Image], Tensor]:
 
     settings = asdict(preprocess)
     floor = settings.pop("crop_rounding") == "floor"
-    made = image_transform_v2(PreprocessCfg(**settings), is_train=False)
+    transform = image_transform_v2(PreprocessCfg(**settings), is_train=False)
     if floor:
-        cut = functools.partial(_floor_crop, preprocess.size)
-        made.transforms = [
-            cut if isinstance(step, CenterCrop) else step for step in made.transforms
+        crop = functools.partial(_floor_crop, preprocess.size)
+        transform.transforms = [
+            crop if isinstance(step, CenterCrop) else step
+            for step in transform.transforms
         ]
-    done: Callable[[Image.Image], Tensor] = made
-    return done
+    typed: Callable[[Image.Image], Tensor] = transform
+    return typed
 
 
 def _floor_crop(size: int, image: Image.Image) -> Image.Image:

@@ -89,8 +89,8 @@ def save_model(
     """
     folder = Path(folder)
     tensors = stored(model, dtype)
-    made = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
-    config = describe(Loaded(model, preprocess, tokenizer, made), dtype)
+    origin = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
+    config = describe(Loaded(model, preprocess, tokenizer, origin), dtype)
     draft = folder.with_name(folder.name + ".part")
     shutil.rmtree(draft, ignore_errors=True)
     make_folder(draft)
@@ -118,24 +118,24 @@ def stored(model: Clip, dtype: str) -> dict[str, Tensor]:
     Raises:
         UserError: the type is unknown, or cannot hold a weight.
     """
-    kind, made = dtypes.get(dtype).torch, {}
+    torch_dtype, tensors = dtypes.get(dtype).torch, {}
     for name, value in model.state_dict().items():
         exact = value.detach().cpu().float()
-        made[name] = exact.to(kind).contiguous()
-        if not torch.equal(made[name].isfinite(), exact.isfinite()):
+        tensors[name] = exact.to(torch_dtype).contiguous()
+        if not torch.equal(tensors[name].isfinite(), exact.isfinite()):
             raise UserError(
                 f"dtype {dtype}",
                 f"{name} has a weight of {exact.abs().max():.3g}, more than it holds",
                 "Store bfloat16 or float32",
             )
-    return made
+    return tensors
 
 
 def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
     """What `config.json` says of a model: its `config` gives where it comes from."""
     sizes = cost.sizes(loaded.model.shape)
     teacher = loaded.config.get("teacher_sizes") or sizes
-    made = dict(loaded.config.get("provenance", {}))
+    provenance = dict(loaded.config.get("provenance", {}))
     return {
         "format_version": FORMAT_VERSION,
         "shape": shape_to_dict(loaded.model.shape),
@@ -144,8 +144,8 @@ def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
         "dtype": dtype,
         "sizes": sizes,
         "teacher_sizes": dict(teacher),
-        "share": share_of(sizes, teacher, made.get("towers", TOWERS)),
-        "provenance": made,
+        "share": share_of(sizes, teacher, provenance.get("towers", TOWERS)),
+        "provenance": provenance,
     }
 
 
@@ -199,15 +199,15 @@ def read_config(folder: Path) -> dict[str, Any]:
         UserError: there is none, or it is of a newer format.
     """
     config = read_json(folder / CONFIG)
-    known = config.get("format_version") if isinstance(config, dict) else None
-    if not isinstance(known, int):
+    version = config.get("format_version") if isinstance(config, dict) else None
+    if not isinstance(version, int):
         raise UserError(
             str(folder / CONFIG), "is not of a tinyclip model (no format_version)"
         )
-    if known > FORMAT_VERSION:
+    if version > FORMAT_VERSION:
         raise UserError(
             str(folder / CONFIG),
-            f"has format {known}, and this tinyclip reads up to {FORMAT_VERSION}",
+            f"has format {version}, and this tinyclip reads up to {FORMAT_VERSION}",
             "Upgrade tinyclip",
         )
     return config

@@ -93,5 +93,5 @@ class ImageTower(nn.Module):
             self.pool.init_weights(generator)
 
 
-def _vector(width: int, wanted: bool) -> nn.Parameter | None:
-    return nn.Parameter(torch.zeros(width)) if wanted else None
+def _vector(width: int, present: bool) -> nn.Parameter | None:
+    return nn.Parameter(torch.zeros(width)) if present else None

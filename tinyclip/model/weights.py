@@ -50,20 +50,24 @@ def check_fit(
     if 2 * len(missing) > len(own) and foreign:
         what = f"it holds {shown(foreign)}, where {shown(missing)} are expected"
         raise UserError(where, f"does not fit: {what}", todo)
-    wrong = [f"{name} is missing" for name in missing]
-    wrong += [f"{name} is not of this model" for name in foreign]
+    mismatches = [f"{name} is missing" for name in missing]
+    mismatches += [f"{name} is not of this model" for name in foreign]
     for name, value in own.items():
-        given = tensors.get(name, value)
-        if given.shape != value.shape:
-            shapes = f"{tuple(given.shape)}, expected {tuple(value.shape)}"
-            wrong.append(f"{name} is {shapes}")
-        elif not given.dtype.is_floating_point:
+        tensor = tensors.get(name, value)
+        if tensor.shape != value.shape:
+            shapes = f"{tuple(tensor.shape)}, expected {tuple(value.shape)}"
+            mismatches.append(f"{name} is {shapes}")
+        elif not tensor.dtype.is_floating_point:
             # quantised weights mean nothing without what lies beside them
-            kind = str(given.dtype).removeprefix("torch.")
-            wrong.append(f"{name} holds {kind} instead of floats")
-    if wrong:
-        more = f", and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise UserError(where, "does not fit: " + "; ".join(wrong[:SHOWN]) + more, todo)
+            type_name = str(tensor.dtype).removeprefix("torch.")
+            mismatches.append(f"{name} holds {type_name} instead of floats")
+    if mismatches:
+        more = (
+            f", and {len(mismatches) - SHOWN} more" if len(mismatches) > SHOWN else ""
+        )
+        raise UserError(
+            where, "does not fit: " + "; ".join(mismatches[:SHOWN]) + more, todo
+        )
 
 
 def shown(names: Iterable[str]) -> str:

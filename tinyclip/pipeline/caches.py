@@ -20,17 +20,17 @@ PROBE = (
 )
 
 
-def fitting(recipe: Recipe, teacher: Loaded, printed: str) -> dict[str, Any]:
+def fitting(recipe: Recipe, teacher: Loaded, weights: str) -> dict[str, Any]:
     """What a recipe and the cache that it uses must have in common.
 
     Args:
         teacher: the recipe's, whole.
-        printed: the fingerprint of its weights.
+        weights: the fingerprint of its weights.
     """
     ids = teacher.tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
     data = recipe.data
     return {
-        "teacher": printed,
+        "teacher": weights,
         "tokenizer": hashlib.sha256(ids).hexdigest()[:16],
         "transform": {
             **teacher.preprocess.to_dict(),
@@ -42,7 +42,7 @@ def fitting(recipe: Recipe, teacher: Loaded, printed: str) -> dict[str, Any]:
     }
 
 
-def cache_of(recipe: Recipe, teacher: Loaded, printed: str) -> tuple[Path, Index]:
+def cache_of(recipe: Recipe, teacher: Loaded, weights: str) -> tuple[Path, Index]:
     """The cache that a recipe names.
 
     Raises:
@@ -56,4 +56,4 @@ def cache_of(recipe: Recipe, teacher: Loaded, printed: str) -> tuple[Path, Index
             "Leave one of them out",
         )
     folder = Path(recipe.cache).expanduser()
-    return find_index(folder, fitting(recipe, teacher, printed))
+    return find_index(folder, fitting(recipe, teacher, weights))

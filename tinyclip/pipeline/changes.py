@@ -45,21 +45,21 @@ def minor(number: str) -> str:
     return ".".join(number.split("+")[0].split(".")[:2])
 
 
-def changed_world(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def changed_world(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """What differs between two environments so that bits may differ."""
     for key in ("device", "threads"):
-        if before.get(key) != now[key]:
-            yield f"{key}: {before.get(key)} -> {now[key]}"
+        if before.get(key) != after[key]:
+            yield f"{key}: {before.get(key)} -> {after[key]}"
     for name in WATCHED:
         old = before.get("libraries", {}).get(name)
-        new = now["libraries"][name]
+        new = after["libraries"][name]
         if old is not None and minor(old) != minor(new):
             yield f"{name}: {old} -> {new}"
 
 
-def changed_inputs(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def changed_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
     """Teacher, data or vocabulary whose content is another one."""
-    return [f"{what}: {old} -> {new}" for what, old, new in differences(before, now)]
+    return [f"{what}: {old} -> {new}" for what, old, new in differences(before, after)]
 
 
 def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> None:
@@ -68,23 +68,23 @@ def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> Non
     Raises:
         UserError: something has changed, with what it was and is.
     """
-    known, world = run.read("plan.json"), run.read("environment.json")
-    found: list[str] = []
-    if known is not None:
-        found += changed_inputs(known["fingerprints"], plan.fingerprints)
-    if world is not None:
-        found += changed_world(world, environment(engine))
-        if world.get("world_size", 1) != engine.world:
+    plan_before, world_before = run.read("plan.json"), run.read("environment.json")
+    changes: list[str] = []
+    if plan_before is not None:
+        changes += changed_inputs(plan_before["fingerprints"], plan.fingerprints)
+    if world_before is not None:
+        changes += changed_world(world_before, environment(engine))
+        if world_before.get("world_size", 1) != engine.world:
             log.warning(
                 "%s: %s processes before, %s now: the same samples are left to see, "
                 "but the result is not bit for bit that of one launch",
                 run.path,
-                world.get("world_size", 1),
+                world_before.get("world_size", 1),
                 engine.world,
             )
-    if not found:
+    if not changes:
         return
-    words = "\n  ".join(["changed since this run began:", *found])
+    words = "\n  ".join(["changed since this run began:", *changes])
     if accept:
         log.warning("%s: %s\nGoing on all the same (%s)", run.path, words, ACCEPT)
         return

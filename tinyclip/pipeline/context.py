@@ -65,7 +65,7 @@ def trimmed(teacher: Loaded, train: Pairs, vocab: str | None) -> Loaded:
     return trim(teacher, kept_ids(teacher.tokenizer, captions))
 
 
-def measured(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
+def measured_tasks(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
     """The tasks that every student is measured on; known before one is trained.
 
     Args:
@@ -105,7 +105,7 @@ class RunContext:
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
     _cached: Cached | None = None
-    _prints: dict[str, str] | None = None
+    _known_fingerprints: dict[str, str] | None = None
 
     @classmethod
     def open(
@@ -125,28 +125,28 @@ class RunContext:
         train, val = open_split(recipe.data)
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
         base = trimmed(teacher, train, recipe.vocab)
-        tasks = measured(recipe, (train, val))
+        tasks = measured_tasks(recipe, (train, val))
         return cls(
             recipe, folder, engine, teacher, base, train, val, tasks, watcher, stop
         )
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of the data."""
-        if self._prints is None:
-            self._prints = self._fingerprints()
-        return self._prints
+        if self._known_fingerprints is None:
+            self._known_fingerprints = self._fingerprints()
+        return self._known_fingerprints
 
     def _fingerprints(self) -> dict[str, str]:
-        prints = {
+        fingerprints = {
             "teacher": model_fingerprint(self.teacher.model),
             "data": self.train.fingerprint(),
         }
         if self.base is not self.teacher:
-            prints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
+            fingerprints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
         if self.recipe.cache is not None:
-            found = cache_of(self.recipe, self.teacher, prints["teacher"])
-            prints["cache"] = found[1].content
-        return prints
+            _, index = cache_of(self.recipe, self.teacher, fingerprints["teacher"])
+            fingerprints["cache"] = index.content
+        return fingerprints
 
     def loader(self, batch: int) -> Loader:
         """Batches of the training pairs; the order depends on the run's seed alone."""
@@ -190,8 +190,8 @@ class RunContext:
         """Every broken sample that was met, by key."""
         return {
             key: why
-            for one in self._loaders.values()
-            for key, why in one.broken.items()
+            for loader in self._loaders.values()
+            for key, why in loader.broken.items()
         }
 
     def caching(self) -> bool:
@@ -215,18 +215,18 @@ class RunContext:
             return live
         if self._cached is None:
             self._cached = self._features_of(live)
-        return self._cached.under(live)
+        return self._cached.with_scale_of(live)
 
     def _features_of(self, live: LiveTeacher) -> Cached:
         """All of the teacher's features: made beforehand, or before the first step."""
         loader = next(iter(self._loaders.values()))
-        recipe, data, prints = self.recipe, self.recipe.data, self.fingerprints()
+        recipe, data, fingerprints = self.recipe, self.recipe.data, self.fingerprints()
         if recipe.cache is not None:
-            found = cache_of(recipe, self.teacher, prints["teacher"])
-            return open_stored(*found, live, loader)
+            stored = cache_of(recipe, self.teacher, fingerprints["teacher"])
+            return open_stored(*stored, live, loader)
         made_of = fingerprint(
             {
-                **prints,
+                **fingerprints,
                 "preprocess": self.teacher.preprocess.to_dict(),
                 "augmentations": [data.augmentations, data.crop, recipe.seed],
                 "precision": recipe.precision,
@@ -254,11 +254,11 @@ class RunContext:
 
     def teacher_values(self) -> dict[str, float]:
         """The teacher's own figures, measured once a run."""
-        known = self.folder.read("teacher.json")
-        if known is None:
-            known = self.measure(self.teacher, None)
-            self.folder.write("teacher.json", known)
-        return values_of(known["tasks"])
+        metrics = self.folder.read("teacher.json")
+        if metrics is None:
+            metrics = self.measure(self.teacher, None)
+            self.folder.write("teacher.json", metrics)
+        return values_of(metrics["tasks"])
 
     def noise_seed(self, stage: int) -> int:
         """A seed of the stage's gate noise."""

@@ -25,21 +25,21 @@ LARGE = 10**10  # multiply-accumulates a pair
 
 def goal_of(recipe: Recipe, teacher: ClipShape, target: float) -> SizeGoal:
     """The size that a recipe wants of a stage, as a share of the run's teacher."""
-    wanted = SizeGoal(
+    goal = SizeGoal(
         target,
         budget=recipe.budget,
         layout=recipe.layout,
         towers=recipe.towers,
         round_to=recipe.round_to,
     )
-    return wanted.against(teacher)
+    return goal.against(teacher)
 
 
 def scaled(shape: ClipShape, goal: SizeGoal) -> ClipShape:
     """A shape of about the wanted share of itself, every width cut alike: for
     estimates only."""
 
-    def tower(name: str, by: float) -> TowerShape:
+    def tower(name: str, factor: float) -> TowerShape:
         whole = shape.towers()[name]
         if name not in goal.towers:
             return whole
@@ -47,16 +47,18 @@ def scaled(shape: ClipShape, goal: SizeGoal) -> ClipShape:
         for key in USUAL:
             least = 1 if SITES[key].in_block else 0
             units[key] = [
-                max(min(least, n), round(n * by)) for n in units_of(whole, key)
+                max(min(least, n), round(n * factor)) for n in units_of(whole, key)
             ]
         return resized(whole, units)
 
     low, high = 0.0, 1.0
     for _ in range(20):
-        by = (low + high) / 2
-        cut = shape.with_towers(image=tower("image", by), text=tower("text", by))
-        small = goal.size(cut) < goal.target * goal.size(shape)
-        low, high = (by, high) if small else (low, by)
+        factor = (low + high) / 2
+        cut = shape.with_towers(
+            image=tower("image", factor), text=tower("text", factor)
+        )
+        too_small = goal.size(cut) < goal.target * goal.size(shape)
+        low, high = (factor, high) if too_small else (low, factor)
     return cut if goal.target < 1 else shape
 
 
@@ -130,10 +132,10 @@ def measure_speed(model: Clip) -> float:
 
 def works_of(stage: Stage, start: ClipShape, end: ClipShape) -> dict[str, int]:
     """Multiply-accumulates of one pair in each phase: of the model as it is there."""
-    works, now = {}, start
+    works, shape = {}, start
     for name, phase in stage.running().items():
-        now = end if phase.cuts else now
-        works[name] = macs(now)
+        shape = end if phase.cuts else shape
+        works[name] = macs(shape)
     return works
 
 
@@ -142,7 +144,9 @@ def plan_stage(
 ) -> dict[str, Any]:
     """The estimates of stage `number` (from 1), all but its fingerprint."""
     stage = recipe.stages[number - 1]
-    before = [one.target for one in recipe.stages[: number - 1] if one.target]
+    before = [
+        earlier.target for earlier in recipe.stages[: number - 1] if earlier.target
+    ]
     share = before[-1] if before else START
     target = share if stage.target is None else stage.target
     start = scaled(teacher, goal_of(recipe, teacher, share))
@@ -151,8 +155,8 @@ def plan_stage(
     steps, works = stage.steps, works_of(stage, start, end)
     live = 0 if cached else macs(teacher)
     # a step is a forward pass and a backward pass of twice the work
-    each = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
-    flops = sum(count * each[phase] for phase, count in steps.items())
+    flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
+    flops = sum(count * flops_per_step[phase] for phase, count in steps.items())
     return {
         "number": number,
         "start": share,
@@ -162,7 +166,7 @@ def plan_stage(
         "params_encoder": planned(teacher, end, goal, "encoder"),
         "params_total": planned(teacher, end, goal, "total"),
         "memory_gib": round(stage_memory(start, teacher, stage.batch), 2),
-        "flops_per_step": each,
+        "flops_per_step": flops_per_step,
         "checkpoint_gib": round(checkpoint_bytes(start) / GIB, 3),
         "gather_mib": round(gather_bytes(teacher, stage.batch) / 2**20, 3),
         "seconds": round(flops / speed, 1),

@@ -86,20 +86,20 @@ def measure_on(source: str, loaded: Loaded, say: Say | None = None) -> Measure |
     if source == RANDOM:
         return None
     tasks = tasks_of(Data(source=source))  # on 2,000 held-out pairs at most
-    tasks = [one for one in tasks if isinstance(one, RetrievalTask)] or tasks
+    tasks = [task for task in tasks if isinstance(task, RetrievalTask)] or tasks
 
     def measure(model: Any) -> tuple[Mapping[str, float], int]:
         if say is not None:
             names = ", ".join(task.name for task in tasks)
             kind = "the export" if model is not loaded else "the model"
             say(f"measuring {kind} on {names} ...")
-        found = evaluate(model, tasks)
+        results = evaluate(model, tasks)
         values: dict[str, float] = {}
-        for name, result in found.items():
+        for name, result in results.items():
             values[f"{name} {result['metric']}"] = result["value"]
-            other = result["also"].get("text_to_image_r1")
-            if other is not None:
-                values[f"{name} text_to_image_r1"] = other
-        return values, min(result["n"] for result in found.values())
+            text_to_image = result["also"].get("text_to_image_r1")
+            if text_to_image is not None:
+                values[f"{name} text_to_image_r1"] = text_to_image
+        return values, min(result["n"] for result in results.values())
 
     return measure

@@ -39,6 +39,6 @@ def _progress(run: RunDir) -> dict[str, Any]:
     planned = len(run.recipe().stages)
     if run.read("plan.json") is None:  # it was stopped before its first stage
         return {"finished": False, "planned": planned, "stages": []}
-    found = summary(run)
-    rows = [{key: row[key] for key in SHOWN} for row in found["students"]]
-    return {"finished": found["finished"], "planned": planned, "stages": rows}
+    figures = summary(run)
+    rows = [{key: row[key] for key in SHOWN} for row in figures["students"]]
+    return {"finished": figures["finished"], "planned": planned, "stages": rows}

@@ -41,7 +41,11 @@ def locked(folder: Path) -> Iterator[None]:
         owner = _owner(handle)
         _take(handle, owner, folder)
         if owner is not None:
-            log.warning("%s: the lock of %s is stale; taken over", folder, _said(owner))
+            log.warning(
+                "%s: the lock of %s is stale; taken over",
+                folder,
+                _owner_in_words(owner),
+            )
         _write(handle, path)
         try:
             yield
@@ -62,14 +66,14 @@ def _take(handle: int, owner: dict[str, Any] | None, folder: Path) -> None:
     except OSError as error:
         raise UserError(
             str(folder),
-            f"is in use by {_said(owner)} ({error.strerror})",
+            f"is in use by {_owner_in_words(owner)} ({error.strerror})",
             "Wait for it, stop it, or name another folder with --out",
         ) from None
     if owner is not None and owner.get("host") != socket.gethostname():
         # its lock may not be visible from here
         raise UserError(
             str(folder),
-            f"was left locked by {_said(owner)}, another host",
+            f"was left locked by {_owner_in_words(owner)}, another host",
             f"If that process is gone, remove {folder / LOCK}",
         )
 
@@ -80,13 +84,13 @@ def _owner(handle: int) -> dict[str, Any] | None:
     if not content:
         return None
     try:
-        found = json.loads(content)
+        owner = json.loads(content)
     except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {}
+        owner = None
+    return owner if isinstance(owner, dict) else {}
 
 
-def _said(owner: dict[str, Any] | None) -> str:
+def _owner_in_words(owner: dict[str, Any] | None) -> str:
     if not owner:
         return "another process"
     return (

@@ -78,12 +78,12 @@ def cache(
     for name, value in values.items():
         where = Place("cache", name.removeprefix("data."))
         recipe = override(recipe, name.split("."), value, where)
-    wanted = Wanted(recipe, teacher, data, Path(out), dtype)
-    return make_cache(wanted, watcher, stop)
+    request = CacheRequest(recipe, teacher, data, Path(out), dtype)
+    return make_cache(request, watcher, stop)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class CacheRequest:
     """A cache that is asked for.
 
     Args:
@@ -119,7 +119,7 @@ class Wanted:
 
 
 def make_cache(
-    wanted: Wanted, watcher: Watcher | None, stop: Callable[[], bool]
+    request: CacheRequest, watcher: Watcher | None, stop: Callable[[], bool]
 ) -> dict[str, Any]:
     """Make a cache, or go on with one; returns what is told of it.
 
@@ -136,18 +136,20 @@ def make_cache(
             watcher.step({"step": done})
         if stop():
             what = "Stopped; the shards that are whole stay"
-            raise Interrupted(what, wanted.command)
+            raise Interrupted(what, request.command)
 
     try:
-        return _make(wanted, progress)
+        return _make(request, progress)
     except StorageError:
-        log.warning("go on, once that is mended, with: %s", wanted.command)
+        log.warning("go on, once that is mended, with: %s", request.command)
         raise
 
 
-def _make(wanted: Wanted, progress: Callable[[int, int], None]) -> dict[str, Any]:
-    recipe, folder = wanted.recipe, wanted.out
-    dtypes.get(wanted.dtype)
+def _make(
+    request: CacheRequest, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    recipe, folder = request.recipe, request.out
+    dtypes.get(request.dtype)
     engine = Engine(recipe.precision)
     if engine.world > 1:
         raise UserError(
@@ -161,14 +163,14 @@ def _make(wanted: Wanted, progress: Callable[[int, int], None]) -> dict[str, Any
     made_of = {
         **fitting(recipe, teacher, model_fingerprint(teacher.model)),
         "data": loader.pairs.fingerprint(),
-        "dtype": wanted.dtype,
+        "dtype": request.dtype,
         "precision": recipe.precision,
     }
     make_folder(folder)
     with locked(folder):
         captions = loader.all_captions()
         width = teacher.model.shape.embed_dim
-        index = begin(folder, made_of, loader, captions, width, wanted.command)
+        index = begin(folder, made_of, loader, captions, width, request.command)
         live = LiveTeacher(teacher.model, engine, None)
         workers = recipe.data.workers
         index, kept = make(folder, index, live, loader, captions, progress, workers)
@@ -178,7 +180,7 @@ def _make(wanted: Wanted, progress: Callable[[int, int], None]) -> dict[str, Any
         "data": recipe.data.source,
         **_figures(folder, index),
         "kept": kept,
-        "broken": _told_broken(loader),
+        "broken": _report_broken(loader),
     }
 
 
@@ -217,7 +219,7 @@ def _loader(recipe: Recipe, teacher: Loaded) -> Loader:
 def _figures(folder: Path, index: Index) -> dict[str, Any]:
     """What is told of a finished cache."""
     layouts = (index.texts, index.images)
-    files = [one.path(folder, n) for one in layouts for n in range(one.count)]
+    files = [layout.path(folder, n) for layout in layouts for n in range(layout.count)]
     return {
         "pairs": index.images.rows,
         "captions": index.texts.rows,
@@ -231,7 +233,7 @@ def _figures(folder: Path, index: Index) -> dict[str, Any]:
     }
 
 
-def _told_broken(loader: Loader) -> dict[str, int]:
+def _report_broken(loader: Loader) -> dict[str, int]:
     """How many samples were skipped, by kind; the log says so with examples."""
     counts, named = skipped_of(loader.pairs.dropped, loader.broken)
     if counts:

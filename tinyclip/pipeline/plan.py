@@ -12,7 +12,7 @@ from ..config.place import Place
 from ..config.schema import Recipe
 from ..errors import UserError
 from ..inherit.manual import check_layers
-from ..losses.objectives import check_objectives
+from ..losses.objectives import check_objectives, refuse_misfits
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
@@ -117,11 +117,11 @@ def refuse_layers(recipe: Recipe, base: ClipShape) -> None:
         left[tower] = count or left[tower]
 
 
-def chain(recipe: Recipe, prints: Mapping[str, str]) -> list[str]:
+def stage_fingerprints(recipe: Recipe, inputs: Mapping[str, str]) -> list[str]:
     """A fingerprint a stage: of its settings and of all that came before it.
 
     Args:
-        prints: fingerprints of teacher, data and, where it is trimmed, vocabulary.
+        inputs: fingerprints of teacher, data and, where it is trimmed, vocabulary.
     """
     whole = recipe_to_dict(recipe)
     shared = {
@@ -129,12 +129,12 @@ def chain(recipe: Recipe, prints: Mapping[str, str]) -> list[str]:
         for key, value in whole.items()
         if key not in ("stages", "name", "about", "checkpoints", "checkpoint_every")
     }
-    last = fingerprint({**prints, "recipe": shared})
-    chained = []
+    last = fingerprint({**inputs, "recipe": shared})
+    fingerprints = []
     for stage in whole["stages"]:
         last = fingerprint({"before": last, "stage": stage})
-        chained.append(last)
-    return chained
+        fingerprints.append(last)
+    return fingerprints
 
 
 def refuse_few_pairs(recipe: Recipe, pairs: int) -> None:
@@ -157,7 +157,7 @@ def make_plan(
     teacher: Clip,
     base: ClipShape,
     pairs: int,
-    prints: dict[str, str],
+    inputs: dict[str, str],
     cached: bool,
 ) -> Plan:
     """Estimate every stage of a recipe.
@@ -166,23 +166,24 @@ def make_plan(
         teacher: the run's teacher.
         base: shape of what the first stage starts from.
         pairs: how many pairs there are to train on.
-        prints: fingerprints of `teacher` and `data`.
+        inputs: fingerprints of `teacher` and `data`.
         cached: whether the teacher is run once per picture instead of once per step.
 
     Raises:
-        UserError: there are fewer pairs than one batch holds, or a target that cannot
-            be reached.
+        UserError: there are fewer pairs than one batch holds, an objective does not
+            fit the teacher, or a target cannot be reached.
     """
     refuse_few_pairs(recipe, pairs)
+    refuse_misfits(recipe, teacher.shape, Place())
     refuse_unreachable(recipe, teacher.shape, base)
     refuse_layers(recipe, base)
     speed = measure_speed(teacher)
-    chained = chain(recipe, prints)
+    of_stages = stage_fingerprints(recipe, inputs)
     cache = cache_bytes(teacher.shape, pairs, recipe.data.augmentations)
     stages = tuple(
         StagePlan(
             **plan_stage(recipe, number, teacher.shape, cached, speed),
-            fingerprint=chained[number - 1],
+            fingerprint=of_stages[number - 1],
         )
         for number in range(1, len(recipe.stages) + 1)
     )
@@ -194,6 +195,6 @@ def make_plan(
         flops_per_second=round(speed),
         cached=cached,
         cache_gib=round(cache / GIB, 3),
-        fingerprints=prints,
+        fingerprints=inputs,
         stages=stages,
     )

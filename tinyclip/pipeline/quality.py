@@ -35,21 +35,21 @@ def measure(
     """
     loaded = open_model(model).loaded
     # a source that the model was trained on is measured on its held-out pairs only
-    seen = loaded.config.get("provenance", {}).get("data") == data.source
-    wanted = tasks_of(data, whole=not seen)
+    trained_on = loaded.config.get("provenance", {}).get("data") == data.source
+    chosen = tasks_of(data, whole=not trained_on)
     if tasks is not None:
-        wanted = pick(wanted, tasks, "--tasks")
+        chosen = pick(chosen, tasks, "--tasks")
     name, teacher = _teacher(loaded, against, say)
-    known = None
+    teacher_values = None
     if teacher is not None:
         say(f"measuring the teacher {name} ...")
-        known = values_of(evaluate(teacher, wanted))
-    say(f"measuring {model} on {', '.join(task.name for task in wanted)} ...")
+        teacher_values = values_of(evaluate(teacher, chosen))
+    say(f"measuring {model} on {', '.join(task.name for task in chosen)} ...")
     return {
         "model": model,
         "data": data.source,
         "against": name,
-        "tasks": evaluate(loaded, wanted, known),
+        "tasks": evaluate(loaded, chosen, teacher_values),
     }
 
 

@@ -12,15 +12,15 @@ from typing import Any
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..errors import Interrupted, StorageError, UserError
-from ..files import write_bytes
+from ..files import refuse_unwritable, write_bytes
 from ..model.store import load_model
-from ..training.engine import Engine
+from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .changes import environment, refuse_changes
 from .context import RunContext
 from .handover import channels_left
 from .lock import locked
-from .plan import Plan, chain, check, make_plan
+from .plan import Plan, check, make_plan, stage_fingerprints
 from .request import Request, resume_command, settle
 from .run_dir import START, RunDir
 from .stage import run_stage
@@ -46,35 +46,51 @@ class Silent:
 @contextmanager
 def listening() -> Iterator[Callable[[], bool]]:
     """SIGINT and SIGTERM ask for a stop; asking twice does not wait."""
-    asked = threading.Event()
+    stop_asked = threading.Event()
 
     def on_signal(number: int, _frame: Any) -> None:
-        if asked.is_set():
+        if stop_asked.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        stop_asked.set()
         log.warning("stopping after this step (%s)", signal.Signals(number).name)
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stop_asked.is_set
         return
     kinds = (signal.SIGINT, signal.SIGTERM)
-    before = {kind: signal.signal(kind, on_signal) for kind in kinds}
+    handlers = {kind: signal.signal(kind, on_signal) for kind in kinds}
     try:
-        yield asked.is_set
+        yield stop_asked.is_set
     finally:
-        for kind, handler in before.items():
+        for kind, handler in handlers.items():
             signal.signal(kind, handler)
 
 
 def open_engine(run: RunDir, recipe: Recipe) -> Engine:
     """The engine of a run, with the thread count that it began with."""
-    known = run.read("environment.json") if run.is_run() else None
-    return Engine(recipe.precision, known["threads"] if known else None)
+    world = run.read("environment.json") if run.is_run() else None
+    return Engine(recipe.precision, world["threads"] if world else None)
 
 
-def dry_run(recipe: Recipe, run: RunDir) -> Plan:
-    """The plan of a recipe; nothing is written."""
+def check_outlets(run: RunDir, log_with: str | None) -> None:
+    """Refuse a folder or a tracker that could not take what a run writes.
+
+    Raises:
+        UserError: nothing can be written there, or there is no such tracker.
+    """
+    refuse_unwritable(run.path)
+    if log_with is not None:
+        check_tracker(log_with)
+
+
+def dry_run(recipe: Recipe, run: RunDir, log_with: str | None = None) -> Plan:
+    """The plan of a recipe; nothing is written.
+
+    Raises:
+        UserError: the run itself would be refused.
+    """
     check(recipe)
+    check_outlets(run, log_with)
     engine = open_engine(run, recipe)
     context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
     return _plan(context)
@@ -114,25 +130,28 @@ def execute(
         )
     if request.from_stage is None and run.is_run() and run.is_done(recipe):
         return run
+    check_outlets(run, request.log_with)
     engine = open_engine(run, recipe)
     engine.wait()  # all have looked before one writes
     shown = watcher if watcher is not None and engine.is_main else Silent()
     context = RunContext.open(recipe, run, engine, shown, stop)
     plan = _plan(context)
     shown.plan(plan.to_dict())
-    with _alone(request, context, plan):
+    with _begun_and_locked(request, context, plan):
         try:
             _run(context, plan, request)
         except Interrupted as stopped:
             raise Interrupted(stopped.what, resume_command(run.path)) from None
         except StorageError as error:
-            again = f"{error.todo}. Go on with: {resume_command(run.path)}"
-            raise UserError(error.where, error.what, again) from None
+            todo = f"{error.todo}. Go on with: {resume_command(run.path)}"
+            raise UserError(error.where, error.what, todo) from None
     return run
 
 
 @contextmanager
-def _alone(request: Request, context: RunContext, plan: Plan) -> Iterator[None]:
+def _begun_and_locked(
+    request: Request, context: RunContext, plan: Plan
+) -> Iterator[None]:
     """The run's folder, begun and locked; one process does it for all.
 
     Raises:
@@ -183,7 +202,7 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
         )
         context.watcher = tracked
     try:
-        _stages(context, plan, request.accept_changes)
+        _run_stages(context, plan, request.accept_changes)
     finally:
         if tracked is not None:
             tracked.finish()
@@ -191,7 +210,7 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
             _report_broken(context)
 
 
-def _stages(context: RunContext, plan: Plan, accept: bool) -> None:
+def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
     """Every stage that is not whole yet, then the final model in its place.
 
     Args:
@@ -201,17 +220,19 @@ def _stages(context: RunContext, plan: Plan, accept: bool) -> None:
     model, samples = context.base.model, 0
     whole = model.shape
     channels: tuple[int, ...] | None = None
-    prints = chain(recipe, plan.fingerprints)
+    fingerprints = stage_fingerprints(recipe, plan.fingerprints)
     folders = run.stages(recipe)
     share = START
-    for folder, stage, chained in zip(folders, recipe.stages, prints, strict=True):
+    for folder, stage, fingerprint in zip(
+        folders, recipe.stages, fingerprints, strict=True
+    ):
         target = share if stage.target is None else stage.target
         done = folder.done()
         if done is None:
-            this = StageContext.of(context, stage, target, folder, chained)
-            model = run_stage(this, model, samples, channels).model
+            stage_context = StageContext.of(context, stage, target, folder, fingerprint)
+            model = run_stage(stage_context, model, samples, channels).model
             samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
-        elif done["fingerprint"] != chained and not accept:
+        elif done["fingerprint"] != fingerprint and not accept:
             raise UserError(
                 str(folder.path),
                 "was made with other settings",
@@ -220,10 +241,11 @@ def _stages(context: RunContext, plan: Plan, accept: bool) -> None:
             )
         else:
             model, samples = load_model(folder.model).model, done["samples"]
-            if done["fingerprint"] != chained and context.engine.is_main:
-                was = [*done.get("accepted", []), done["fingerprint"]]
+            if done["fingerprint"] != fingerprint and context.engine.is_main:
+                accepted = [*done.get("accepted", []), done["fingerprint"]]
                 folder.write(
-                    "done.json", {**done, "fingerprint": chained, "accepted": was}
+                    "done.json",
+                    {**done, "fingerprint": fingerprint, "accepted": accepted},
                 )
         keep = folder.keep()
         if keep is not None:

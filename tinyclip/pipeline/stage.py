@@ -40,29 +40,29 @@ def run_stage(
     # what is trained before it is cut is a copy: the model may be the teacher
     if stage.settings.trains_uncut:
         model = copy.deepcopy(model)
-    now = Progress(model, samples, channels=channels)
+    progress = Progress(model, samples, channels=channels)
     for name in stage.settings.phases:
-        phase_called(name)(stage, now)
+        phase_called(name)(stage, progress)
     if main:
-        _store(stage, now)
+        _store(stage, progress)
     stage.engine.wait()
     return load_model(stage.folder.model)
 
 
-def _store(stage: StageContext, now: Progress) -> None:
+def _store(stage: StageContext, progress: Progress) -> None:
     """Write the model directory, measured, and what says that the stage is done."""
     run, folder, goal = stage.run, stage.folder, stage.goal
-    model = on_cpu(now.model).eval()
+    model = on_cpu(progress.model).eval()
     provenance = {
         "teacher": run.recipe.teacher,
         "recipe": run.recipe.name,
-        "fingerprint": stage.chained,
+        "fingerprint": stage.fingerprint,
         "stage": folder.number,
         "budget": goal.budget,
         "target": goal.target,
         "towers": list(goal.towers),
         "data": run.recipe.data.source,
-        "samples": now.samples,
+        "samples": progress.samples,
     }
     base = run.base
     metrics = None
@@ -77,14 +77,14 @@ def _store(stage: StageContext, now: Progress) -> None:
         base.tokenizer,
         provenance=provenance,
         teacher_sizes=cost.sizes(run.teacher.model.shape),
-        certificate=now.certificate,
+        certificate=progress.certificate,
         metrics=metrics,
     )
     folder.write(
         "done.json",
         {
-            "fingerprint": stage.chained,
-            "samples": now.samples,
+            "fingerprint": stage.fingerprint,
+            "samples": progress.samples,
             "sizes": cost.sizes(model.shape),
         },
     )

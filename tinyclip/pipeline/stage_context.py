@@ -35,14 +35,14 @@ class StageContext:
         settings: the stage's.
         goal: the size that it is to leave.
         folder: the stage's.
-        chained: the stage's fingerprint.
+        fingerprint: of its settings and of all that came before it.
     """
 
     run: RunContext
     settings: Stage
     goal: SizeGoal
     folder: StageDir
-    chained: str
+    fingerprint: str
 
     @classmethod
     def of(
@@ -51,11 +51,11 @@ class StageContext:
         settings: Stage,
         target: float,
         folder: StageDir,
-        chained: str,
+        fingerprint: str,
     ) -> StageContext:
         """The context of a stage that is to leave a share of the run's teacher."""
         goal = goal_of(run.recipe, run.teacher.model.shape, target)
-        return cls(run, settings, goal, folder, chained)
+        return cls(run, settings, goal, folder, fingerprint)
 
     @property
     def engine(self) -> Engine:
@@ -75,9 +75,9 @@ class StageContext:
         self.run.loader(self.settings.batch)
         return self.run.teacher_for(self.settings.scale)
 
-    def student(self, now: Progress) -> Student:
+    def student(self, progress: Progress) -> Student:
         """How the student is trained."""
-        return Student(self.settings.scale, self.run.recipe.towers, now.channels)
+        return Student(self.settings.scale, self.run.recipe.towers, progress.channels)
 
     def match_scale(self, model: Clip) -> None:
         """A fixed scale is the student's too, as in the published code."""
@@ -99,14 +99,16 @@ class StageContext:
 
         # the model's own contrastive loss: at the start of stage 1 the student is the
         # teacher, and the gradient of a distance to itself is 0
-        def loss(one: Clip, pairs: Batch) -> Tensor:
-            return contrastive(one(pairs.pixels.to(device), pairs.tokens_BT.to(device)))
+        def loss(student: Clip, pairs: Batch) -> Tensor:
+            return contrastive(
+                student(pairs.pixels.to(device), pairs.tokens_BT.to(device))
+            )
 
         batches = self.run.batches(batch, max(1, samples // batch))
         model.requires_grad_(True)  # a teacher's was taken away
         return taylor_scores(self.engine.place(model), batches, loss)
 
-    def train(self, phase: TrainingPhase, now: Progress) -> None:
+    def train(self, phase: TrainingPhase, progress: Progress) -> None:
         """Train a phase from wherever it is to its end.
 
         Raises:
@@ -117,14 +119,14 @@ class StageContext:
         surroundings = Surroundings(
             stage=self.folder.number,
             batch=batch,
-            samples=now.samples,
+            samples=progress.samples,
             log_every=recipe.log_every,
             checkpoint_every=recipe.checkpoint_every,
             checkpoints=self.checkpoints,
             metrics=run.folder.metrics,
             watcher=run.watcher,
             stop=run.stop,
-            extra={"fingerprint": self.chained},
+            extra={"fingerprint": self.fingerprint},
             accumulate=self.settings.accumulate,
             guard=(
                 recipe.max_skipped_share,
@@ -134,4 +136,4 @@ class StageContext:
         )
         with run.engine.tuned(phase.model, recipe.recompute, recipe.compile):
             run_phase(phase, run.loader(batch), run.engine, surroundings)
-        now.samples += phase.steps * batch
+        progress.samples += phase.steps * batch

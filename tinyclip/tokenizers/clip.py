@@ -16,7 +16,7 @@ from ..files import write_bytes
 FILE = "bpe.txt.gz"
 
 
-class Tokenizer:
+class ClipTokenizer:
     """CLIP's tokenizer over a vocabulary of its own.
 
     Args:
@@ -63,8 +63,8 @@ class Tokenizer:
 
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
         """Ids (B, T), int64, padded with 0."""
-        made: Tensor = self._stock([texts] if isinstance(texts, str) else list(texts))
-        return made
+        ids_BT: Tensor = self._stock([texts] if isinstance(texts, str) else list(texts))
+        return ids_BT
 
     def save(self, folder: Path) -> None:
         """Write the vocabulary file into a model directory."""
@@ -81,7 +81,7 @@ class Tokenizer:
         }
 
     @classmethod
-    def load(cls, folder: Path, spec: Mapping[str, Any]) -> Tokenizer:
+    def load(cls, folder: Path, spec: Mapping[str, Any]) -> ClipTokenizer:
         """The tokenizer that lies in a model directory.
 
         Raises:

@@ -10,11 +10,11 @@ from typing import Any
 
 from ..errors import UserError
 
-PLACES = (
+REMEDY = (
     "Name a directory with tokenizer.json and tokenizer_config.json, or a "
     "tokenizer.json that has a padding token"
 )
-SENTENCEPIECE = "Install it: pip install sentencepiece protobuf"
+INSTALL = "Install it: pip install sentencepiece protobuf"
 
 
 @contextmanager
@@ -65,28 +65,28 @@ def read_path(path: Path, where: str, siglip: bool) -> Any:
         UserError: there is none, or it is damaged.
     """
     if not path.exists():
-        raise UserError(where, f"{path} does not exist", PLACES)
+        raise UserError(where, f"{path} does not exist", REMEDY)
     pieces = _bare_pieces(path)
     if pieces is not None and not siglip:
         raise UserError(
             where,
             f"{pieces} is a bare sentencepiece file, which does not say what the model "
             "puts around a caption",
-            PLACES,
+            REMEDY,
         )
     try:
         return read_hf(path) if pieces is None else _read_pieces(pieces)
     except ImportError as error:
         raise UserError(
-            where, f"{path} needs a library ({_first(error)})", SENTENCEPIECE
+            where, f"{path} needs a library ({_first_line(error)})", INSTALL
         ) from None
     except Exception as error:  # transformers and tokenizers raise whatever they like
         raise UserError(
-            where, f"{path} is no tokenizer ({_first(error)})", PLACES
+            where, f"{path} is no tokenizer ({_first_line(error)})", REMEDY
         ) from None
 
 
-def _first(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
@@ -94,9 +94,9 @@ def _bare_pieces(path: Path) -> Path | None:
     """The sentencepiece file that a path names or holds, if it holds no more."""
     if path.is_file():
         return path if path.suffix == ".model" else None
-    named = (path / name for name in ("tokenizer_config.json", "tokenizer.json"))
-    found = sorted(path.glob("*.model"))
-    return found[0] if found and not any(file.exists() for file in named) else None
+    settings = (path / name for name in ("tokenizer_config.json", "tokenizer.json"))
+    models = sorted(path.glob("*.model"))
+    return models[0] if models and not any(file.exists() for file in settings) else None
 
 
 def _read_pieces(path: Path) -> Any:

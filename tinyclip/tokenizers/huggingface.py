@@ -223,11 +223,24 @@ def open_tokenizer(
             text tower.
     """
     path = Path(os.path.expanduser(path))  # noqa: PTH111 (Path's raises)
-    for value, known in ((clean, CLEANS), (mode or "", MODES)):
-        if value not in known:
+    for value, options in ((clean, CLEANS), (mode or "", MODES)):
+        if value not in options:
             what = f"unknown tokenizer setting {value!r}"
-            raise UserError(where, what, nearest(value, known))
+            raise UserError(where, what, nearest(value, options))
     hf = read_path(path, where, siglip)
+    _check_ids(hf, vocab_size, path, where)
+    return HfTokenizer(
+        hf,
+        context_length,
+        clean=clean,
+        strip_sep=strip_sep,
+        mode=mode,
+        vocab_size=vocab_size,
+    )
+
+
+def _check_ids(hf: Any, vocab_size: int | None, path: Path, where: str) -> None:
+    """Refuse a tokenizer that cannot pad, or has more ids than the text tower."""
     if hf.pad_token_id is None:
         raise UserError(
             where,
@@ -240,14 +253,6 @@ def open_tokenizer(
             f"{path} has {plain_ids(hf)} ids, the text tower {vocab_size}",
             "Name the tokenizer that the model was trained with",
         )
-    return HfTokenizer(
-        hf,
-        context_length,
-        clean=clean,
-        strip_sep=strip_sep,
-        mode=mode,
-        vocab_size=vocab_size,
-    )
 
 
 def _stock(

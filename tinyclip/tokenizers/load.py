@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, nearest
-from .clip import Tokenizer
+from .clip import ClipTokenizer
 from .huggingface import load_hf
 from .protocol import TokenizerLike
 from .trimmed import load_trimmed
@@ -38,7 +38,7 @@ def load_tokenizer(folder: Path, spec: Mapping[str, Any]) -> TokenizerLike:
 
 
 LOADERS: dict[str, Loader] = {
-    "bpe": Tokenizer.load,
+    "bpe": ClipTokenizer.load,
     "hf": load_hf,
     # it wraps one of the others
     "trimmed": lambda folder, spec: load_trimmed(folder, spec, load_tokenizer),

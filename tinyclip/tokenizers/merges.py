@@ -38,10 +38,10 @@ class MergePieces:
         self.vocab, self.suffix, self.byte_fallback = dict(vocab), suffix, byte_fallback
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         self._tokens = {number: token for token, number in self.vocab.items()}
-        self._made: dict[str, Pair | None] = {}  # None: by several merges
+        self._halves: dict[str, Pair | None] = {}  # None: by several merges
         for left, right in self.ranks:
-            made = left + right
-            self._made[made] = None if made in self._made else (left, right)
+            joined = left + right
+            self._halves[joined] = None if joined in self._halves else (left, right)
         special = set(specials)
         if byte_fallback:
             special |= {self.vocab[byte_token(value)] for value in range(256)}
@@ -62,7 +62,7 @@ class MergePieces:
         """Whether nothing smaller spells a token."""
         if self.byte_fallback:
             return token == ""
-        if token in self._made:
+        if token in self._halves:
             return False
         symbols = self._symbols(token)
         return len(symbols) < 2 or any(symbol not in self.vocab for symbol in symbols)
@@ -76,20 +76,20 @@ class MergePieces:
         if number in self.always:
             return ()
         token = self._tokens[number]
-        symbols = self._made.get(token) or self._apart(token)
+        symbols = self._halves.get(token) or self._before_last_merge(token)
         if len(symbols) == 1:
-            return self._spell(token)
-        return tuple(part for symbol in symbols for part in self._find(symbol))
+            return self._byte_ids(token)
+        return tuple(part for symbol in symbols for part in self._symbol_ids(symbol))
 
-    def _find(self, symbol: str) -> tuple[int, ...]:
+    def _symbol_ids(self, symbol: str) -> tuple[int, ...]:
         """The id of a symbol, or its bytes'."""
         number = self.vocab.get(symbol)
-        return self._spell(symbol) if number is None else (number,)
+        return self._byte_ids(symbol) if number is None else (number,)
 
-    def _spell(self, text: str) -> tuple[int, ...]:
+    def _byte_ids(self, text: str) -> tuple[int, ...]:
         return tuple(self.vocab[byte_token(value)] for value in text.encode())
 
-    def _apart(self, token: str) -> list[str]:
+    def _before_last_merge(self, token: str) -> list[str]:
         """The symbols of a token before its last merge.
 
         For a token that its merges never reach, what they end with.
@@ -112,13 +112,13 @@ class MergePieces:
         A stock tokenizer whose merges are those among the closed ids reaches each of
         them: it takes the steps of the full one, since no other step comes before.
         """
-        found, todo = set(self.always), list(ids)
+        closed, todo = set(self.always), list(ids)
         while todo:
             number = todo.pop()
-            if number not in found:
-                found.add(number)
+            if number not in closed:
+                closed.add(number)
                 todo += self.parts(number)
-        return tuple(sorted(found))
+        return tuple(sorted(closed))
 
     def split(self, number: int, kept: Collection[int]) -> tuple[int, ...]:
         """The kept pieces of a token, by undoing merges until all are kept."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import UserError
-from .clip import Tokenizer
+from .clip import ClipTokenizer
 from .merges import MergePieces
 from .pieces import Pieces, byte_token
 from .protocol import TokenizerLike
@@ -23,7 +23,7 @@ def pieces_of(tokenizer: TokenizerLike) -> Pieces:
     Raises:
         UserError: it is of a kind that cannot be trimmed.
     """
-    if isinstance(tokenizer, Tokenizer):
+    if isinstance(tokenizer, ClipTokenizer):
         return _clip_pieces(tokenizer)
     hf = getattr(tokenizer, "hf", tokenizer)
     backend = getattr(hf, "backend_tokenizer", None)
@@ -34,7 +34,7 @@ def pieces_of(tokenizer: TokenizerLike) -> Pieces:
     return _pieces(spec["model"], specials)
 
 
-def _clip_pieces(tokenizer: Tokenizer) -> MergePieces:
+def _clip_pieces(tokenizer: ClipTokenizer) -> MergePieces:
     vocab, ranks = tokenizer.encoder, tokenizer.bpe_ranks
     # after the symbols and what the merges make: the marks of start and end
     marks = range(CLIP_BYTES + len(ranks), max(vocab.values()) + 1)
@@ -80,27 +80,27 @@ def _falls_back(model: Mapping[str, Any], tokens: Any) -> bool:
 def _specials(tokenizer: Any, spec: Mapping[str, Any]) -> frozenset[int]:
     """Ids that stand for no text of their own, or are found before any rule."""
     model = spec["model"]
-    found = {added["id"] for added in spec.get("added_tokens") or ()}
-    found |= set(tokenizer.hf.all_special_ids)
-    found |= set(numbers_of(spec.get("post_processor")))
+    special_ids = {added["id"] for added in spec.get("added_tokens") or ()}
+    special_ids |= set(tokenizer.hf.all_special_ids)
+    special_ids |= set(framing_ids(spec.get("post_processor")))
     if isinstance(model.get("unk_id"), int):
-        found.add(model["unk_id"])
+        special_ids.add(model["unk_id"])
     elif model.get("unk_token") in model["vocab"]:
-        found.add(model["vocab"][model["unk_token"]])
+        special_ids.add(model["vocab"][model["unk_token"]])
     if getattr(tokenizer, "strip_sep", False):
-        found.add(0)  # what the separator becomes
-    return frozenset(number for number in found if number < tokenizer.vocab_size)
+        special_ids.add(0)  # what the separator becomes
+    return frozenset(number for number in special_ids if number < tokenizer.vocab_size)
 
 
-def numbers_of(processor: Any) -> list[int]:
+def framing_ids(processor: Any) -> list[int]:
     """The ids that a post-processor of a tokenizer.json puts around a text."""
     if not isinstance(processor, dict):
         return []
-    nested = [numbers_of(one) for one in processor.get("processors", ())]
+    nested = [framing_ids(part) for part in processor.get("processors", ())]
     special = processor.get("special_tokens")
-    found = [entry["ids"] for entry in special.values()] if special else []
+    marks = [entry["ids"] for entry in special.values()] if special else []
     pairs = [[processor[key][1]] for key in ("sep", "cls") if key in processor]
-    return [number for group in (*nested, *found, *pairs) for number in group]
+    return [number for group in (*nested, *marks, *pairs) for number in group]
 
 
 def _refused(what: str) -> UserError:

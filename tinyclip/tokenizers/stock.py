@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .clip import Tokenizer
+from .clip import ClipTokenizer
 from .files import read_hf, save_hf
 from .huggingface import HfTokenizer
 from .merges import MergePieces
@@ -27,7 +27,7 @@ from .trimmed import TrimmedTokenizer
 HEADER = "#version: 0.2"
 
 
-def stock(tokenizer: TrimmedTokenizer) -> Tokenizer | HfTokenizer:
+def stock(tokenizer: TrimmedTokenizer) -> ClipTokenizer | HfTokenizer:
     """The tokenizer of the library that has the kept ids for its vocabulary.
 
     Raises:
@@ -35,10 +35,10 @@ def stock(tokenizer: TrimmedTokenizer) -> Tokenizer | HfTokenizer:
             token.
     """
     full: Any = tokenizer.full
-    if isinstance(full, Tokenizer):
-        return _clip(full, tokenizer)
+    if isinstance(full, ClipTokenizer):
+        return _clip_tokenizer(full, tokenizer)
     return HfTokenizer(
-        _transformers(full.hf, tokenizer),
+        _hf_tokenizer(full.hf, tokenizer),
         full.context_length,
         clean=full.clean,
         strip_sep=full.strip_sep,
@@ -47,28 +47,28 @@ def stock(tokenizer: TrimmedTokenizer) -> Tokenizer | HfTokenizer:
     )
 
 
-def _clip(full: Tokenizer, tokenizer: TrimmedTokenizer) -> Tokenizer:
+def _clip_tokenizer(full: ClipTokenizer, tokenizer: TrimmedTokenizer) -> ClipTokenizer:
     """CLIP's tokenizer over fewer merges: an id is the place of its merge."""
     pieces = tokenizer.pieces
     assert isinstance(pieces, MergePieces)
     merges = pieces.merges_among(tokenizer.kept)
     # no newline at the end: it would add an empty merge
     lines = "\n".join([HEADER, *(" ".join(pair) for pair in merges)])
-    made = Tokenizer(
+    fewer = ClipTokenizer(
         gzip.compress(lines.encode(), mtime=0), full.context_length, full.clean
     )
-    ids = {token: place for place, token in enumerate(_tokens(full, tokenizer))}
-    if made.encoder != ids:
+    ids = {token: place for place, token in enumerate(_kept_tokens(full, tokenizer))}
+    if fewer.encoder != ids:
         raise ValueError("the vocabulary's merges do not make each token once")
-    return made
+    return fewer
 
 
-def _tokens(full: Tokenizer, tokenizer: TrimmedTokenizer) -> list[str]:
+def _kept_tokens(full: ClipTokenizer, tokenizer: TrimmedTokenizer) -> list[str]:
     names = {number: token for token, number in full.encoder.items()}
     return [names[number] for number in tokenizer.kept]
 
 
-def _transformers(hf: Any, tokenizer: TrimmedTokenizer) -> Any:
+def _hf_tokenizer(hf: Any, tokenizer: TrimmedTokenizer) -> Any:
     """The same kind of transformers tokenizer over fewer tokens."""
     places = {number: place for place, number in enumerate(tokenizer.kept)}
     with tempfile.TemporaryDirectory() as name:
@@ -127,18 +127,20 @@ def _processor(processor: Any, places: Mapping[int, int]) -> Any:
     """A post-processor whose specials have their new ids."""
     if not isinstance(processor, dict):
         return processor
-    made = dict(processor)
-    if "processors" in made:
-        made["processors"] = [_processor(one, places) for one in made["processors"]]
-    if made.get("special_tokens"):
-        made["special_tokens"] = {
+    renumbered = dict(processor)
+    if "processors" in renumbered:
+        renumbered["processors"] = [
+            _processor(part, places) for part in renumbered["processors"]
+        ]
+    if renumbered.get("special_tokens"):
+        renumbered["special_tokens"] = {
             token: {**entry, "ids": [places[i] for i in entry["ids"]]}
-            for token, entry in made["special_tokens"].items()
+            for token, entry in renumbered["special_tokens"].items()
         }
-    for key in {"sep", "cls"} & set(made):
-        token, number = made[key]
-        made[key] = [token, places[number]]
-    return made
+    for key in {"sep", "cls"} & set(renumbered):
+        token, number = renumbered[key]
+        renumbered[key] = [token, places[number]]
+    return renumbered
 
 
 def _renumber_settings(path: Path, places: Mapping[int, int]) -> None:

@@ -93,11 +93,11 @@ class TrimmedTokenizer:
             UserError: the full tokenizer pads or cuts on the left.
         """
         hf = getattr(self.full, "hf", None)
-        for what in ("padding_side", "truncation_side"):
-            if getattr(hf, what, "right") != "right":
+        for side in ("padding_side", "truncation_side"):
+            if getattr(hf, side, "right") != "right":
                 raise UserError(
                     "--vocab",
-                    f"the tokenizer's {what} is left, and those cannot be trimmed",
+                    f"the tokenizer's {side} is left, and those cannot be trimmed",
                     "Leave --vocab away",
                 )
         last = self.context_length - 1 - self._fixed
@@ -105,14 +105,14 @@ class TrimmedTokenizer:
         pad, end = int(empty[last]), int(long[last])
         return pad, end if end in self.pieces.always else None
 
-    def _respell(self, full: list[int]) -> list[int]:
+    def _respell(self, full_ids: list[int]) -> list[int]:
         """The ids of a caption that has ids which were not kept.
 
         What is cut off in full is beyond the end here too, since a token becomes at
         least one: the first T ids are those of the whole caption.
         """
-        room = len(full) - self._fixed
-        body, fixed = full[:room], full[room:]
+        room = len(full_ids) - self._fixed
+        body, fixed = full_ids[:room], full_ids[room:]
         while body and body[-1] == self._pad:
             body.pop()
         end = []
@@ -120,9 +120,9 @@ class TrimmedTokenizer:
             end = [self._end]
             body = body[:-1] if self._end != self._pad else body
         spelt = [piece for number in body for piece in self._pieces(number)]
-        made = spelt[: room - len(end)] + end
-        made += [self._pad] * (room - len(made))
-        return [self._places[number] for number in made + fixed]
+        ids = spelt[: room - len(end)] + end
+        ids += [self._pad] * (room - len(ids))
+        return [self._places[number] for number in ids + fixed]
 
     def _pieces(self, number: int) -> tuple[int, ...]:
         """The kept ids, in the full numbering, that spell one id."""
@@ -172,15 +172,15 @@ def load_trimmed(
     if not isinstance(kept, list) or not all(type(number) is int for number in kept):
         raise UserError(str(path), "has no list of kept ids", "Restore the directory")
     try:
-        made = TrimmedTokenizer(full, kept)
+        tokenizer = TrimmedTokenizer(full, kept)
     except ValueError as error:
         raise UserError(
             str(path), f"does not fit the tokenizer ({error})", "Restore the directory"
         ) from None
-    if list(made.kept) != kept or len(kept) != count:
+    if list(tokenizer.kept) != kept or len(kept) != count:
         raise UserError(
             str(path),
             f"its {len(kept)} ids are not the {count} that the tokenizer kept",
             "Restore the directory",
         )
-    return made
+    return tokenizer

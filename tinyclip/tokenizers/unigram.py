@@ -37,13 +37,13 @@ class UnigramPieces:
         if byte_fallback:
             self._bytes = tuple(ids[byte_token(value)] for value in range(256))
             special |= {*self._bytes}
-        self._text = {
+        self._ids = {
             piece: number for piece, number in ids.items() if number not in special
         }
         scores = [score for _, score in pieces]
         self._unknown = min(scores, default=0.0) - UNKNOWN_PENALTY
         self.always = frozenset(special) | {
-            number for piece, number in self._text.items() if self._is_atom(piece)
+            number for piece, number in self._ids.items() if self._is_atom(piece)
         }
 
     def _is_atom(self, piece: str) -> bool:
@@ -52,7 +52,7 @@ class UnigramPieces:
             return True
         if self._bytes:
             return piece == ""
-        return len(piece) < 2 or any(char not in self._text for char in piece)
+        return len(piece) < 2 or any(char not in self._ids for char in piece)
 
     def close(self, ids: Iterable[int]) -> tuple[int, ...]:
         """These ids and what is always kept: no token is made of others."""
@@ -80,7 +80,7 @@ class UnigramPieces:
 
     def _step(self, text: str, kept: Collection[int]) -> tuple[tuple[int, ...], float]:
         """The ids of one stretch of text, and what they score."""
-        number = self._text.get(text)
+        number = self._ids.get(text)
         if number is not None and number in kept:
             return (number,), self._pieces[number][1]
         if len(text) == 1 and self._bytes:
@@ -103,13 +103,13 @@ class WordPieces:
         special = frozenset(specials)
         self._prefix = prefix
         self._tokens = {number: token for token, number in vocab.items()}
-        self._text = {
+        self._ids = {
             token: number for token, number in vocab.items() if number not in special
         }
         self.always = special | {
             number
-            for token, number in self._text.items()
-            if any(symbol not in self._text for symbol in self._symbols(token))
+            for token, number in self._ids.items()
+            if any(symbol not in self._ids for symbol in self._symbols(token))
             or len(self._symbols(token)) < 2
         }
 
@@ -136,11 +136,11 @@ class WordPieces:
         while symbols:
             for end in range(len(symbols), 0, -1):
                 rest = (symbol.removeprefix(self._prefix) for symbol in symbols[1:end])
-                found = self._text.get(symbols[0] + "".join(rest))
-                if found is not None and found in kept:
+                piece = self._ids.get(symbols[0] + "".join(rest))
+                if piece is not None and piece in kept:
                     break
             else:
-                raise ValueError(f"id {self._text[symbols[0]]} must be kept")
-            spelt.append(found)
+                raise ValueError(f"id {self._ids[symbols[0]]} must be kept")
+            spelt.append(piece)
             symbols = symbols[end:]
         return tuple(spelt)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from torch import Tensor, distributed, nn
 
 from ..errors import UserError, nearest
@@ -49,6 +49,22 @@ class Gather(torch.autograd.Function):
         distributed.all_reduce(gradient_BE)
         start = distributed.get_rank() * ctx.rows
         return gradient_BE[start : start + ctx.rows]
+
+
+def check_tracker(name: str) -> None:
+    """Refuse a tracker that cannot start; nothing is started.
+
+    Raises:
+        UserError: accelerate has none of that name, or it is not installed.
+    """
+    names = [str(kind) for kind in LOGGER_TYPE_TO_CLASS]
+    if name not in names:
+        near = nearest(name, names)
+        raise UserError("--log-with", f"unknown tracker {name!r}", near)
+    if name not in map(str, get_available_trackers()):
+        raise UserError(
+            "--log-with", f"{name} is not installed", f"Install it: pip install {name}"
+        )
 
 
 class Engine:
@@ -123,9 +139,9 @@ class Engine:
         """Whether the flag is up in some process; all get the same answer."""
         if self.world == 1:
             return flag
-        found = torch.tensor(float(flag), device=self.device)
-        distributed.all_reduce(found, op=distributed.ReduceOp.MAX)
-        return bool(found.item())
+        highest = torch.tensor(float(flag), device=self.device)
+        distributed.all_reduce(highest, op=distributed.ReduceOp.MAX)
+        return bool(highest.item())
 
     def gathered(self, features: Features) -> Features:
         """The features of all processes, in their order; differentiable."""
@@ -175,7 +191,9 @@ class Engine:
         if optimizer.prepared is None:
             optimizer.prepared = self._accelerator.prepare(optimizer.torch)
         prepared = optimizer.prepared
-        groups = [(one.clip, one.parameters.values()) for one in optimizer.trainables]
+        groups = [
+            (group.clip, group.parameters.values()) for group in optimizer.trainables
+        ]
         self._average([value for _, values in groups for value in values])
         self._accelerator.unscale_gradients(prepared)
         sums: list[Tensor] = []
@@ -185,14 +203,14 @@ class Engine:
             else:
                 sums += [v.grad.sum().double() for v in values if v.grad is not None]
         # the norm of no gradient at all is not where the others are
-        here = torch.stack([one.to(self.device) for one in sums])
-        whole = bool(here.isfinite().all())
+        totals = torch.stack([total.to(self.device) for total in sums])
+        finite = bool(totals.isfinite().all())
         # under fp16 the scaler has to see a bad step, to lower its scale
-        if whole or self.precision == "fp16":
+        if finite or self.precision == "fp16":
             prepared.step()
-            whole = whole and not prepared.step_was_skipped
+            finite = finite and not prepared.step_was_skipped
         prepared.zero_grad()
-        return whole
+        return finite
 
     def _average(self, parameters: Iterable[Tensor]) -> None:
         """The mean over processes in place of each gradient, in one message."""
@@ -215,19 +233,16 @@ class Engine:
         Raises:
             UserError: accelerate has none of that name, or it is not installed.
         """
-        classes = {str(kind): found for kind, found in LOGGER_TYPE_TO_CLASS.items()}
-        if name not in classes:
-            near = nearest(name, classes)
-            raise UserError("--log-with", f"unknown tracker {name!r}", near)
-        kind = classes[name]
+        check_tracker(name)
+        kind = {str(key): kind for key, kind in LOGGER_TYPE_TO_CLASS.items()}[name]
         try:
             place = (str(folder),) if kind.requires_logging_directory else ()
-            made = kind(run, *place)
-            made.start()
+            tracker = kind(run, *place)
+            tracker.start()
         except ImportError as error:
             todo = f"Install it: pip install {name}"
             raise UserError("--log-with", f"{name}: {error}", todo) from None
-        return made
+        return tracker
 
     def scaler_state(self) -> dict[str, float]:
         """The fp16 loss scaler's state; empty in other precisions."""

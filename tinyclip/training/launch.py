@@ -35,12 +35,12 @@ def refuse_sharding(environment: Mapping[str, str]) -> None:
 
 
 def refuse_lost_processes(
-    found: int, environment: Mapping[str, str], parent: Sequence[str] | None = None
+    connected: int, environment: Mapping[str, str], parent: Sequence[str] | None = None
 ) -> None:
     """Refuse to be one of several runs that do not know each other.
 
     Args:
-        found: processes that found each other.
+        connected: processes that found each other.
         environment: the process's variables.
         parent: the command line of the parent process; read from the system if None.
 
@@ -48,18 +48,18 @@ def refuse_lost_processes(
         UserError: more processes were launched, or asked for.
     """
     launched = int(environment.get("WORLD_SIZE", "1"))
-    if launched != found:
+    if launched != connected:
         raise UserError(
             "launch",
-            f"{launched} processes were launched and {found} found each other",
+            f"{launched} processes were launched and {connected} found each other",
             ADVICE.format(launched),
         )
     asked = asked_of_accelerate(parents_words() if parent is None else parent)
-    if asked > found:
+    if asked > connected:
         raise UserError(
             "launch",
-            f"accelerate launch was asked for {asked} processes and started {found}; "
-            "without GPUs it does not start more",
+            f"accelerate launch was asked for {asked} processes and started "
+            f"{connected}; without GPUs it does not start more",
             ADVICE.format(asked),
         )
 
@@ -72,10 +72,10 @@ def asked_of_accelerate(words: Sequence[str]) -> int:
     """
     if "launch" not in words or not any("accelerate" in word for word in words[:3]):
         return 1
-    for place, word in enumerate(words):
+    for index, word in enumerate(words):
         name, _, value = word.partition("=")
         if name.replace("-", "_") == "__num_processes":
-            value = value or (words[place + 1] if place + 1 < len(words) else "")
+            value = value or (words[index + 1] if index + 1 < len(words) else "")
             return int(value) if value.isdigit() else 1
     return 1
 

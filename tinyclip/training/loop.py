@@ -132,7 +132,7 @@ class PhaseInProgress:
         shown = {name: float(value) for name, value in parts.items()}
         value = float(loss)
         wrong = self.guard.see(step + 1, phase.task_loss(value, shown), applied)
-        finite = {name: one for name, one in shown.items() if math.isfinite(one)}
+        finite = {name: part for name, part in shown.items() if math.isfinite(part)}
         record = {
             "stage": around.stage,
             "phase": phase.name,
@@ -154,18 +154,18 @@ class PhaseInProgress:
             TinyclipError: it was done before.
         """
         around, guard = self.around, self.guard
-        place = f"stage {around.stage}, {self.phase.name}, step {step}: {wrong}"
+        where = f"stage {around.stage}, {self.phase.name}, step {step}: {wrong}"
         # a loss that ran away did so before it was noticed
         state = around.checkpoints.latest(self.phase.name, step - guard.streak)
         if guard.went_back or state is None:
             raise TinyclipError(
-                f"{place}{', again' if guard.went_back else ''}. Try a lower learning "
+                f"{where}{', again' if guard.went_back else ''}. Try a lower learning "
                 f"rate (--set 'stages[*].{self.phase.name}.optim.lr=...'), or "
                 "precision: fp32"
             )
         log.warning(
             "%s. Going back to step %d with %g times the learning rate",
-            place,
+            where,
             state.step,
             LOWER,
         )

@@ -84,7 +84,7 @@ class NamedAdamW:
     def __init__(self, trainables: Sequence[Trainable]) -> None:
         self.trainables = tuple(trainables)
         self.torch = torch.optim.AdamW(
-            [group for one in self.trainables for group in one.groups()]
+            [group for trainable in self.trainables for group in trainable.groups()]
         )
         self.prepared: Any = None  # the engine's wrapper, made at the first step
 
@@ -95,8 +95,8 @@ class NamedAdamW:
                 group["lr"] = group["top"] * share
 
     def _named(self) -> Iterable[tuple[str, nn.Parameter]]:
-        for one in self.trainables:
-            yield from one.parameters.items()
+        for trainable in self.trainables:
+            yield from trainable.parameters.items()
 
     def state(self) -> dict[str, dict[str, Tensor]]:
         """Moments and step counts by kind and parameter name."""
@@ -142,8 +142,8 @@ def slice_moments(
         }
         cut = slice_named(table, keep, shape, power=power)
         sliced[kind] = {start + name: value for name, value in cut.items()}
-    known = sliced[MOMENTS[0]]
+    survivors = sliced[MOMENTS[0]]
     sliced["step"] = {
-        name: value for name, value in moments["step"].items() if name in known
+        name: value for name, value in moments["step"].items() if name in survivors
     }
     return sliced

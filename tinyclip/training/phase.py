@@ -25,7 +25,7 @@ from ..shapes import TOWERS
 from .engine import Engine
 from .optim import NamedAdamW, Trainable
 from .state import State, load_into, pack
-from .teacher.live import Teacher, placed, wide
+from .teacher.live import Teacher, at_least_float32, placed
 
 MAX_LOGIT_SCALE = math.log(100)
 
@@ -113,8 +113,9 @@ class TrainingPhase:
     def features(self, batch: Batch, step: int) -> Features:
         """The student's features of some pairs, float32 at least."""
         with self.engine.autocast():
-            made = self.model(*placed(batch, self.model), gates=self.gates(step))
-        return self.with_scale(wide(made.image_BE), wide(made.text_BE))
+            features = self.model(*placed(batch, self.model), gates=self.gates(step))
+        image_BE, text_BE = features.image_BE, features.text_BE
+        return self.with_scale(at_least_float32(image_BE), at_least_float32(text_BE))
 
     def with_scale(self, image_BE: Tensor, text_BE: Tensor) -> Features:
         """Features together with the scale, bias and channels that a loss asks for."""

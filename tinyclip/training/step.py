@@ -32,9 +32,9 @@ def backward(
         return _loss(phase, student, batch, step, engine)
     parts = [batch.rows(part) for part in torch.arange(len(batch)).chunk(pieces)]
     with torch.no_grad():
-        made = [phase.features(part, step) for part in parts]
-    image_BE = torch.cat([one.image_BE for one in made]).requires_grad_()
-    text_BE = torch.cat([one.text_BE for one in made]).requires_grad_()
+        features = [phase.features(part, step) for part in parts]
+    image_BE = torch.cat([piece.image_BE for piece in features]).requires_grad_()
+    text_BE = torch.cat([piece.text_BE for piece in features]).requires_grad_()
     student = phase.with_scale(image_BE, text_BE)
     result = _loss(phase, student, batch, step, engine)
     assert image_BE.grad is not None and text_BE.grad is not None

@@ -13,15 +13,15 @@ def clean(text: str) -> str:
     return re.sub(r"\s+", " ", re.sub(r"[_:“”\"‘’]", " ", text)).strip().lower()
 
 
-def human(category: str) -> str:
+def category_words(category: str) -> str:
     """A category as words."""
     return re.sub(r"[-_/]+", " ", category)
 
 
 def distinct(words: list[str], name: str) -> list[str]:
     """Keywords in their first order without doubles, blanks and the name itself."""
-    kept = dict.fromkeys(word for word in words if re.search("[a-z]", word))
-    return [word for word in kept if word != name]
+    unique = dict.fromkeys(word for word in words if re.search("[a-z]", word))
+    return [word for word in unique if word != name]
 
 
 def make_captions(
@@ -36,6 +36,6 @@ def make_captions(
     if len(keywords) > 3:
         captions.append(f"{name}, {', '.join(keywords[3:6])}")
         captions.append(second.format(", ".join(keywords[2:4])))
-    captions.append(f"{name}, {human(subgroup)}")
-    captions.append(third.format(human(group)))
+    captions.append(f"{name}, {category_words(subgroup)}")
+    captions.append(third.format(category_words(group)))
     return list(dict.fromkeys(captions))

@@ -42,9 +42,9 @@ def read_concepts(emojibase: Path, emojilib: Path) -> dict[str, Concept]:
         name = clean(entry["label"].replace("flag:", "flag of"))
         words = list(entry.get("tags", []))
         for table in codes:
-            found = table.get(entry["hexcode"]) or []
-            found = [found] if isinstance(found, str) else found
-            words += [word.replace("-", " ") for word in found]
+            shortcodes = table.get(entry["hexcode"]) or []
+            shortcodes = [shortcodes] if isinstance(shortcodes, str) else shortcodes
+            words += [word.replace("-", " ") for word in shortcodes]
         bare = entry["emoji"].replace("\ufe0f", "")
         words += library.get(entry["emoji"], library.get(bare, []))
         code = code_of(entry["hexcode"])
@@ -115,8 +115,8 @@ def read_iconify(
     aliases = icons.get("aliases", {})
     chars = _read(folder / "chars.json")
     if not chars:
-        every = [*icons["icons"], *aliases]
-        chars = {names[squeeze(n)]: n for n in every if squeeze(n) in names}
+        icon_names = [*icons["icons"], *aliases]
+        chars = {names[squeeze(n)]: n for n in icon_names if squeeze(n) in names}
     drawings: dict[str, Drawing] = {}
     for hexcode, name in chars.items():
         code = code_of(hexcode)
@@ -134,9 +134,9 @@ def read_bitmaps(
     source: str, folder: Path, concepts: dict[str, Concept]
 ) -> list[Drawing]:
     """One designer's drawings from a package of files named by code points."""
-    found = {code_of(path.stem): path for path in sorted(folder.rglob("*.webp"))}
+    files = {code_of(path.stem): path for path in sorted(folder.rglob("*.webp"))}
     return [
-        _drawing(concept, source, path=found[code])
+        _drawing(concept, source, path=files[code])
         for code, concept in concepts.items()
-        if code in found
+        if code in files
     ]

@@ -27,8 +27,8 @@ class Package:
         """The fetched archive, or None."""
         if self.debian:
             quoted = self.version.replace(":", "%3a")
-            found = sorted(where.glob(f"{self.name}_{quoted}_*.deb"))
-            return found[0] if found else None
+            archives = sorted(where.glob(f"{self.name}_{quoted}_*.deb"))
+            return archives[0] if archives else None
         path = where / f"{self.folder}-{self.version}.tgz"
         return path if path.exists() else None
 
@@ -87,10 +87,10 @@ def fetch_all(where: Path, expected: dict[str, str]) -> tuple[dict[str, Path], d
     for package in packages():
         archive = fetch(package, where)
         sums[package.name] = sha256(archive)
-        wanted = expected.get(package.name, sums[package.name])
-        if wanted != sums[package.name]:
+        stated = expected.get(package.name, sums[package.name])
+        if stated != sums[package.name]:
             raise ValueError(
-                f"{archive}: sha256 {sums[package.name]}, expected {wanted}. "
+                f"{archive}: sha256 {sums[package.name]}, expected {stated}. "
                 "Delete the file and fetch it again."
             )
         folders[package.name] = unpack(package, archive, where / "unpacked")

@@ -42,12 +42,12 @@ def title_key(name: str) -> str:
 
 def cap_series(drawings: list[Drawing], cap: int = SERIES_CAP) -> list[Drawing]:
     """Keep at most `cap` clip-arts of one title; emoji pass through."""
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     kept = []
     for drawing in drawings:
         if drawing.kind == "clipart":
-            seen[title_key(drawing.name)] += 1
-            if seen[title_key(drawing.name)] > cap:
+            counts[title_key(drawing.name)] += 1
+            if counts[title_key(drawing.name)] > cap:
                 continue
         kept.append(drawing)
     return kept
@@ -75,10 +75,10 @@ def split_all(drawings: list[Drawing]) -> list[str | None]:
         else:
             tested.add(title)
             splits.append("test_clipart")
-    known = {d.concept for d, s in zip(drawings, splits, strict=True) if s == "train"}
+    trained = {d.concept for d, s in zip(drawings, splits, strict=True) if s == "train"}
 
     def stands(drawing: Drawing, split: str | None) -> bool:
-        return split not in NEED_KNOWN or drawing.concept in known
+        return split not in NEED_KNOWN or drawing.concept in trained
 
     return [
         split if stands(drawing, split) else None

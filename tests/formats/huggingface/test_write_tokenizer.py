@@ -24,7 +24,7 @@ from tinyclip.formats.huggingface.write_tokenizer import (
 )
 from tinyclip.formats.source import load_source
 from tinyclip.shapes import ClipShape, TextShape
-from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.clip import ClipTokenizer
 from tinyclip.tokenizers.huggingface import HfTokenizer, open_tokenizer
 from tinyclip.tokenizers.trimmed import TrimmedTokenizer
 
@@ -103,7 +103,7 @@ def test_a_stripped_separator_is_id_0(siglip_text: TextShape, tmp_path: Path) ->
 def test_the_bpe_of_clip_is_cleaned_as_open_clip_cleans(
     siglip_text: TextShape, tmp_path: Path, clean: str
 ) -> None:
-    ours = Tokenizer(load_source("builtin:pico").tokenizer.merges, 16, clean)
+    ours = ClipTokenizer(load_source("builtin:pico").tokenizer.merges, 16, clean)
     text = replace(siglip_text, causal=True, pool="argmax", vocab_size=8192)
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, text)
@@ -113,7 +113,7 @@ def test_the_bpe_of_clip_is_cleaned_as_open_clip_cleans(
 def test_where_padding_counts_it_is_that_of_training(
     siglip_text: TextShape, tmp_path: Path
 ) -> None:
-    ours = Tokenizer(load_source("builtin:pico").tokenizer.merges, 16)
+    ours = ClipTokenizer(load_source("builtin:pico").tokenizer.merges, 16)
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, siglip_text)
     ids_BT = encode(theirs, CAPTIONS)
@@ -127,7 +127,7 @@ def test_where_padding_counts_it_is_that_of_training(
 def test_where_padding_does_not_count_no_token_is_added(
     pico_shape: ClipShape, tmp_path: Path
 ) -> None:
-    ours = Tokenizer(load_source("builtin:pico").tokenizer.merges, 16)
+    ours = ClipTokenizer(load_source("builtin:pico").tokenizer.merges, 16)
     with quiet():
         theirs = write_tokenizer(ours, tmp_path, pico_shape.text)
     assert ids_of(theirs) == {"bos": 8190, "eos": 8191, "pad": 8191, "largest": 8191}
@@ -144,10 +144,12 @@ def test_a_tokenizer_gives_ids_and_no_mask(
 
 def trims() -> list[Any]:
     """Small tokenizers of each kind, and captions whose tokens are kept."""
-    bpe = Tokenizer(load_source("builtin:pico").tokenizer.merges, 16)
+    bpe = ClipTokenizer(load_source("builtin:pico").tokenizer.merges, 16)
     return [
         pytest.param(bpe, id="bpe"),
-        pytest.param(Tokenizer(bpe.merges, 16, "canonicalize"), id="bpe-canonicalize"),
+        pytest.param(
+            ClipTokenizer(bpe.merges, 16, "canonicalize"), id="bpe-canonicalize"
+        ),
         pytest.param(HfTokenizer(unigram(), 8), id="unigram"),
         pytest.param(HfTokenizer(wordpiece(), 8, strip_sep=True), id="wordpiece"),
     ]

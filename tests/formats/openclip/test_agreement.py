@@ -106,15 +106,15 @@ def test_what_to_write_instead_is_said_and_right(
 def test_a_tokenizer_of_the_users_own_settles_which_but_not_how(
     file: Path, plain: Any, named: Any, tmp_path: Path
 ) -> None:
-    from tinyclip.tokenizers.clip import Tokenizer
+    from tinyclip.tokenizers.clip import ClipTokenizer
 
     name = named("pico", plain(text_cfg=WIDE))
     same = {"hf_tokenizer_name": "a/b", "tokenizer_kwargs": {"clean": "lower"}}
     put_beside(file, wide(plain, {"text_cfg": same}))
-    load_openclip(f"{name}@{file}", "--teacher", Tokenizer(None, 8))
+    load_openclip(f"{name}@{file}", "--teacher", ClipTokenizer(None, 8))
     put_beside(file, wide(plain, {"text_cfg": {"hf_tokenizer_name": "a/b"}}))
     with pytest.raises(UserError, match="'clean': 'whitespace'.*there"):
-        load_openclip(f"{name}@{file}", "--teacher", Tokenizer(None, 8))
+        load_openclip(f"{name}@{file}", "--teacher", ClipTokenizer(None, 8))
 
 
 def test_every_name_of_open_clips_is_found_by_its_configuration() -> None:

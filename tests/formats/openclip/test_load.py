@@ -18,7 +18,7 @@ from tinyclip.errors import UserError
 from tinyclip.formats.openclip import published as openclip_weights
 from tinyclip.formats.openclip.load import load_openclip
 from tinyclip.formats.tensors import read_tensors
-from tinyclip.tokenizers.clip import Tokenizer
+from tinyclip.tokenizers.clip import ClipTokenizer
 from tinyclip.tokenizers.huggingface import HubTokenizer
 
 Config = dict[str, Any]
@@ -183,7 +183,7 @@ def test_clips_own_tokenizer_makes_open_clips_ids(
     name = named("pico", plain(text_cfg=text))
     ours = load_openclip(name, "--teacher").tokenizer
     captions = ["Hello, World!", "a   CAT &amp; a dog_s tail", "long " * 20]
-    assert isinstance(ours, Tokenizer)
+    assert isinstance(ours, ClipTokenizer)
     assert torch.equal(ours(captions), open_clip.get_tokenizer(name)(captions))
 
 
@@ -224,7 +224,7 @@ def test_a_loaded_tokenizer_may_be_passed_in(
     siglip: Callable[..., Config], named: Callable[..., str]
 ) -> None:
     name = named("pico", siglip(text_cfg=WIDE))
-    mine = Tokenizer(None, 8)
+    mine = ClipTokenizer(None, 8)
     assert load_openclip(name, "--teacher", mine).tokenizer is mine
 
 

@@ -17,11 +17,11 @@ from tinyclip.training.teacher.live import LiveTeacher
 
 @pytest.fixture
 def cached(studio, tmp_path) -> Callable[..., CachedTeacher]:
-    def made(live: LiveTeacher | None = None, of: str = "x") -> CachedTeacher:
+    def open_cache(live: LiveTeacher | None = None, of: str = "x") -> CachedTeacher:
         path = tmp_path / "teacher.safetensors"
         return cache_teacher(live or studio.live(), studio.loader(), path, of)
 
-    return made
+    return open_cache
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def file(cached, tmp_path) -> Path:
 
 def test_features_are_the_live_teachers(studio, cached) -> None:
     batch = studio.loader().batch(0)
-    mine, wanted = cached().features(batch), studio.live().features(batch)
-    torch.testing.assert_close(mine.image_BE, wanted.image_BE)
-    torch.testing.assert_close(mine.text_BE, wanted.text_BE)
+    features, expected = cached().features(batch), studio.live().features(batch)
+    torch.testing.assert_close(features.image_BE, expected.image_BE)
+    torch.testing.assert_close(features.text_BE, expected.text_BE)
 
 
 def test_a_file_that_is_read_again_gives_the_same(cached, file, caplog) -> None:

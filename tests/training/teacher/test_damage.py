@@ -33,13 +33,13 @@ def test_every_flipped_byte_of_a_shard_is_noticed_or_harmless(
         rows = index.images.span(number)
         return torch.stack([shards.feature(r, a) for r in rows for a in range(3)])
 
-    wanted, noticed = read(), 0
+    expected, noticed = read(), 0
     header = 8 + int.from_bytes(content[:8], "little")
     tried = [*range(header), *range(header, len(content), 7)]
     for at in tried:
         path.write_bytes(content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :])
         try:
-            assert torch.equal(read(), wanted), f"byte {at}"
+            assert torch.equal(read(), expected), f"byte {at}"
         except UserError as refused:
             assert "image-00001.safetensors: is damaged" in str(refused)
             assert "Only it is made anew by: again" in str(refused)
@@ -55,9 +55,9 @@ def test_a_damaged_file_is_told_at_start_up(cache, use, name, damage) -> None:
     path.unlink()
     if damage == "cut":
         path.write_bytes(content[:-9])
-    said = refusal(lambda: use(cache))
-    assert said.startswith(f"{path}: is damaged")
-    assert "tinyclip cache again" in said
+    message = refusal(lambda: use(cache))
+    assert message.startswith(f"{path}: is damaged")
+    assert "tinyclip cache again" in message
 
 
 def test_a_flipped_byte_of_the_keys_is_told(cache, use) -> None:
@@ -103,5 +103,5 @@ def test_a_folder_that_is_no_cache_is_refused(tmp_path, use, kind) -> None:
         path.mkdir()
     if kind == "file":
         path.write_text("a file")
-    said = refusal(lambda: use(path))
-    assert "is no teacher cache. Make one with: tinyclip cache" in said
+    message = refusal(lambda: use(path))
+    assert "is no teacher cache. Make one with: tinyclip cache" in message

@@ -44,7 +44,7 @@ def test_shards_are_of_a_bounded_size_and_hold_every_sample(studio, tmp_path) ->
     index, _ = studio.make(tmp_path)
     shards = [load_file(path)["features"] for path in sorted(tmp_path.glob("image-*"))]
     assert len(shards) == index.images.count > 5
-    assert all(one.nbytes <= 2_000 for one in shards)
+    assert all(shard.nbytes <= 2_000 for shard in shards)
     assert torch.cat(shards).shape == (100, 3, 16)
     texts = [load_file(path)["features"] for path in sorted(tmp_path.glob("text-*"))]
     assert torch.cat(texts).shape == (100, 1, 16)
@@ -55,36 +55,36 @@ def test_features_are_the_teachers_of_the_loaders_pixels(studio, tmp_path) -> No
     shards = [load_file(path)["features"] for path in sorted(tmp_path.glob("image-*"))]
     loader, model = studio.loader(), studio.teacher.model
     with torch.no_grad():
-        wanted = model.encode_image(
+        expected = model.encode_image(
             torch.stack([loader.sample(42, a) for a in range(3)]), normalize=True
         )
-    torch.testing.assert_close(torch.cat(shards)[42], wanted)
+    torch.testing.assert_close(torch.cat(shards)[42], expected)
 
 
 def test_the_cached_pixels_are_those_that_the_student_sees(
     studio, tmp_path, monkeypatch
 ) -> None:
-    encode, seen = Clip.encode_image, []
+    encode, encoded = Clip.encode_image, []
 
-    def spy(self: Clip, pixels: torch.Tensor, **more: Any) -> torch.Tensor:
-        seen.append(pixels.clone())
-        return encode(self, pixels, **more)
+    def spy(self: Clip, inputs: torch.Tensor, **options: Any) -> torch.Tensor:
+        encoded.append(inputs.clone())
+        return encode(self, inputs, **options)
 
     monkeypatch.setattr(Clip, "encode_image", spy)
     studio.make(tmp_path)
-    cached = torch.cat(seen).unflatten(0, (100, 3))
+    cached = torch.cat(encoded).unflatten(0, (100, 3))
     loader = studio.loader(size=50)
     for step in range(6):  # three epochs
         batch = loader.batch(step)
-        mine = cached[batch.index_B, batch.augmentation_B]
-        assert torch.equal(mine, batch.pixels)
+        pixels = cached[batch.index_B, batch.augmentation_B]
+        assert torch.equal(pixels, batch.pixels)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_features_are_stored_in_the_type_asked_for(studio, tmp_path, dtype) -> None:
     index, _ = studio.make(tmp_path, dtype=dtype)
-    found = {load_file(p)["features"].dtype for p in tmp_path.glob("*-0*.safetensors")}
-    assert found == {getattr(torch, dtype)}
+    dtypes = {load_file(p)["features"].dtype for p in tmp_path.glob("*-0*.safetensors")}
+    assert dtypes == {getattr(torch, dtype)}
     assert index.images.dtype == dtype
 
 
@@ -247,8 +247,8 @@ def test_two_names_of_one_hash_get_another_salt(studio, tmp_path, monkeypatch) -
     assert index.salt > 0
     keys, _ = read_keys(tmp_path, index)
     loader = studio.loader()
-    found = keys.of(loader.pairs.key(row) for row in range(100))
-    assert found.tolist() == list(range(100))
+    places = keys.of(loader.pairs.key(row) for row in range(100))
+    assert places.tolist() == list(range(100))
 
 
 DIES = """
@@ -275,10 +275,10 @@ def test_after_sigkill_the_same_command_goes_on(drawn, tmp_path, capsys) -> None
 
     dead = subprocess.run([sys.executable, "-c", DIES, *words("killed")])
     assert dead.returncode == -signal.SIGKILL
-    there = len(list((tmp_path / "killed").glob("*-0*.safetensors")))
-    assert there > 1
+    finished = len(list((tmp_path / "killed").glob("*-0*.safetensors")))
+    assert finished > 1
     assert main(words("killed")) == 0
-    assert json.loads(capsys.readouterr().out)["kept"] == there
+    assert json.loads(capsys.readouterr().out)["kept"] == finished
     assert main(words("whole")) == 0
     killed, whole = files(tmp_path / "killed"), files(tmp_path / "whole")
     # the index names the command, which names the folder

@@ -35,30 +35,30 @@ def test_features_are_the_live_teachers(studio, tmp_path, use, dtype, within) ->
     stored, live = use(tmp_path), studio.live()
     for step in range(5):
         batch = studio.loader(size=40).batch(step)
-        mine, wanted = stored.features(batch), live.features(batch)
+        features, expected = stored.features(batch), live.features(batch)
         for name in ("image_BE", "text_BE"):
-            one, other = getattr(mine, name), getattr(wanted, name)
-            assert one.dtype == torch.float32
-            torch.testing.assert_close(one, other, atol=within, rtol=0)
-            torch.testing.assert_close(one.norm(dim=-1), torch.ones(40))
-        assert mine.scale == wanted.scale
+            feature_BE, expected_BE = getattr(features, name), getattr(expected, name)
+            assert feature_BE.dtype == torch.float32
+            torch.testing.assert_close(feature_BE, expected_BE, atol=within, rtol=0)
+            torch.testing.assert_close(feature_BE.norm(dim=-1), torch.ones(40))
+        assert features.scale == expected.scale
 
 
 def test_another_logit_scale_leaves_the_features(studio, cache, use) -> None:
     stored, batch = use(cache), studio.loader().batch(0)
     other = LiveTeacher(studio.teacher.model, studio.live().engine, 50.0)
-    mine = stored.under(other).features(batch)
-    assert mine.scale == 50.0
-    assert torch.equal(mine.image_BE, stored.features(batch).image_BE)
+    features = stored.with_scale_of(other).features(batch)
+    assert features.scale == 50.0
+    assert torch.equal(features.image_BE, stored.features(batch).image_BE)
 
 
 def test_rows_in_another_order_and_fewer_are_found_by_key(studio, cache, use) -> None:
     rows = [77, 3, 50, 12, 99, 0, 31, 64]
     loader = studio.loader(rows)
     stored, live, batch = use(cache, loader), studio.live(), loader.batch(2)
-    found, wanted = stored.features(batch), live.features(batch)
-    torch.testing.assert_close(found.image_BE, wanted.image_BE)
-    torch.testing.assert_close(found.text_BE, wanted.text_BE)
+    features, expected = stored.features(batch), live.features(batch)
+    torch.testing.assert_close(features.image_BE, expected.image_BE)
+    torch.testing.assert_close(features.text_BE, expected.text_BE)
 
 
 def test_the_teacher_is_run_to_verify_and_never_again(
@@ -92,16 +92,16 @@ def test_a_cache_of_mirrored_pictures_is_refused_with_the_figures(
 ) -> None:
     augmented = Preprocess.augmented
 
-    def mirrored(self: Preprocess, *args: Any, **named: Any) -> torch.Tensor:
-        return augmented(self, *args, **named).flip(-1)
+    def mirrored(self: Preprocess, *args: Any, **settings: Any) -> torch.Tensor:
+        return augmented(self, *args, **settings).flip(-1)
 
     with monkeypatch.context() as patch:
         patch.setattr(Preprocess, "augmented", mirrored)
         studio.make(tmp_path)
-    said = refusal(lambda: use(tmp_path))
-    assert "not this teacher's: cosine on 64 samples: pictures 0." in said
-    assert "captions 1.0000 on average" in said
-    assert "at least 0.9999 is wanted" in said
+    message = refusal(lambda: use(tmp_path))
+    assert "not this teacher's: cosine on 64 samples: pictures 0." in message
+    assert "captions 1.0000 on average" in message
+    assert "at least 0.9999 is wanted" in message
 
 
 def test_captions_of_another_teacher_are_refused(studio, tmp_path, use) -> None:
@@ -109,8 +109,8 @@ def test_captions_of_another_teacher_are_refused(studio, tmp_path, use) -> None:
     with torch.no_grad():
         other.text.projection.copy_(other.text.projection.flip(0))
     replace(studio, teacher=replace(studio.teacher, model=other)).make(tmp_path)
-    said = refusal(lambda: use(tmp_path))
-    assert "pictures 1.0000 on average" in said and "captions 1.0000" not in said
+    message = refusal(lambda: use(tmp_path))
+    assert "pictures 1.0000 on average" in message and "captions 1.0000" not in message
 
 
 @pytest.mark.parametrize(
@@ -149,21 +149,21 @@ def test_of_caches_side_by_side_the_one_that_fits_is_taken(
         studio.make(tmp_path / name, teacher=name)
     for name in ("large", "small"):
         assert find_index(tmp_path, fitting(teacher=name))[0] == tmp_path / name
-    said = refusal(lambda: find_index(tmp_path, fitting(teacher="huge")))
-    assert "teacher: large in the cache, huge here" in said
-    assert "teacher: small in the cache, huge here" in said
+    message = refusal(lambda: find_index(tmp_path, fitting(teacher="huge")))
+    assert "teacher: large in the cache, huge here" in message
+    assert "teacher: small in the cache, huge here" in message
     studio.make(tmp_path / "twin", teacher="small")
-    said = refusal(lambda: find_index(tmp_path, fitting(teacher="small")))
-    assert "several caches fit" in said
+    message = refusal(lambda: find_index(tmp_path, fitting(teacher="small")))
+    assert "several caches fit" in message
 
 
 def test_samples_that_are_not_cached_are_counted_and_named(
     studio, tmp_path, use
 ) -> None:
     studio.make(tmp_path, studio.loader(list(range(90))))
-    said = refusal(lambda: use(tmp_path))
-    assert "10 samples of the data are not in the cache: " in said
-    assert "90.png', " in said and said.count(".png") == 3
+    message = refusal(lambda: use(tmp_path))
+    assert "10 samples of the data are not in the cache: " in message
+    assert "90.png', " in message and message.count(".png") == 3
 
 
 def test_captions_that_are_not_cached_are_refused(studio, cache, use) -> None:
@@ -181,21 +181,21 @@ def test_captions_that_are_not_cached_are_refused(studio, cache, use) -> None:
             return len(pairs)
 
     loader.pairs = Renamed()
-    said = refusal(lambda: use(cache, loader))
-    assert "1 captions of the data are not in the cache: 'another one'" in said
+    message = refusal(lambda: use(cache, loader))
+    assert "1 captions of the data are not in the cache: 'another one'" in message
 
 
 def test_what_was_broken_then_and_is_whole_now_is_refused(studio, cache, use) -> None:
     stored, batch = use(cache), studio.loader().batch(0)
     stored.place_R[int(batch.index_B[0])] = -1
-    said = refusal(lambda: stored.features(batch))
-    assert "could be read now, and could not when" in said
+    message = refusal(lambda: stored.features(batch))
+    assert "could be read now, and could not when" in message
 
 
 def memory() -> int:
     """Bytes of this process that no file backs."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(one.split()[1]) for one in lines if "RssAnon" in one) * 1024
+    return next(int(line.split()[1]) for line in lines if "RssAnon" in line) * 1024
 
 
 def test_shards_are_mapped_and_not_loaded(tmp_path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ...tokenizers.clip import Tokenizer
+from ...tokenizers.clip import ClipTokenizer
 from ...tokenizers.protocol import TokenizerLike
 from ...tokenizers.trimmed import TrimmedTokenizer
 
@@ -23,7 +23,7 @@ def write_full(tokenizer: TokenizerLike, folder: Path, where: str, todo: str) ->
     full: Any = tokenizer
     if isinstance(tokenizer, TrimmedTokenizer):
         full = tokenizer.full
-    if isinstance(full, Tokenizer):
+    if isinstance(full, ClipTokenizer):
         write_bpe(full, folder)
     elif hasattr(full, "save_pretrained"):
         full.save_pretrained(folder)
@@ -33,7 +33,7 @@ def write_full(tokenizer: TokenizerLike, folder: Path, where: str, todo: str) ->
     return full
 
 
-def write_bpe(tokenizer: Tokenizer, folder: Path) -> None:
+def write_bpe(tokenizer: ClipTokenizer, folder: Path) -> None:
     """CLIP's vocabulary as Hugging Face keeps it: that form open_clip finds, too.
 
     The pad token stays end-of-text. Padding with '!' to get id 0, as open_clip's own

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...files import read_json, write_json
 from ...shapes import TextShape
-from ...tokenizers.clip import Tokenizer
+from ...tokenizers.clip import ClipTokenizer
 from ...tokenizers.files import save_hf
 from ...tokenizers.protocol import TokenizerLike
 from ...tokenizers.trimmed import TrimmedTokenizer
@@ -47,7 +47,7 @@ def write_tokenizer(tokenizer: TokenizerLike, folder: Path, text: TextShape) -> 
     """
     full = write_full(tokenizer, folder, WHERE, "Export --to safetensors")
     # CLIPTokenizer makes small letters by itself
-    native = "lower" if isinstance(full, Tokenizer) else "none"
+    native = "lower" if isinstance(full, ClipTokenizer) else "none"
     hf = read_tokenizer(folder)
     clean = getattr(full, "clean", native)
     if clean != native or getattr(full, "strip_sep", False):
@@ -103,7 +103,11 @@ def _rebuilt(hf: Any, tokenizer: TokenizerLike, clean: str) -> Any:
     if getattr(hf, "backend_tokenizer", None) is None:
         return hf  # pure Python: cleaning stays with the caller, the ids say so
     backend = Backend.from_str(hf.backend_tokenizer.to_str())
-    old = normalizers.NFC() if isinstance(tokenizer, Tokenizer) else backend.normalizer
+    old = (
+        normalizers.NFC()
+        if isinstance(tokenizer, ClipTokenizer)
+        else backend.normalizer
+    )
     steps = [*_cleaning(clean), *([] if old is None else [old])]
     backend.normalizer = normalizers.Sequence(steps) if steps else None
     if getattr(tokenizer, "strip_sep", False):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...shapes import ClipShape
-from ...tokenizers.clip import Tokenizer
+from ...tokenizers.clip import ClipTokenizer
 from ...tokenizers.huggingface import HubTokenizer, open_tokenizer
 from ...tokenizers.protocol import TokenizerLike
 
@@ -53,7 +53,7 @@ def tokenizer_of(
         )
     if source:
         return HubTokenizer(source, length, clean, strip_sep, mode, ids)
-    return Tokenizer(None, length, clean)
+    return ClipTokenizer(None, length, clean)
 
 
 def _is_guessed(name: str, shape: ClipShape) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...shapes import TextShape
-from ...tokenizers.clip import Tokenizer
+from ...tokenizers.clip import ClipTokenizer
 from ...tokenizers.protocol import TokenizerLike
 from ...tokenizers.trimmed import TrimmedTokenizer
 from ..huggingface.full_tokenizer import write_full
@@ -35,10 +35,10 @@ def write_for_openclip(
     Raises:
         UserError: open_clip cannot make these ids; the message says the way out.
     """
-    if isinstance(tokenizer, Tokenizer) and tokenizer.is_stock:
+    if isinstance(tokenizer, ClipTokenizer) and tokenizer.is_stock:
         return {}
     full = write_full(tokenizer, folder, WHERE, "Export --to onnx")
-    if isinstance(full, Tokenizer):
+    if isinstance(full, ClipTokenizer):
         _check_padding(text)
     else:
         forget_places(folder)

@@ -14,16 +14,16 @@ class DistilPhase(TrainingPhase):
     name = "distil"
 
 
-def run(stage: StageContext, now: Progress) -> None:
+def run(stage: StageContext, progress: Progress) -> None:
     """The student learns from the run's teacher."""
-    stage.match_scale(now.model)
+    stage.match_scale(progress.model)
     phase = DistilPhase(
-        now.model,
+        progress.model,
         stage.teacher(),
         stage.engine,
         stage.settings.distil,
-        stage.student(now),
+        stage.student(progress),
     )
-    phase.optimizer.load(now.moments)
-    stage.train(phase, now)
-    now.model, now.moments = on_cpu(phase.model), {}
+    phase.optimizer.load(progress.moments)
+    stage.train(phase, progress)
+    progress.model, progress.moments = on_cpu(phase.model), {}

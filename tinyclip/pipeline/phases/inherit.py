@@ -13,26 +13,26 @@ from ..handover import Progress, channels_left
 from ..stage_context import StageContext
 
 
-def run(stage: StageContext, now: Progress) -> None:
+def run(stage: StageContext, progress: Progress) -> None:
     """Slice the survivors out exactly, and prove it on real pairs.
 
     Raises:
         TinyclipError: the certificate is out of bounds, or the size is.
     """
-    assert now.keep is not None, "config lets no stage inherit without a keep"
-    shape = now.model.shape
-    student = inherit(now.model, now.keep)
+    assert progress.keep is not None, "config lets no stage inherit without a keep"
+    shape = progress.model.shape
+    student = inherit(progress.model, progress.keep)
     _check_size(stage, student)
     if stage.engine.is_main:  # it writes the files
         batch = stage.run.certify_batch()
         pair = batch.pixels, batch.tokens_BT
-        now.certificate = certify(now.model, now.keep, student, *pair)
-        stage.folder.write("keep.json", keep_to_dict(now.keep))
-        stage.folder.write("certificate.json", now.certificate)
-    carried = now.moments if stage.settings.carry_optimizer else {}
-    now.moments = slice_moments(carried, now.keep, shape)
-    now.channels = channels_left(now.channels, now.keep, shape)
-    now.model = student
+        progress.certificate = certify(progress.model, progress.keep, student, *pair)
+        stage.folder.write("keep.json", keep_to_dict(progress.keep))
+        stage.folder.write("certificate.json", progress.certificate)
+    carried = progress.moments if stage.settings.carry_optimizer else {}
+    progress.moments = slice_moments(carried, progress.keep, shape)
+    progress.channels = channels_left(progress.channels, progress.keep, shape)
+    progress.model = student
 
 
 def _check_size(stage: StageContext, student: Clip) -> None:

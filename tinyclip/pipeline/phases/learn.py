@@ -56,7 +56,7 @@ class LearnPhase(TrainingPhase):
         )
         self.settings, self.start, self.goal = settings, start, goal
         self.seed = seed
-        self._now: dict[str, float | None] = {}
+        self._shares: dict[str, float | None] = {}
         self._gap = torch.zeros(())
         super().__init__(model, teacher, engine, settings, student)
 
@@ -98,7 +98,7 @@ class LearnPhase(TrainingPhase):
         q = ramp(step, self.steps, self.settings.ramp, self.start, self.goal.target)
         pushed = penalty(p, q, self.multipliers, self.settings.penalty)
         self._gap = (p - q).detach()
-        self._now = {"p": p.detach(), "q": q}  # type: ignore[dict-item]
+        self._shares = {"p": p.detach(), "q": q}  # type: ignore[dict-item]
         return loss + pushed, {**parts, PENALTY: pushed.detach()}
 
     def task_loss(self, loss: float, parts: dict[str, float]) -> float:
@@ -113,36 +113,38 @@ class LearnPhase(TrainingPhase):
 
     def record(self) -> dict[str, float | None]:
         return {
-            "p": float(self._now["p"] or 0.0),
-            "q": self._now["q"],
+            "p": float(self._shares["p"] or 0.0),
+            "q": self._shares["q"],
             "lambda": float(self.multipliers.lambda_),
             "beta": float(self.multipliers.beta),
         }
 
 
-def run(stage: StageContext, now: Progress) -> None:
+def run(stage: StageContext, progress: Progress) -> None:
     """Learn gates under the budget, and choose what they leave open."""
     settings, goal = stage.settings.learn, stage.goal
-    stage.match_scale(now.model)
-    gates = Gates(now.model.shape, stage.settings.sites, goal.towers, pool=goal.uniform)
+    stage.match_scale(progress.model)
+    gates = Gates(
+        progress.model.shape, stage.settings.sites, goal.towers, pool=goal.uniform
+    )
     if settings.init == "constant":
         gates.init_constant(settings.init_open)
     else:
-        scores = stage.scores(now.model, settings.init, settings.init_samples)
+        scores = stage.scores(progress.model, settings.init, settings.init_samples)
         gates.init_from_scores(scores, settings.init_open)
     phase = LearnPhase(
-        now.model,
+        progress.model,
         gates,
         stage.teacher(),
         stage.engine,
         settings,
         # stage 2 starts at its real 0.75, not at the round figure
-        goal.share(now.model.shape),
+        goal.share(progress.model.shape),
         goal,
         stage.noise_seed,
-        stage.student(now),
+        stage.student(progress),
     )
-    stage.train(phase, now)
-    now.model, gates = on_cpu(phase.model), phase.mask.cpu()
-    now.moments = phase.optimizer.state()
-    now.keep = choose(gates, goal)
+    stage.train(phase, progress)
+    progress.model, gates = on_cpu(phase.model), phase.mask.cpu()
+    progress.moments = phase.optimizer.state()
+    progress.keep = choose(gates, goal)

@@ -7,6 +7,6 @@ from ..handover import Progress
 from ..stage_context import StageContext
 
 
-def run(stage: StageContext, now: Progress) -> None:
+def run(stage: StageContext, progress: Progress) -> None:
     """Evenly spaced layers, leading or evenly spaced units."""
-    now.keep = manual_keep(now.model.shape, stage.goal, stage.settings.manual)
+    progress.keep = manual_keep(progress.model.shape, stage.goal, stage.settings.manual)

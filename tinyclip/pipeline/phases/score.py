@@ -7,10 +7,10 @@ from ..handover import Progress
 from ..stage_context import StageContext
 
 
-def run(stage: StageContext, now: Progress) -> None:
+def run(stage: StageContext, progress: Progress) -> None:
     """Rank units by importance instead of learned gates."""
     settings = stage.settings.score
-    scores = stage.scores(now.model, settings.importance, settings.samples)
-    now.keep = choose_by_scores(
-        now.model.shape, scores, stage.goal, sites=stage.settings.sites
+    scores = stage.scores(progress.model, settings.importance, settings.samples)
+    progress.keep = choose_by_scores(
+        progress.model.shape, scores, stage.goal, sites=stage.settings.sites
     )

@@ -51,7 +51,7 @@ class CachedTeacher:
         self.rows, self.captions = rows, captions
         self.scale, self.bias = scale, bias
 
-    def under(self, live: LiveTeacher) -> CachedTeacher:
+    def with_scale_of(self, live: LiveTeacher) -> CachedTeacher:
         """The same features under another logit scale."""
         return CachedTeacher(
             self.image_RAE,
@@ -76,15 +76,15 @@ def _images(
     teacher: LiveTeacher, loader: Loader, progress: Callable[[int, int], None]
 ) -> Tensor:
     """Every row under every augmentation, (R, A, E); broken rows are zeros."""
-    wanted = [(row, a) for row in loader.indices for a in range(loader.augmentations)]
+    keys = [(row, a) for row in loader.indices for a in range(loader.augmentations)]
 
     def pixels() -> Iterator[Tensor]:
-        for piece in chunks(wanted):
-            progress(min(piece.stop, len(wanted)), len(wanted))
-            yield torch.stack([loader.pixels_or_blank(*key) for key in wanted[piece]])
+        for piece in chunks(keys):
+            progress(min(piece.stop, len(keys)), len(keys))
+            yield torch.stack([loader.pixels_or_blank(*key) for key in keys[piece]])
 
-    made = encode(teacher.model.encode_image, teacher.engine, pixels())
-    return made.unflatten(0, (-1, loader.augmentations))
+    features_NE = encode(teacher.model.encode_image, teacher.engine, pixels())
+    return features_NE.unflatten(0, (-1, loader.augmentations))
 
 
 def cache_teacher(
@@ -100,23 +100,23 @@ def cache_teacher(
     three): a lost file is made again, bit for bit.
     """
     captions = loader.all_captions()
-    known = _read(path, fingerprint)
-    tensors = known or _make(teacher, loader, captions, progress)
-    if known is None:
+    read = _read(path, fingerprint)
+    tensors = read or _compute(teacher, loader, captions, progress)
+    if read is None:
         header = {"fingerprint": fingerprint, "sha256": _digest(tensors)}
         # one entry: the library writes several in no fixed order
         write_bytes(path, save_tensors(tensors, {"cache": json.dumps(header)}))
     rows = {int(row): place for place, row in enumerate(loader.indices)}
     places = {text: place for place, text in enumerate(captions)}
-    scale = teacher.scale, teacher.bias
-    made = CachedTeacher(tensors["image"], tensors["text"], rows, places, *scale)
-    if known is not None:
-        again = "Delete it: it is made anew, bit for bit"
-        verify(made, teacher, loader, teacher.engine.precision, str(path), again)
-    return made
+    features = tensors["image"], tensors["text"]
+    cached = CachedTeacher(*features, rows, places, teacher.scale, teacher.bias)
+    if read is not None:
+        todo = "Delete it: it is made anew, bit for bit"
+        verify(cached, teacher, loader, teacher.engine.precision, str(path), todo)
+    return cached
 
 
-def _make(
+def _compute(
     teacher: LiveTeacher,
     loader: Loader,
     captions: list[str],

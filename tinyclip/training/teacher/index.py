@@ -83,8 +83,8 @@ def read_index(folder: Path) -> Index:
     path = folder / INDEX
     if not path.is_file():
         raise UserError(str(folder), "is no teacher cache", MAKE)
-    found = read_json(path)
-    version = found.get("format_version") if isinstance(found, dict) else None
+    value = read_json(path)
+    version = value.get("format_version") if isinstance(value, dict) else None
     if version is None:
         raise UserError(str(path), "is no index of a teacher cache", MAKE)
     if version != VERSION:
@@ -94,8 +94,8 @@ def read_index(folder: Path) -> Index:
             "Make it again, or use the tinyclip that made it",
         )
     try:
-        values = {name: value for name, value in found.items() if name in _FIELDS}
-        images, texts = Layout(**found["images"]), Layout(**found["texts"])
+        values = {name: field for name, field in value.items() if name in _FIELDS}
+        images, texts = Layout(**value["images"]), Layout(**value["texts"])
         index = Index(**{**values, "images": images, "texts": texts})
         _ = [DTYPES[layout.dtype] for layout in (images, texts)]
         _ = [index.made_of[name] for name in (*FITTING, "precision")]
@@ -109,54 +109,58 @@ def read_index(folder: Path) -> Index:
 _FIELDS = tuple(Index.__dataclass_fields__)
 
 
-def unlike(
-    stored: Mapping[str, Any], wanted: Mapping[str, Any], names: Iterable[str] = FITTING
+def mismatches(
+    stored: Mapping[str, Any],
+    current: Mapping[str, Any],
+    names: Iterable[str] = FITTING,
 ) -> list[str]:
     """Why a cache does not fit, as `seed: 0 in the cache, 1 here`; empty if it does."""
-    plain = stored["augmentations"] == wanted["augmentations"] == 1
-    asked = [name for name in names if not (plain and name in ONLY_AUGMENTED)]
-    there, here = ({name: one.get(name) for name in asked} for one in (stored, wanted))
+    unaugmented = stored["augmentations"] == current["augmentations"] == 1
+    compared = [name for name in names if not (unaugmented and name in ONLY_AUGMENTED)]
+    there, here = (
+        {name: made_of.get(name) for name in compared} for made_of in (stored, current)
+    )
     return [
-        f"{name}: {was} in the cache, {wants} here"
-        for name, was, wants in differences(there, here)
+        f"{name}: {before} in the cache, {now} here"
+        for name, before, now in differences(there, here)
     ]
 
 
-def find_index(folder: Path, wanted: Mapping[str, Any]) -> tuple[Path, Index]:
+def find_index(folder: Path, current: Mapping[str, Any]) -> tuple[Path, Index]:
     """The cache that fits, of one folder or of several side by side in it.
 
     Args:
-        wanted: the values of `FITTING`.
+        current: the run's values of `FITTING`.
 
     Raises:
         UserError: there is none, none that fits (with the reason for each), more than
             one, or one that is not finished.
     """
     if (folder / INDEX).exists() or not folder.is_dir():
-        found = [folder]
+        caches = [folder]
     else:
-        found = sorted(one.parent for one in folder.glob(f"*/{INDEX}")) or [folder]
-    known = {one: read_index(one) for one in found}
-    reasons = {one: unlike(known[one].made_of, wanted) for one in found}
-    fitting = [one for one in found if not reasons[one]]
+        caches = sorted(path.parent for path in folder.glob(f"*/{INDEX}")) or [folder]
+    indices = {cache: read_index(cache) for cache in caches}
+    reasons = {cache: mismatches(indices[cache].made_of, current) for cache in caches}
+    fitting = [cache for cache in caches if not reasons[cache]]
     if not fitting:
-        lines = [f"\n  {one}: {'; '.join(why)}" for one, why in reasons.items()]
+        lines = [f"\n  {cache}: {'; '.join(why)}" for cache, why in reasons.items()]
         raise UserError(
             str(folder), f"holds no cache for this run:{''.join(lines)}", MAKE
         )
     if len(fitting) > 1:
         names = ", ".join(map(str, fitting))
         raise UserError(str(folder), f"several caches fit: {names}", "Name one of them")
-    index = known[fitting[0]]
+    index = indices[fitting[0]]
     if not index.whole:
-        again = f"Go on with: {index.again}"
-        raise UserError(str(fitting[0]), "is not finished", again)
+        todo = f"Go on with: {index.again}"
+        raise UserError(str(fitting[0]), "is not finished", todo)
     return fitting[0], index
 
 
 def hashes_of(names: Iterable[str], salt: int) -> NDArray[np.int64]:
     """63 bits for each name, (M)."""
-    return np.fromiter((number("cache", salt, one) for one in names), dtype=np.int64)
+    return np.fromiter((number("cache", salt, name) for name in names), dtype=np.int64)
 
 
 class Places:
@@ -180,9 +184,9 @@ class Places:
             return np.full(len(hash_M), MISSING)
         at_M = np.searchsorted(self.hash_N, hash_M)
         at_M = np.minimum(at_M, len(self.hash_N) - 1)
-        known_M = self.hash_N[at_M] == hash_M
-        found: NDArray[np.int64] = np.where(known_M, self.place_N[at_M], MISSING)
-        return found
+        stored_M = self.hash_N[at_M] == hash_M
+        place_M: NDArray[np.int64] = np.where(stored_M, self.place_N[at_M], MISSING)
+        return place_M
 
 
 def write_keys(
@@ -203,13 +207,15 @@ def write_keys(
     """
     salt = 0
     while True:
-        sorts = [hashes_of(names, salt) for names in (keys(), captions)]
-        if all(len(np.unique(one)) == len(one) for one in sorts):
+        hashes_by_kind = [hashes_of(names, salt) for names in (keys(), captions)]
+        if all(len(np.unique(hashes)) == len(hashes) for hashes in hashes_by_kind):
             break
         salt += 1  # two names share a hash: 1 in 100 where there are 400 million
     places = [np.where(whole, np.arange(len(whole)), BROKEN), np.arange(len(captions))]
     tensors = {}
-    for kind, hashes, place in zip(("image", "text"), sorts, places, strict=True):
+    for kind, hashes, place in zip(
+        ("image", "text"), hashes_by_kind, places, strict=True
+    ):
         order = np.argsort(hashes)
         tensors[f"{kind}_hash"] = torch.from_numpy(hashes[order])
         tensors[f"{kind}_place"] = torch.from_numpy(place[order].astype(np.int64))
@@ -229,13 +235,15 @@ def read_keys(folder: Path, index: Index) -> tuple[Places, Places]:
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != index.keys:
             raise ValueError("its checksum is wrong")
-        found = {name: one.numpy() for name, one in load_tensors(content).items()}
+        arrays = {
+            name: tensor.numpy() for name, tensor in load_tensors(content).items()
+        }
     except (OSError, ValueError, SafetensorError) as error:
         raise UserError(
             str(path), f"is damaged: {error}", f"It is made anew by: {index.again}"
         ) from None
     images, texts = (
-        Places(found[f"{kind}_hash"], found[f"{kind}_place"], index.salt)
+        Places(arrays[f"{kind}_hash"], arrays[f"{kind}_place"], index.salt)
         for kind in ("image", "text")
     )
     return images, texts

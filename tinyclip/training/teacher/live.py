@@ -31,7 +31,7 @@ class Teacher(Protocol):
 class Cached(Teacher, Protocol):
     """A teacher whose features are stored."""
 
-    def under(self, live: LiveTeacher) -> Cached:
+    def with_scale_of(self, live: LiveTeacher) -> Cached:
         """The same features under another logit scale."""
 
 
@@ -45,7 +45,7 @@ def placed(batch: Batch, model: Clip) -> tuple[Tensor, Tensor]:
     return batch.pixels.to(scale), batch.tokens_BT.to(scale.device)
 
 
-def wide(features: Tensor) -> Tensor:
+def at_least_float32(features: Tensor) -> Tensor:
     """Float32 at least: losses are not for half types."""
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
@@ -70,8 +70,8 @@ class LiveTeacher:
     ) -> None:
         self.model = engine.place(model).eval().requires_grad_(False)
         self.engine, self.tokenizer = engine, tokenizer
-        own = self.model.logit_scale.exp().detach()
-        self.scale = own if scale is None else torch.full_like(own, scale)
+        own_scale = self.model.logit_scale.exp().detach()
+        self.scale = own_scale if scale is None else torch.full_like(own_scale, scale)
         bias = self.model.logit_bias
         self.bias = None if bias is None else bias.detach()
         self._autocast = engine.autocast
@@ -82,10 +82,10 @@ class LiveTeacher:
         if precision == self.engine.precision:
             yield
             return
-        wanted, device = dtypes.SHORT[precision].torch, self.engine.device.type
+        dtype, device = dtypes.SHORT[precision].torch, self.engine.device.type
         before = self._autocast
         self._autocast = lambda: torch.autocast(
-            device, dtype=wanted, enabled=wanted != torch.float32
+            device, dtype=dtype, enabled=dtype != torch.float32
         )
         try:
             yield
@@ -99,8 +99,9 @@ class LiveTeacher:
             tokens_BT = self.tokenizer(list(batch.captions))
             batch = replace(batch, tokens_BT=tokens_BT)
         with self._autocast():
-            made = self.model(*placed(batch, self.model))
-        image_BE, text_BE = wide(made.image_BE), wide(made.text_BE)
+            features = self.model(*placed(batch, self.model))
+        image_BE = at_least_float32(features.image_BE)
+        text_BE = at_least_float32(features.text_BE)
         return Features(image_BE, text_BE, self.scale, self.bias)
 
 
@@ -114,8 +115,8 @@ def encode(
     tower: Callable[..., Tensor], engine: Engine, inputs: Iterable[Tensor]
 ) -> Tensor:
     """Normalised float32 features of chunk after chunk, on the CPU."""
-    made = []
+    parts = []
     for chunk in inputs:
         with engine.autocast():
-            made.append(tower(chunk.to(engine.device), normalize=True).float().cpu())
-    return torch.cat(made)
+            parts.append(tower(chunk.to(engine.device), normalize=True).float().cpu())
+    return torch.cat(parts)

@@ -20,12 +20,14 @@ from torch import Tensor
 from ...data.loader import Loader
 from ...dtypes import DTYPES
 from ...errors import UserError
-from .index import INDEX, Index, read_index, unlike, write_keys
+from .index import INDEX, Index, mismatches, read_index, write_keys
 from .live import LiveTeacher, chunks, encode, no_progress
 from .shards import Layout, Shard, Torn, write_shard
 
 Progress = Callable[[int, int], None]
-Made = tuple[Tensor, Sequence[bool]]  # features (r, A, E), and which rows are whole
+ShardRows = tuple[
+    Tensor, Sequence[bool]
+]  # features (r, A, E), and which rows are whole
 
 
 def begin(
@@ -43,15 +45,15 @@ def begin(
         StorageError: it cannot be written.
     """
     if (folder / INDEX).exists():
-        known = read_index(folder)
-        changed = unlike(known.made_of, made_of, sorted(made_of))
+        index = read_index(folder)
+        changed = mismatches(index.made_of, made_of, sorted(made_of))
         if changed:
             raise UserError(
                 str(folder),
                 f"holds another cache ({'; '.join(changed)})",
                 "Name another folder with --out",
             )
-        return known
+        return index
     rows, views, dtype = len(loader.indices), loader.augmentations, made_of["dtype"]
     index = Index(
         made_of=made_of,
@@ -89,8 +91,8 @@ def make(
     """
     with ThreadPoolExecutor(max(1, workers)) as pool:
         maker = _Maker(folder, index, teacher, loader, captions, progress, pool)
-        maker.fill(index.texts, maker.text)
-        whole_R = maker.fill(index.images, maker.image)
+        maker.fill(index.texts, maker.encode_texts)
+        whole_R = maker.fill(index.images, maker.encode_pictures)
 
     def keys() -> Iterator[str]:
         return (loader.pairs.key(int(row)) for row in loader.indices)
@@ -124,27 +126,31 @@ class _Maker:
         """Fingerprint of all features."""
         return self._digest.hexdigest()[:16]
 
-    def fill(self, layout: Layout, make: Callable[[range], Made]) -> NDArray[np.bool_]:
+    def fill(
+        self, layout: Layout, make: Callable[[range], ShardRows]
+    ) -> NDArray[np.bool_]:
         """Every shard of one kind; returns which rows are whole, (R)."""
-        whole = []
+        flags = []
         for number in range(layout.count):
-            shard = self._there(layout, number)
+            shard = self._existing(layout, number)
             if shard is None:
-                features, good = make(layout.span(number))
+                features, whole_rows = make(layout.span(number))
                 path, dtype = (
                     layout.path(self.folder, number),
                     DTYPES[layout.dtype].torch,
                 )
-                write_shard(path, features.to(dtype), good, self.index.fingerprint)
+                write_shard(
+                    path, features.to(dtype), whole_rows, self.index.fingerprint
+                )
                 shard = self._open(layout, number)
             self._digest.update(shard.crc_rA.tobytes())
-            whole.append(shard.whole_r.copy())
-        return np.concatenate(whole) if whole else np.zeros(0, dtype=np.bool_)
+            flags.append(shard.whole_r.copy())
+        return np.concatenate(flags) if flags else np.zeros(0, dtype=np.bool_)
 
     def _open(self, layout: Layout, number: int) -> Shard:
         return Shard(layout, self.folder, number, self.index.fingerprint)
 
-    def _there(self, layout: Layout, number: int) -> Shard | None:
+    def _existing(self, layout: Layout, number: int) -> Shard | None:
         """A shard that was made before, or None where there is no whole one."""
         try:
             shard = self._open(layout, number)
@@ -157,43 +163,47 @@ class _Maker:
                 key = self._key(rows.start + int(row))
                 self.loader.broken.setdefault(key, ("broken", "when it was cached"))
         self.kept += 1
-        self._tell(len(rows) * layout.augmentations)
+        self._advance(len(rows) * layout.augmentations)
         return shard
 
     def _key(self, place: int) -> str:
         return self.loader.pairs.key(int(self.loader.indices[place]))
 
-    def _tell(self, more: int) -> None:
+    def _advance(self, more: int) -> None:
         self.done += more
         self.progress(self.done, self.total)
 
-    def text(self, rows: range) -> Made:
+    def encode_texts(self, rows: range) -> ShardRows:
         """The captions of one shard."""
-        wanted = list(self.captions[rows.start : rows.stop])
+        captions = list(self.captions[rows.start : rows.stop])
         tokenize = self.teacher.tokenizer or self.loader.tokens
 
         def tokens() -> Iterator[Tensor]:
-            for piece in chunks(wanted):
-                yield tokenize(wanted[piece])
-                self._tell(len(wanted[piece]))
+            for piece in chunks(captions):
+                yield tokenize(captions[piece])
+                self._advance(len(captions[piece]))
 
-        made = encode(self.teacher.model.encode_text, self.teacher.engine, tokens())
-        return made.unsqueeze(1), [True] * len(rows)
+        features_rE = encode(
+            self.teacher.model.encode_text, self.teacher.engine, tokens()
+        )
+        return features_rE.unsqueeze(1), [True] * len(rows)
 
-    def image(self, rows: range) -> Made:
+    def encode_pictures(self, rows: range) -> ShardRows:
         """The pictures of one shard under every augmentation."""
         loader = self.loader
         own = loader.indices[rows.start : rows.stop].tolist()
-        wanted = [(row, a) for row in own for a in range(loader.augmentations)]
+        keys = [(row, a) for row in own for a in range(loader.augmentations)]
 
         def pixels() -> Iterator[Tensor]:
-            for piece in chunks(wanted):
-                made = self.pool.map(
-                    lambda key: loader.pixels_or_blank(*key), wanted[piece]
+            for piece in chunks(keys):
+                pictures = self.pool.map(
+                    lambda key: loader.pixels_or_blank(*key), keys[piece]
                 )
-                yield torch.stack(list(made))
-                self._tell(len(wanted[piece]))
+                yield torch.stack(list(pictures))
+                self._advance(len(keys[piece]))
 
-        made = encode(self.teacher.model.encode_image, self.teacher.engine, pixels())
+        features = encode(
+            self.teacher.model.encode_image, self.teacher.engine, pixels()
+        )
         whole = [self._key(place) not in loader.broken for place in rows]
-        return made.unflatten(0, (-1, loader.augmentations)), whole
+        return features.unflatten(0, (-1, loader.augmentations)), whole

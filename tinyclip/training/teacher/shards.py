@@ -90,8 +90,8 @@ class Layout:
 def checksums(bytes_rAE: NDArray[np.uint8], whole: Iterable[bool]) -> NDArray[np.int64]:
     """CRC-32 (r, A) of each feature's bytes, and of whether its sample is whole."""
     rows = zip(bytes_rAE, whole, strict=True)
-    made = [[zlib.crc32(one, int(good)) for one in row] for row, good in rows]
-    return np.asarray(made, dtype=np.int64)
+    crcs = [[zlib.crc32(feature, int(good)) for feature in row] for row, good in rows]
+    return np.asarray(crcs, dtype=np.int64)
 
 
 def bytes_of(features_rAE: Tensor) -> NDArray[np.uint8]:
@@ -135,19 +135,21 @@ class Shard:
         try:
             # slices of everything are views of the map: nothing is read yet
             file = safe_open(self.path, framework="pt")
-            found = (file.metadata() or {}).get("made_of")
+            fingerprint = (file.metadata() or {}).get("made_of")
             tensors = [file.get_slice(name)[:] for name in NAMES]
         except FileNotFoundError:
             raise Torn("it is missing") from None
         except (OSError, SafetensorError, ValueError) as error:
             raise Torn(f"it cannot be read ({error})") from None
         shape = layout.shape(number)
-        wanted = [
+        expected = [
             (shape, DTYPES[layout.dtype].torch),
             (shape[:2], torch.int64),
             (shape[:1], torch.bool),
         ]
-        if found != made_of or wanted != [(list(t.shape), t.dtype) for t in tensors]:
+        if fingerprint != made_of or expected != [
+            (list(t.shape), t.dtype) for t in tensors
+        ]:
             raise Torn("it is of another cache")
         self._features_rAE = tensors[0]
         self._bytes_rAE = bytes_of(self._features_rAE)
@@ -156,8 +158,8 @@ class Shard:
     def feature(self, row: int, augmentation: int) -> Tensor:
         """One feature (E), a view; raises `Torn` where its checksum is wrong."""
         content_E = self._bytes_rAE[row, augmentation]
-        found = zlib.crc32(content_E, int(self.whole_r[row]))
-        if found != self.crc_rA[row, augmentation]:
+        crc = zlib.crc32(content_E, int(self.whole_r[row]))
+        if crc != self.crc_rA[row, augmentation]:
             raise Torn(f"the checksum of row {row} is wrong")
         return self._features_rAE[row, augmentation]
 

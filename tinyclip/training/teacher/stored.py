@@ -52,10 +52,10 @@ class StoredTeacher:
         self.place_R, self.captions = place_R, captions
         self.scale, self.bias = scale, bias
 
-    def under(self, live: LiveTeacher) -> StoredTeacher:
+    def with_scale_of(self, live: LiveTeacher) -> StoredTeacher:
         """The same features under another logit scale."""
-        own = self.pairs, self.images, self.texts, self.place_R, self.captions
-        return StoredTeacher(*own, live.scale, live.bias)
+        unchanged = self.pairs, self.images, self.texts, self.place_R, self.captions
+        return StoredTeacher(*unchanged, live.scale, live.bias)
 
     def features(self, batch: Batch) -> Features:
         """Features of one batch, float32, as `LiveTeacher` computes them.
@@ -64,13 +64,14 @@ class StoredTeacher:
             UserError: a checksum is wrong, or a picture could not be read when the
                 cache was made.
         """
-        seen = zip(batch.index_B.tolist(), batch.augmentation_B.tolist(), strict=True)
-        image_BE = [self.images.feature(self._place(row), a) for row, a in seen]
+        views = zip(batch.index_B.tolist(), batch.augmentation_B.tolist(), strict=True)
+        image_BE = [self.images.feature(self._place(row), a) for row, a in views]
         places = self.captions.of(batch.captions)
         text_BE = [self.texts.feature(int(place), 0) for place in places]
         device = self.scale.device
         image_B, text_B = (
-            _wide(torch.stack(one)).to(device) for one in (image_BE, text_BE)
+            _restored(torch.stack(features)).to(device)
+            for features in (image_BE, text_BE)
         )
         return Features(image_B, text_B, self.scale, self.bias)
 
@@ -85,7 +86,7 @@ class StoredTeacher:
         )
 
 
-def _wide(stored_BE: Tensor) -> Tensor:
+def _restored(stored_BE: Tensor) -> Tensor:
     """Float32; what half types rounded is of length 1 again."""
     if stored_BE.dtype == torch.float32:
         return stored_BE
@@ -109,21 +110,21 @@ def open_stored(
     texts = Shards(index.texts, folder, index.fingerprint, index.again)
     keys, captions = read_keys(folder, index)
     pairs, rows = loader.pairs, loader.indices
-    named = (pairs.key(int(row)) for row in rows)
-    said = (text for row in rows for text in pairs.captions(int(row)))
+    row_keys = (pairs.key(int(row)) for row in rows)
+    row_captions = (text for row in rows for text in pairs.captions(int(row)))
     place_R = np.full(len(pairs), MISSING)
-    place_R[rows] = np.concatenate(list(_found(folder, "samples", named, keys)))
-    for _ in _found(folder, "captions", said, captions):
+    place_R[rows] = np.concatenate(list(_places_of(folder, "samples", row_keys, keys)))
+    for _ in _places_of(folder, "captions", row_captions, captions):
         pass  # only whether they are there
-    scale = live.scale, live.bias
-    made = StoredTeacher(pairs, images, texts, place_R, captions, *scale)
+    features = pairs, images, texts, place_R, captions
+    teacher = StoredTeacher(*features, live.scale, live.bias)
     precision = str(index.made_of["precision"])
-    again = "Make it again of this teacher and these data, in another folder"
-    verify(made, live, loader, precision, str(folder), again)
-    return made
+    todo = "Make it again of this teacher and these data, in another folder"
+    verify(teacher, live, loader, precision, str(folder), todo)
+    return teacher
 
 
-def _found(
+def _places_of(
     folder: Path, what: str, names: Iterator[str], places: Places
 ) -> Iterator[NDArray[np.int64]]:
     """Places of names, many at a time.
@@ -133,12 +134,12 @@ def _found(
     """
     count = 0
     missing: list[str] = []
-    while some := list(itertools.islice(names, LOOKED_UP)):
-        found = places.of(some)
-        lacking = np.flatnonzero(found == MISSING)
-        missing += [some[place] for place in lacking[: SHOWN - len(missing)]]
-        count += len(lacking)
-        yield found
+    while chunk := list(itertools.islice(names, LOOKED_UP)):
+        place_M = places.of(chunk)
+        missing_M = np.flatnonzero(place_M == MISSING)
+        missing += [chunk[place] for place in missing_M[: SHOWN - len(missing)]]
+        count += len(missing_M)
+        yield place_M
     if count:
         shown = ", ".join(map(repr, missing))
         more = " ..." if count > len(missing) else ""

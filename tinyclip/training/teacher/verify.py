@@ -41,25 +41,25 @@ def verify(
     if batch is None:
         return
     with live.computing_in(precision):
-        fresh = live.features(batch)
-    kept = stored.features(batch)
-    pictures = cosines(kept.image_BE, fresh.image_BE)
-    captions = cosines(kept.text_BE, fresh.text_BE)
+        live_features = live.features(batch)
+    stored_features = stored.features(batch)
+    pictures = cosines(stored_features.image_BE, live_features.image_BE)
+    captions = cosines(stored_features.text_BE, live_features.text_BE)
     low = min(float(pictures.min()), float(captions.min()))
     if low >= LEAST:  # false for NaN too
         return
     raise UserError(
         where,
         f"its features are not this teacher's: cosine on {len(batch)} samples: "
-        f"{_said('pictures', pictures)}, {_said('captions', captions)}; at least "
+        f"{_summary('pictures', pictures)}, {_summary('captions', captions)}; at least "
         f"{LEAST} is wanted",
         todo,
     )
 
 
-def _said(what: str, cosine_B: Tensor) -> str:
+def _summary(kind: str, cosine_B: Tensor) -> str:
     return (
-        f"{what} {float(cosine_B.mean()):.4f} on average, "
+        f"{kind} {float(cosine_B.mean()):.4f} on average, "
         f"{float(cosine_B.min()):.4f} the lowest"
     )
 
@@ -76,18 +76,18 @@ def samples(loader: Loader) -> Batch | None:
         loader: its preprocess makes the pixels, as those that the student sees.
     """
     spaced = np.linspace(0, len(loader.indices) - 1, SAMPLES).round().astype(np.int64)
-    found: list[tuple[int, int, Tensor, str]] = []
+    rows: list[tuple[int, int, Tensor, str]] = []
     for place in np.unique(spaced):
         row = int(loader.indices[place])
-        augmentation = len(found) % loader.augmentations
+        augmentation = len(rows) % loader.augmentations
         pixels = loader.pixels_or_blank(row, augmentation)
         if loader.pairs.key(row) not in loader.broken:
-            found.append((row, augmentation, pixels, loader.pairs.captions(row)[0]))
-    if not found:
+            rows.append((row, augmentation, pixels, loader.pairs.captions(row)[0]))
+    if not rows:
         return None
-    rows, augmentations, pixels_B, captions = zip(*found, strict=True)
+    row_numbers, augmentations, pixels_B, captions = zip(*rows, strict=True)
     return Batch(
-        torch.tensor(rows),
+        torch.tensor(row_numbers),
         torch.tensor(augmentations),
         torch.stack(pixels_B),
         loader.tokens(captions),
