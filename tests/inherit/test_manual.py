@@ -106,7 +106,7 @@ def test_a_uniform_student_by_hand_is_exact(siglip_shape: ClipShape) -> None:
     model = Clip(shape).eval()
     keep = manual_keep(shape, SizeGoal(0.3, "total"), Manual(units="even"))
     assert keep.cut(shape).image.is_uniform
-    assert keep.image.one("pool_heads") == keep.image["heads"][0]
+    assert keep.image.sole("pool_heads") == keep.image["heads"][0]
     pixels, tokens = torch.randn(8, 3, 16, 16), torch.randint(0, 50, (8, 8))
     stated = certify(model, keep, inherit(model, keep), pixels, tokens)
     assert stated["max_abs_diff"] <= 1e-5

@@ -79,10 +79,10 @@ def trunk_shape(name: str, where: str) -> ImageShape:
     Raises:
         UserError: timm has no such model, or ours cannot be it.
     """
-    found = _built(entry_of(name, where), name)
-    if isinstance(found, str):
-        raise _unsupported(where, found)
-    return found
+    shape = _built(entry_of(name, where), name)
+    if isinstance(shape, str):
+        raise _unsupported(where, shape)
+    return shape
 
 
 def _unsupported(where: str, what: str) -> UserError:
