@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     import torch
 
     from ..evaluation.bench import bench
-    from .show import print_json
+    from .show import print_json, say
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
@@ -60,10 +59,10 @@ def run(args: argparse.Namespace) -> int:
         names = [args.against, *args.models] if args.against else args.models
         contenders = []
         for name in names:
-            _say(f"loading {name} ...")
+            say(f"loading {name} ...")
             where = "--against" if name is args.against else "MODEL"
             contenders.append(contender(name, where))
-        report = bench(contenders, list(dict.fromkeys(batches)), rounds, _say)
+        report = bench(contenders, list(dict.fromkeys(batches)), rounds, say)
     finally:
         torch.set_num_threads(before)
     report = {"against": names[0], **report}
@@ -89,10 +88,6 @@ def contender(name: str, where: str = "MODEL") -> Contender:
         opened.bytes,
         opened.sizes,
     )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def show(report: dict[str, Any]) -> None:

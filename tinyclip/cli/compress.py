@@ -13,6 +13,7 @@ from ..goal import LAYOUTS
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
+    from ..pipeline.request import Request
 
 DEFAULT = "demo"  # no recipe, no teacher, no data: the embedded default
 SETTINGS = {  # options, and the settings of the recipe that they stand for
@@ -107,11 +108,11 @@ def recipe_from(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
     return on_other_pairs(base, own_pairs, recipe, args.set)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Do what the arguments say.
+def request_from(args: argparse.Namespace) -> Request:
+    """What the arguments ask for, and of which folder.
 
     Raises:
-        UserError, Interrupted: as `pipeline.scheduler.execute`.
+        UserError: they name no run to go on with, or their recipe is wrong.
     """
     if (args.resume or args.from_stage is not None) and not (args.out or args.recipe):
         raise UserError(
@@ -128,15 +129,9 @@ def run(args: argparse.Namespace) -> int:
     if out is None:
         assert recipe is not None
         out = Path("runs") / recipe.name
-    from ..pipeline.request import Request, settle
-    from ..pipeline.run_dir import RunDir
-    from ..pipeline.scheduler import dry_run, execute, listening
-    from ..pipeline.summary import summary
-    from . import tables
-    from .progress import watcher
-    from .show import print_json
+    from ..pipeline.request import Request
 
-    request = Request(
+    return Request(
         out,
         recipe,
         args.resume,
@@ -144,12 +139,30 @@ def run(args: argparse.Namespace) -> int:
         args.accept_changes,
         args.log_with,
     )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what the arguments say.
+
+    Raises:
+        UserError, Interrupted: as `pipeline.scheduler.execute`.
+    """
+    request = request_from(args)
+    from ..pipeline.request import settle
+    from ..pipeline.run_dir import RunDir
+    from ..pipeline.scheduler import dry_run, execute, listening
+    from ..pipeline.summary import summary
+    from . import tables
+    from .progress import watcher
+    from .show import print_json
+
     if args.dry_run:
+        recipe = request.recipe
         # nothing is written, so a folder in use is no obstacle to a new plan
         if args.resume or args.from_stage is not None:
             recipe = settle(request)[1]
         assert recipe is not None
-        plan = dry_run(recipe, RunDir(out), args.log_with).to_dict()
+        plan = dry_run(recipe, RunDir(request.out), args.log_with).to_dict()
         print_json(plan) if args.json else tables.show_plan(plan)
         return 0
     with listening() as stop, watcher() as shown:

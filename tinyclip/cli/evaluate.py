@@ -7,6 +7,8 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+from .show import percent, print_json, say
+
 DATA = "builtin:pictograms"
 BASE = "standard"  # the recipe whose settings of the data are changed
 
@@ -45,35 +47,27 @@ def run(args: argparse.Namespace) -> int:
     """
     from ..config.load import load_recipe
     from ..pipeline.quality import measure
-    from .show import print_json
 
     data = replace(load_recipe(BASE, args.set).data, source=args.data)
     tasks = None
     if args.tasks is not None:
         tasks = [part.strip() for part in args.tasks.split(",")]
-    report = measure(args.model, data, tasks, args.against, _say)
+    report = measure(args.model, data, tasks, args.against, say)
     print_json(report) if args.json else _show(report)
     return 0
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
 def _show(report: dict[str, Any]) -> None:
     """The table that people read."""
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
+
+    from .tables import make_table
 
     against = f", against {report['against']}" if report["against"] else ""
-    table = Table(
-        title=f"{report['model']} on {report['data']}{against}",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
+    table = make_table(
+        f"{report['model']} on {report['data']}{against}",
+        *("task", "metric", "value", "95 %", "n", "teacher", "retention"),
     )
-    for column in ("task", "metric", "value", "95 %", "n", "teacher", "retention"):
-        table.add_column(column, justify="left" if column == "task" else "right")
     table.add_column("also", justify="left")
     for name, task in report["tasks"].items():
         low, high = task["ci95"]
@@ -83,19 +77,15 @@ def _show(report: dict[str, Any]) -> None:
         table.add_row(
             name,
             task["metric"],
-            _percent(task["value"]),
+            percent(task["value"]),
             f"{100 * low:.1f} to {100 * high:.1f}",
             f"{task['n']:,}",
-            _percent(task["teacher"]),
-            _percent(task["retention"]),
+            percent(task["teacher"]),
+            percent(task["retention"]),
             also,
         )
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
 def _brief(value: float) -> str:
-    return str(value) if isinstance(value, int) else _percent(value)
+    return str(value) if isinstance(value, int) else percent(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,19 +42,15 @@ def run(args: argparse.Namespace) -> int:
         UserError, TinyclipError: as `pipeline.exports.export`.
     """
     from ..pipeline.exports import export
-    from .show import print_json
+    from .show import print_json, say
 
     values = {name: getattr(args, name) for name in options()}
     chosen = {name: value for name, value in values.items() if value is not None}
     report = export(
-        args.model, args.to, out=args.out, data=args.data, say=_say, **chosen
+        args.model, args.to, out=args.out, data=args.data, say=say, **chosen
     )
     print_json(report) if args.json else _show(report)
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 def _show(report: dict[str, Any]) -> None:

@@ -53,7 +53,8 @@ def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
     from ..sites import in_line
     from ..words import rounded
-    from .tables import make_table, percent
+    from .show import percent
+    from .tables import make_table
 
     params, share = report["params"], report["share"]
     table = make_table(name, "what", "count", "share of the teacher's")

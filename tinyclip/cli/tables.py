@@ -9,13 +9,11 @@ from rich.console import Console
 from rich.table import Table
 
 from ..words import rounded
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+from .show import percent
 
 
 def make_table(title: str, *columns: str) -> Table:
+    """An empty table; its first column is words, the others are figures."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number == 0 else "right")

@@ -157,6 +157,11 @@ def too_many_broken(
     )
 
 
+def reason(error: BaseException, most: int = 160) -> str:
+    """What a library's error says in its first line, up to so many characters."""
+    return (str(error) or type(error).__name__).split("\n")[0][:most]
+
+
 def check_caption(text: str) -> str:
     """A caption without space around it.
 

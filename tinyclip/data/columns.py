@@ -121,18 +121,7 @@ def gather(
 
     keys = pc.fill_null(keys, "")
     texts = pc.utf8_trim_whitespace(texts)
-    reasons = {"no path": flags(pc.equal(keys, ""))}
-    reasons["invalid UTF-8"] = flags(pc.match_substring(keys, "\ufffd"))
-    if (pattern := excluder(exclude)) is not None:
-        matched = [pattern.match(key) is not None for key in Column(keys)]
-        reasons["excluded"] = np.asarray(matched, dtype=bool)
-    usable = np.ones(len(keys), dtype=bool)
-    for masks in (reasons, faults(texts)):
-        for kind, mask in masks.items():
-            rows = np.flatnonzero(mask & usable)
-            _name(dropped, kind, keys, rows)
-            usable[rows] = False
-    rows = np.flatnonzero(usable)
+    rows = _usable_rows(keys, texts, exclude, dropped)
     picture_N = _codes(keys.take(pa.array(rows)))
     if len(rows) and picture_N.max() + 1 < len(rows):  # a picture has several rows
         first = _first_of_each(picture_N, _codes(texts.take(pa.array(rows))))
@@ -150,6 +139,26 @@ def gather(
     )
     pa.default_memory_pool().release_unused()
     return gathered
+
+
+def _usable_rows(
+    keys: pa.Array, texts: pa.Array, exclude: Iterable[str], dropped: Dropped
+) -> NDArray[np.int64]:
+    """The rows that have a key and a caption; the others are counted, and named."""
+    import pyarrow.compute as pc
+
+    reasons = {"no path": flags(pc.equal(keys, ""))}
+    reasons["invalid UTF-8"] = flags(pc.match_substring(keys, "\ufffd"))
+    if (pattern := excluder(exclude)) is not None:
+        matched = [pattern.match(key) is not None for key in Column(keys)]
+        reasons["excluded"] = np.asarray(matched, dtype=bool)
+    usable = np.ones(len(keys), dtype=bool)
+    for masks in (reasons, faults(texts)):
+        for kind, mask in masks.items():
+            rows = np.flatnonzero(mask & usable)
+            _name(dropped, kind, keys, rows)
+            usable[rows] = False
+    return np.flatnonzero(usable)
 
 
 def _name(dropped: Dropped, kind: str, keys: pa.Array, rows: NDArray[np.int64]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .broken import Broken, Dropped
+from .broken import Broken, Dropped, reason
 from .classes import class_captions, class_names
 from .fields import (
     TEXT,
@@ -167,9 +167,10 @@ def _load(where: str, rest: str) -> Any:
                 str(folder) if folder.exists() else name, config or None
             )
     except Exception as error:  # the library and its hub client raise nearly anything
-        reason = (str(error) or type(error).__name__).split("\n")[0][:300]
         raise UserError(
-            where, f"cannot be loaded: {reason}", "Check the name, or the network"
+            where,
+            f"cannot be loaded: {reason(error, 300)}",
+            "Check the name, or the network",
         ) from None
     if not isinstance(loaded, datasets.DatasetDict):
         return loaded

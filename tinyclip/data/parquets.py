@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from ..config.schema import Data
 from ..errors import UserError
-from .broken import Broken, Dropped
-from .columns import gather, tidy_paths
+from .broken import Broken, Dropped, reason
+from .columns import tidy_paths
 from .fields import TEXT, Kind, caption_column, value_at
 from .files import FilePairs
 from .pictures import parse_background
 from .rows import RowPairs, usable
 from .shards import find_shards, shard_labels
-from .tables import IMAGE_NAMES, as_strings, find_column
+from .tables import IMAGE_NAMES, as_strings, file_pairs, find_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -135,9 +135,8 @@ class ParquetRows:
                     self.column
                 )
         except (pa.ArrowException, OSError) as error:
-            reason = str(error).split("\n")[0][:160]
             raise Broken(
-                "unreadable", f"row group {group_in_file} of {path}: {reason}"
+                "unreadable", f"row group {group_in_file} of {path}: {reason(error)}"
             ) from None
 
 
@@ -157,13 +156,8 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     kinds = {field.name: _plain(field.type) for field in schema}
     caption, field = caption_column(where, data.caption_column, kinds)
     for path in files[1:]:
-        find_column(
-            footer(where, path).schema.to_arrow_schema().names,
-            image,
-            (),
-            "image",
-            where,
-        )
+        names = footer(where, path).schema.to_arrow_schema().names
+        find_column(names, image, (), "image", where)
     cells = (value_at(cell, field) for cell in _cells(where, files, caption))
     if kinds[image] == TEXT and kinds[caption] == TEXT:
         columns = pa.concat_tables(
@@ -199,21 +193,8 @@ def _one_a_row(
 
 def _of_paths(data: Data, files: list[Path], keys: Any, texts: Any) -> FilePairs:
     """Paths relative to the first file, as in a CSV."""
-    where, dropped = data.source, Dropped()
-    gathered = gather(
-        tidy_paths(as_strings(keys)), as_strings(texts), data.exclude, dropped
-    )
-    dropped.check(where, len(gathered.keys), data.max_broken_share)
-    pairs = FilePairs(
-        name=where,
-        root=files[0].parent,
-        keys=gathered.keys,
-        texts=gathered.texts,
-        background=parse_background(data.background),
-        dropped=dropped,
-    )
-    pairs.check_present(data.max_broken_share)
-    return pairs
+    paths = tidy_paths(as_strings(keys))
+    return file_pairs(data, files[0].parent, paths, as_strings(texts), Dropped())
 
 
 def footer(where: str, path: Path) -> Any:
@@ -228,9 +209,8 @@ def footer(where: str, path: Path) -> Any:
     try:
         return pq.read_metadata(path)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0][:160]
         raise UserError(
-            where, f"{path} is no parquet file, or not a whole one: {reason}"
+            where, f"{path} is no parquet file, or not a whole one: {reason(error)}"
         ) from None
 
 
@@ -244,9 +224,8 @@ def _columns(where: str, path: Path, names: list[str]) -> pa.Table:
         ) as file:
             return file.read(columns=names)
     except (pa.ArrowException, OSError) as error:
-        reason = str(error).split("\n")[0][:160]
         raise UserError(
-            where, f"{path} is damaged: {reason}", "Write it again"
+            where, f"{path} is damaged: {reason(error)}", "Write it again"
         ) from None
 
 

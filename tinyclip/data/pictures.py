@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 from ..errors import UserError
-from .broken import Broken, too_many_broken
+from .broken import Broken, reason, too_many_broken
 from .png import check_png, without_words
 
 __all__ = [
@@ -103,7 +103,7 @@ def read_file(path: Path) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise Broken("missing", "there is no such file") from None
     except (OSError, ValueError) as error:
-        raise Broken("unreadable", _reason(error)) from None
+        raise Broken("unreadable", reason(error)) from None
 
 
 def decode_picture(content: bytes, background: RGB) -> Image.Image:
@@ -126,10 +126,10 @@ def decode_picture(content: bytes, background: RGB) -> Image.Image:
     except UnidentifiedImageError:
         raise _unidentified(content) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise Broken("too large", _reason(error)) from None
+        raise Broken("too large", reason(error)) from None
     except Exception as error:  # decoders of damaged files raise nearly anything
         cut = "truncated" in str(error).lower() or _webp_is_cut(content)
-        raise Broken("truncated" if cut else "unreadable", _reason(error)) from None
+        raise Broken("truncated" if cut else "unreadable", reason(error)) from None
 
 
 def _open(content: bytes) -> Image.Image:
@@ -239,7 +239,3 @@ def _from_wide(image: Image.Image) -> Image.Image:
     elif image.mode == "F" and top <= 1:
         grey = grey * 255
     return Image.fromarray(np.rint(grey).clip(0, 255).astype(np.uint8), "L")
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error) or type(error).__name__).split("\n")[0][:160]

@@ -70,13 +70,27 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
             dropped.add("bad row", line, why + HINT)
     if not sum(map(len, keys)) + dropped.broken:
         raise UserError(where, "has a header and no rows", "Add rows of path, caption")
-    gathered = gather(
-        pa.concat_arrays(keys), pa.concat_arrays(texts), data.exclude, dropped
+    return file_pairs(
+        data, path.parent, pa.concat_arrays(keys), pa.concat_arrays(texts), dropped
     )
-    dropped.check(where, len(gathered.keys), data.max_broken_share)
+
+
+def file_pairs(
+    data: Data, root: Path, keys: pa.Array, texts: pa.Array, dropped: Dropped
+) -> FilePairs:
+    """The pairs of a table's rows, each a tidy path and a caption.
+
+    Args:
+        root: what paths are relative to.
+
+    Raises:
+        UserError: too many rows or pictures cannot be used.
+    """
+    gathered = gather(keys, texts, data.exclude, dropped)
+    dropped.check(data.source, len(gathered.keys), data.max_broken_share)
     pairs = FilePairs(
-        name=where,
-        root=path.parent,
+        name=data.source,
+        root=root,
         keys=gathered.keys,
         texts=gathered.texts,
         background=parse_background(data.background),
@@ -115,11 +129,7 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
 
     names: list[str] = []
     table = mended(path, delimiter)
-    if strays := table.strays:
-        note(
-            f"{where}: {len(strays)} fields begin with a quotation mark that quotes "
-            f"nothing, and are read as they stand; the first is in line {strays[0]}"
-        )
+    _note_strays(where, table.strays)
     try:
         with pd.read_csv(
             table.content,
@@ -145,16 +155,8 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
                     piece = piece.iloc[1:]
                 piece.columns = names
                 piece = piece.loc[:, ~piece.columns.duplicated()]
-                lines = [
-                    line
-                    for warning in warned
-                    for line in str(warning.message).split("\n")
-                ]
-                skipped = map(SKIPPED.match, lines)
                 piece.attrs["bad"] = [
-                    (f"line {table.line(int(bad[1]))}", bad[2])
-                    for bad in skipped
-                    if bad
+                    (f"line {table.line(line)}", why) for line, why in _skipped(warned)
                 ]
                 yield piece
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
@@ -162,6 +164,22 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
         raise UserError(
             where, f"cannot be read as a table: {reason}", "Give a CSV in UTF-8"
         ) from None
+
+
+def _note_strays(where: str, lines: Sequence[int]) -> None:
+    if lines:
+        note(
+            f"{where}: {len(lines)} fields begin with a quotation mark that quotes "
+            f"nothing, and are read as they stand; the first is in line {lines[0]}"
+        )
+
+
+def _skipped(warned: Sequence[warnings.WarningMessage]) -> Iterator[tuple[int, str]]:
+    """Line and fault of each row that pandas passed over."""
+    for warning in warned:
+        for match in map(SKIPPED.match, str(warning.message).split("\n")):
+            if match:
+                yield int(match[1]), match[2]
 
 
 def _header(path: Path, where: str) -> str:
