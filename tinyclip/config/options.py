@@ -11,7 +11,7 @@ from typing import Any, get_origin
 
 from .ladder import check_descent
 from .override import override
-from .place import Place
+from .place import Option, Place
 from .schema import Recipe
 from .setting import choices, optional, settings_of
 
@@ -71,7 +71,7 @@ def with_options(
     """
     texts = {option: text for option, text in words.items() if text is not None}
     for option, text in texts.items():
-        keys, where = paths[option].split("."), Place(option)
+        keys, where = paths[option].split("."), Option(option)
         recipe = override(recipe, keys, _spelled(keys, text), where)
     if texts:
         check_descent(recipe, Place(", ".join(texts)))
