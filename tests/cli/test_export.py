@@ -54,10 +54,10 @@ def test_half_types_are_compared_by_cosine(
     assert 0.999 <= min(report["cosine"].values()) < 1
     whole, half = ((f / "model.safetensors").stat().st_size for f in (saved, out))
     assert half < 0.7 * whole
-    assert (
-        load_model(out).config["dtype"]
-        == {"fp16": "float16", "bf16": "bfloat16"}.get(dtype, dtype)
-    )
+    assert load_model(out).config["dtype"] == {
+        "fp16": "float16",
+        "bf16": "bfloat16",
+    }.get(dtype, dtype)
 
 
 def test_hugging_face_is_a_format(

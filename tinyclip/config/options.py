@@ -14,7 +14,7 @@ from ..errors import UserError
 from .check import in_words
 from .ladder import check_descent
 from .override import override, split_setting
-from .place import Place
+from .place import Option, Place
 from .schema import Data, Recipe
 from .setting import choices, optional, settings_of
 
@@ -116,7 +116,7 @@ def with_options(
     """
     texts = {option: text for option, text in words.items() if text is not None}
     for option, text in texts.items():
-        keys, where = paths[option].split("."), Place(option)
+        keys, where = paths[option].split("."), Option(option)
         recipe = override(recipe, keys, _spelled(keys, text), where)
     if texts:
         check_descent(recipe, Place(", ".join(texts)))
