@@ -132,7 +132,7 @@ def siglips(length: int = 8) -> HfTokenizer:
 LAST = {"pool": "last", "causal": False}
 
 
-@pytest.mark.parametrize("made", [bert, siglips])
+@pytest.mark.parametrize("make", [bert, siglips])
 def test_a_tokenizer_of_transformers_makes_the_same_ids_in_open_clip(
     make: Callable[[], HfTokenizer],
     uniform_loaded: Loaded,
