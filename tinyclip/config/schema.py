@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..cost import BUDGETS
-from ..dtypes import SHORT
+from ..dtypes import SHORT, short_name
 from ..goal import LAYOUTS
+from ..sites import ROUNDED
 from .data import Data
 from .optim import Optim
 from .phases.distil import Distil
@@ -58,12 +59,17 @@ class Recipe:
     towers: tuple[Tower, ...] = setting(
         ("image", "text"), "which towers shrink and learn; others stay as they are"
     )
-    round_to: int = setting(1, "ffn and embed widths are multiples of it", low=1)
+    round_to: int = setting(
+        1, f"{' and '.join(ROUNDED)} widths are multiples of it", low=1
+    )
     vocab: str | None = setting(
         None, "captions, or a file of texts: token ids that nothing uses go"
     )
     precision: str = setting(
-        "fp32", "of the arithmetic; weights stay float32", among=lambda: SHORT
+        "fp32",
+        "of the arithmetic; weights stay float32",
+        among=lambda: SHORT,
+        spelled=short_name,
     )
     compile: bool = setting(False, "torch.compile for the towers that are trained")
     recompute: bool = setting(

@@ -58,7 +58,7 @@ class Job:
     measure: Measure | None = None
 
     @property
-    def beside(self) -> dict[str, Any]:
+    def extras(self) -> dict[str, Any]:
         """What goes along with the model, as the writers take it."""
         return {"certificate": self.certificate, "metrics": self.metrics}
 
@@ -94,6 +94,14 @@ class Format(ABC):
     options: ClassVar[tuple[Option, ...]] = ()
     # whether what is written may differ from the model by more than rounding
     measured: ClassVar[bool] = False
+
+    def how_to_load(self, parity: Mapping[str, Any], out: str) -> str:
+        """The line that says how a folder is used, once it is written.
+
+        Args:
+            parity: what `write` returned.
+        """
+        return self.loads.format(out=out)
 
     def require(self) -> None:  # noqa: B027 (most need none)
         """Check for the packages that writing takes.
