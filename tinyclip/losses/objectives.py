@@ -15,9 +15,11 @@ teacher's embedding; its forward pass is what a function would be:
         def __init__(self, student, teacher, options: Projected = Projected()): ...
         def forward(self, student, teacher): ...
 
-They are made anew for each phase, trained with the student's weights, saved and resumed
-with the phase, and left behind at its end. What comes of a forward pass must not depend
-on chance: a resume would not repeat it.
+Its parameters start from (seed, stage, name), anew in each phase: learn's have the
+width before the cut. They are trained as the weights are (rate, schedule, decay),
+clipped by a norm of their own, saved and resumed with the phase under
+`objectives.NAME`, and in no model that is saved. The forward pass must not depend on
+chance (no dropout): a resume would not repeat it.
 """
 
 from __future__ import annotations
