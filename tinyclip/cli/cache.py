@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..dtypes import DTYPES, SHORT
+from ..dtypes import DTYPES, SHORT, long_name, short_name
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
@@ -18,6 +18,7 @@ SETTINGS = {  # options, and the settings of the recipe that they stand for
     "--seed": "seed",
     "--precision": "precision",
 }
+SOURCES = {"--data": "data.source", "--teacher": "teacher"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", metavar="N", help="of the augmentations; the run's seed")
     add(
         "--dtype",
+        type=long_name,
         choices=tuple(DTYPES),
         default="float16",
         help="how features are stored; float16",
     )
-    add("--precision", choices=tuple(SHORT), help="of the arithmetic; fp32")
+    add(
+        "--precision",
+        type=short_name,
+        choices=tuple(SHORT),
+        help="of the arithmetic; fp32",
+    )
     add(
         "--set",
         metavar="A.B=V",
@@ -58,8 +65,9 @@ def base_recipe(args: argparse.Namespace) -> Recipe:
         UserError: a value is out of bounds.
     """
     from ..config.load import load_recipe
-    from ..config.options import typed, with_options
+    from ..config.options import check_of_data, typed, with_options
 
+    check_of_data(args.set, {**SETTINGS, **SOURCES})
     recipe = load_recipe(BASE, args.set)
     return with_options(recipe, SETTINGS, typed(vars(args), SETTINGS))
 

@@ -82,7 +82,7 @@ def plain_names(
         if len(parts) > 1 and parts[0] in PAPER:
             gone[parts.pop(0)] = None
         bare = ".".join(parts)
-        if bare in plain and not _same(plain[bare], value):
+        if bare in plain and not _are_equal(plain[bare], value):
             raise UserError(where, f"holds two different tensors for {bare!r}")
         plain[bare] = value
     heads = {name.split(".")[0] for name in own}
@@ -95,8 +95,8 @@ def plain_names(
     return plain
 
 
-def _same(one: Tensor, two: Tensor) -> bool:
-    return one.dtype == two.dtype and torch.equal(one, two)
+def _are_equal(first: Tensor, second: Tensor) -> bool:
+    return first.dtype == second.dtype and torch.equal(first, second)
 
 
 def _common_beginning(names: Collection[str]) -> str:

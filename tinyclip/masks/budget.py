@@ -66,7 +66,7 @@ def check_smallest(goal: Goal, lowest: Counts) -> None:
         why, todo = _limit(goal, lowest)
         raise UserError(
             "target",
-            f"{asked} is out of reach: {_gated(goal)}, the smallest size is "
+            f"{asked} is out of reach: {_gated_sites(goal)}, the smallest size is "
             f"{_sized(smallest, goal)}; {why}",
             f"Ask for a target of {smallest / goal.whole:.4g} or more{todo}",
         )
@@ -121,7 +121,7 @@ def _sized(size: float, goal: Goal) -> str:
     return f"{_amount(size, goal)} ({_percent(size, goal)})"
 
 
-def _gated(goal: Goal) -> str:
+def _gated_sites(goal: Goal) -> str:
     """With which sites, counted how."""
     gated = {
         tower: [s for s in SITES if f"{tower}_{s}" in (*goal.gated, *goal.settled)]
@@ -146,13 +146,13 @@ def _finer(goal: Goal) -> str:
         ways.append("use a smaller --round-to")
     if goal.size_goal.uniform:
         ways.append("use --layout ragged, which reaches most")
-    open_sites = [site for site in USUAL if _whole(goal, site)]
+    open_sites = [site for site in USUAL if _stays_whole(goal, site)]
     if open_sites:
         ways.append(f"gate {' and '.join(open_sites)}, too")
     return "".join(f", or {way}" for way in ways)
 
 
-def _whole(goal: Goal, site: str) -> bool:
+def _stays_whole(goal: Goal, site: str) -> bool:
     """Whether a tower that counts has units of the site that cannot shrink."""
     asked = (*goal.gated, *goal.settled)
     return not all(f"{tower}_{site}" in asked for tower in goal.size_goal.towers)
@@ -177,7 +177,9 @@ def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
     # all that counts is gated: the floors limit
     limiting = [name for name in own if GROUPS[name].site.least]
     name = max(limiting, key=lambda name: _holds(goal, lowest, name))
-    return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _coarse(goal)
+    return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _lower_floors(
+        goal
+    )
 
 
 def _open_limit(goal: Goal, ungated: Mapping[str, float]) -> tuple[str, str]:
@@ -229,7 +231,7 @@ def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
     return f"{tower} {site.name} keeps {lowest[name]} {site.unit}s at least"
 
 
-def _coarse(goal: Goal) -> str:
+def _lower_floors(goal: Goal) -> str:
     """What lowers the floors."""
     ways = ", or use --layout ragged" if goal.size_goal.uniform else ""
     return ways + (

@@ -230,7 +230,7 @@ def _shallow(goal: Goal, rankings: Rankings, numbers: Mapping[str, int]) -> Shal
     towers = {tower: _tower_layers(goal, rankings, tower, numbers) for tower in TOWERS}
     layers = ClipKeep(**towers)
     shape = layers.cut(goal.shape)
-    units_left = {name: _left(layers, shape, name) for name in goal.gated}
+    units_left = {name: _units_left(layers, shape, name) for name in goal.gated}
     chosen = tuple(name for name in goal.gated if GROUPS[name].site.owns)
     # where no unit is left there is nothing to choose
     gated = tuple(n for n in goal.gated if n not in chosen and sum(units_left[n]) > 0)
@@ -243,7 +243,7 @@ def _shallow(goal: Goal, rankings: Rankings, numbers: Mapping[str, int]) -> Shal
     return Shallow(layers, goal_left, inner)
 
 
-def _left(layers: ClipKeep, shape: ClipShape, name: str) -> tuple[int, ...]:
+def _units_left(layers: ClipKeep, shape: ClipShape, name: str) -> tuple[int, ...]:
     """Units that are left of every block of the model that was cut."""
     group = GROUPS[name]
     units = units_of(shape.towers()[group.tower], group.key)

@@ -125,9 +125,9 @@ def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
     def tower(name: str, old: TowerShape) -> TowerShape:
         units = {}
         for key in keys_of(old):
-            own = units_of(old, key)
-            count = counts.get(f"{name}_{key}", sum(own))
-            units[key] = [count, *[0] * (len(own) - 1)] if own else []
+            held = units_of(old, key)
+            count = counts.get(f"{name}_{key}", sum(held))
+            units[key] = [count, *[0] * (len(held) - 1)] if held else []
         return resized(old, units)
 
     return shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})

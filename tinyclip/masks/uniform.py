@@ -36,11 +36,11 @@ def uniform_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
         dtype=np.int64,
     )
     filling = {name: pairs[:, column, None] for column, name in enumerate(TOWERS)}
-    grid = _near(goal, filling, stock, expected)
+    grid = _near_proportion(goal, filling, stock, expected)
     chosen = pick(goal, grid, _deviation(goal, grid, expected), AIM)
     if chosen is not None:
         return chosen
-    grid = _every(goal, filling, stock)
+    grid = _around_goal(goal, filling, stock)
     chosen = pick(goal, grid, _deviation(goal, grid, expected), AIM)
     if chosen is None:
         raise unreachable(goal, np.asarray(goal.count(grid), dtype=np.float64))
@@ -82,7 +82,7 @@ def _start(
     }
 
 
-def _near(
+def _near_proportion(
     goal: Goal,
     filling: Mapping[str, Array],
     stock: Mapping[str, Stock],
@@ -107,7 +107,7 @@ def _near(
     return counts_of(goal, numbers)
 
 
-def _every(
+def _around_goal(
     goal: Goal, filling: Mapping[str, Array], stock: Mapping[str, Stock]
 ) -> Counts:
     """Every stock shape whose last number of the finest units is one of the two that

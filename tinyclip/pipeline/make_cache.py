@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import dtypes
 from ..config.load import dump, load_recipe
+from ..config.options import path_from, with_values
 from ..config.override import override
 from ..config.place import Place
-from ..config.schema import Recipe
+from ..config.schema import Data, Recipe
 from ..data.broken import skipped_of, table_of_kinds
 from ..data.loader import Loader
 from ..data.pairs import open_pairs
@@ -36,8 +37,8 @@ DTYPE = "float16"
 
 
 def cache(
-    teacher: str,
-    data: str,
+    teacher: str | Path,
+    data: str | Path | Mapping[str, Any] | Data,
     out: str | Path,
     *,
     dtype: str = DTYPE,
@@ -51,15 +52,18 @@ def cache(
     (`cache="out"` in a recipe). What is there already stays.
 
     Args:
-        teacher, data: sources: `openclip:...`, `hf:...`; `csv:FILE`, `tars:...`.
+        teacher: a source: `openclip:...`, `hf:...`.
+        data: a source, `csv:FILE`, `tars:...`; or a table of the data's settings,
+            `source` among them.
         out: the folder; a new one, or that of the same cache, which goes on.
-        dtype: how features are stored: `float16`, `bfloat16` or `float32`.
+        dtype: how features are stored: `float16`, `bfloat16` or `float32`; here and
+            everywhere, `fp16`, `bf16` and `fp32` mean the same.
         seed: of the augmentations, as the run's.
         precision: of the arithmetic: `fp32`, `bf16` or `fp16`.
         watcher: told how far it is (`phase`, `step`), as that of a run.
         stop: asked after each part; True ends it.
         settings: of the data, as a recipe's `data` has them: `augmentations=2`,
-            `crop=0.8`, `caption_column="text"`, `workers=8`.
+            `crop=0.8`, `caption_column="text"`, `workers=8`; they go before a table's.
 
     Returns:
         What `tinyclip cache --json` prints: `pairs`, `captions`, `embed_dim`, `shards`,
@@ -71,14 +75,16 @@ def cache(
         StorageError: a file cannot be written; the shards before it stay.
         Interrupted: `stop` said so; the shards that are whole stay.
     """
-    values = {f"data.{name}": value for name, value in settings.items()}
+    folder = path_from(out, "cache: out")
+    if "source" in settings:
+        raise UserError("cache: source", "is what `data` names", "Leave it out")
+    values: dict[str, Any] = {"teacher": teacher, "data": data}
     values |= {"seed": seed} if seed is not None else {}
     values |= {"precision": precision} if precision is not None else {}
-    recipe = load_recipe(BASE)
-    for name, value in values.items():
-        where = Place("cache", name.removeprefix("data."))
-        recipe = override(recipe, name.split("."), value, where)
-    request = CacheRequest(recipe, teacher, data, Path(out), dtype)
+    recipe = with_values(load_recipe(BASE), values, "cache")
+    for name, value in settings.items():
+        recipe = override(recipe, ["data", name], value, Place("cache", name))
+    request = CacheRequest(recipe, recipe.teacher, recipe.data.source, folder, dtype)
     return make_cache(request, watcher, stop)
 
 
@@ -89,6 +95,10 @@ class CacheRequest:
     Args:
         base: what says seed, precision, and how the data is read and augmented.
         teacher, data: sources.
+        dtype: of the stored features, in either spelling.
+
+    Raises:
+        UserError: there is no such type.
     """
 
     base: Recipe
@@ -96,6 +106,9 @@ class CacheRequest:
     data: str
     out: Path
     dtype: str = DTYPE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", dtypes.get(self.dtype).name)
 
     @property
     def recipe(self) -> Recipe:
@@ -149,7 +162,6 @@ def _make(
     request: CacheRequest, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
     recipe, folder = request.recipe, request.out
-    dtypes.get(request.dtype)
     engine = Engine(recipe.precision)
     if engine.world > 1:
         raise UserError(

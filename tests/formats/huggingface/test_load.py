@@ -45,7 +45,8 @@ def features(loaded: Loaded, pictures: list[Image.Image]) -> list[torch.Tensor]:
 
 def near(ours: Any, theirs: Any) -> bool:
     return all(
-        (one - two).abs().max() <= 1e-5 for one, two in zip(ours, theirs, strict=True)
+        (ours_BE - two).abs().max() <= 1e-5
+        for ours_BE, two in zip(ours, theirs, strict=True)
     )
 
 

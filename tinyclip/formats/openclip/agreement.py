@@ -138,10 +138,10 @@ def _flat(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     ):
         merged = {**asdict(defaults), **settings}
         for key in keys:
-            yield f"{tower}.{key}", _plain(merged.get(key))
+            yield f"{tower}.{key}", _one_spelling(merged.get(key))
 
 
-def _plain(value: Any) -> Any:
+def _one_spelling(value: Any) -> Any:
     """A value in one spelling: pairs of one side, and what is not there."""
     if isinstance(value, list | tuple) and value == type(value)(value[:1]) * 2:
         return value[0]

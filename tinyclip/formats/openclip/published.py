@@ -32,7 +32,7 @@ def download(
         todo = f"{nearest(tag, tags)}" if tags else "It has none"
         raise UserError(where, f"{name} has no weights {tag!r}", todo)
     _check_gelu(name, tag, bool(entry.get("quick_gelu")), cfg)
-    return _file(name, tag, entry, where), settings_of(entry)
+    return _fetched(name, tag, entry, where), settings_of(entry)
 
 
 def _check_gelu(name: str, tag: str, quick: bool, cfg: Mapping[str, Any]) -> None:
@@ -60,7 +60,7 @@ def _check_gelu(name: str, tag: str, quick: bool, cfg: Mapping[str, Any]) -> Non
     )
 
 
-def _file(name: str, tag: str, entry: Mapping[str, Any], where: str) -> Path:
+def _fetched(name: str, tag: str, entry: Mapping[str, Any], where: str) -> Path:
     from open_clip.pretrained import download_pretrained
 
     what = f"the weights of {name}/{tag}"

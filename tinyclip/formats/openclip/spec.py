@@ -108,13 +108,13 @@ def _unknown(spec: str, where: str) -> UserError:
         return UserError(where, f"there is no {spec}")
     name, _, rest = spec.partition("@")
     name = name if rest else spec
-    todo = _near(name.partition("/")[0])
+    todo = _similar_names(name.partition("/")[0])
     if HUB_ID.fullmatch(spec) and not todo.startswith("Did"):
         todo = f"For an id of the Hugging Face hub, write openclip:{HF_HUB}{spec}"
     return UserError(where, f"open_clip has no model {name.partition('/')[0]!r}", todo)
 
 
-def _near(name: str) -> str:
+def _similar_names(name: str) -> str:
     """Names that a user may have meant, whatever their capitals."""
     by_lower = {model.lower(): model for model in _models()}
     close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)

@@ -41,7 +41,7 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
         cfg["init_logit_bias"] = 0.0  # the weights bring their own
     if trunk is not None:
         cfg["custom_text"] = True
-    quick = {tower.activation == "quick_gelu" for tower in _own(shape)}
+    quick = {tower.activation == "quick_gelu" for tower in _towers_of_its_own(shape)}
     if quick == {True, False}:
         raise UserError(
             WHERE,
@@ -52,7 +52,7 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
     return {**cfg, "quick_gelu": True} if quick == {True} else cfg
 
 
-def _own(shape: ClipShape) -> list[TowerShape]:
+def _towers_of_its_own(shape: ClipShape) -> list[TowerShape]:
     """The towers that open_clip itself builds: timm's has its own activation."""
     return [shape.text] if shape.image.pool == "map" else [shape.image, shape.text]
 
