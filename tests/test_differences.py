@@ -23,3 +23,8 @@ def test_lists_of_tables_are_looked_into_and_what_one_lacks_is_none() -> None:
         ("stages[0].scale", None, 50.0),
         ("stages[1].batch", None, 4),
     ]
+
+
+def test_what_one_side_lacks_can_be_told_from_none() -> None:
+    absent = object()
+    assert differences({"a": None}, {}, absent) == [("a", None, absent)]

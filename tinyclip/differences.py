@@ -7,18 +7,18 @@ from typing import Any
 
 
 def differences(
-    before: Mapping[str, Any], now: Mapping[str, Any]
+    before: Mapping[str, Any], now: Mapping[str, Any], absent: Any = None
 ) -> list[tuple[str, Any, Any]]:
     """Each value that is not the same, by its path, as it was and is.
 
     Tables inside tables are looked into (`data.source`), and lists of tables
-    (`stages[0].batch`). What one side lacks is None there.
+    (`stages[0].batch`). What one side lacks is `absent` there.
     """
     old, new = dict(_leaves(before, "")), dict(_leaves(now, ""))
     return [
-        (path, old.get(path), new.get(path))
+        (path, old.get(path, absent), new.get(path, absent))
         for path in sorted({*old, *new})
-        if old.get(path) != new.get(path)
+        if old.get(path, absent) != new.get(path, absent)
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from tinyclip import cost
 from tinyclip.cli.main import main
 from tinyclip.formats.huggingface.export import export_huggingface
 from tinyclip.formats.openclip.export import export_openclip
@@ -100,6 +101,23 @@ def test_the_table_shows_widths_and_source(
     shown = capsys.readouterr().out
     for line in ("heads  4 3", "ffn    32 28", "teacher: builtin:pictoclip"):
         assert line in shown
+
+
+def test_the_share_of_the_runs_budget_is_told(
+    pico_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, folder = pico_loaded.model, tmp_path / "model"
+    save_model(
+        folder,
+        *pico_loaded,
+        provenance={"budget": "macs", "towers": ["image", "text"]},
+        teacher_sizes={**TEACHER, "macs": 4 * cost.size(model.shape, "macs")},
+    )
+    assert inspect(str(folder), capsys)["share"]["macs"] == 0.25
+    assert main(["inspect", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "macs, the budget" in shown and "25.0 %" in shown
+    assert "towers: image, text" in shown
 
 
 def test_an_unknown_model_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:

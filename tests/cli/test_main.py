@@ -101,6 +101,14 @@ def test_a_bug_of_ours_shows_its_traceback_and_says_so(
     [
         (["compres"], "unknown verb 'compres'. Did you mean 'compress'?"),
         (["compress", "--taget", "0.2"], "--taget: unknown argument. Did you mean"),
+        (
+            ["compress", "--tasks", "x"],
+            "--tasks: unknown argument. It is a setting: --set tasks=...\n",
+        ),
+        (
+            ["compress", "--resume"],
+            "--out: no run is named to go on with. Name its folder with --out DIR",
+        ),
         (["compress", "--taget=0.2"], "unknown argument. Did you mean '--target'?"),
         (["compress", "demo", "smoke"], "smoke: unknown argument"),
         (["compress", "--target"], "--target: expected one argument"),

@@ -116,7 +116,7 @@ def request_from(args: argparse.Namespace) -> Request:
     """
     if (args.resume or args.from_stage is not None) and not (args.out or args.recipe):
         raise UserError(
-            "--out", "which run is meant?", "Name its folder with --out DIR"
+            "--out", "no run is named to go on with", "Name its folder with --out DIR"
         )
     out = args.out
     stored = None

@@ -31,13 +31,18 @@ def run(args: argparse.Namespace) -> int:
 def _show(name: str, report: dict[str, Any]) -> None:
     from rich.console import Console
 
+    from .show import percent
+
     console = Console(width=None if Console().is_terminal else 120)
     if "params" in report:
         _show_model(console, name, report)
     for row in report.get("stages", []):
-        share = f"{100 * row['share']['encoder']:.1f} %"
+        budget = report["budget"]
+        if budget not in row["share"]:  # a run of before shares in it were stored
+            budget = "encoder"
+        share = percent(row["share"][budget])
         console.print(
-            f"stage {row['stage']}: {share} of the encoder, {row['model']}",
+            f"stage {row['stage']}: {share} of the {budget}, {row['model']}",
             highlight=False,
         )
     if not report.get("finished", True):
@@ -60,6 +65,9 @@ def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     table = make_table(name, "what", "count", "share of the teacher's")
     table.add_row("encoder", f"{params['encoder']:,}", percent(share["encoder"]))
     table.add_row("total", f"{params['total']:,}", percent(share["total"]))
+    for name, part in share.items():
+        if name not in ("encoder", "total"):
+            table.add_row(f"{name}, the budget", "", percent(part))
     for key in ("image", "text", "token_embedding"):
         table.add_row(key.replace("_", " "), f"{params[key]:,}", "")
     for tower, macs in report["macs"].items():
@@ -72,7 +80,8 @@ def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
         console.print(f"{tower}: embed {report['embed'][tower]}", highlight=False)
         console.print(f"  heads  {heads}\n  ffn    {ffn}", highlight=False)
     for key, value in sorted(report["provenance"].items()):
-        console.print(f"{key}: {value}", highlight=False)
+        words = ", ".join(map(str, value)) if isinstance(value, list) else value
+        console.print(f"{key}: {words}", highlight=False)
     if report["certificate"]:
         worst = report["certificate"]["max_abs_diff"]
         console.print(f"inherited exactly, to {worst:.1e}", highlight=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import logging
 import os
@@ -74,9 +75,25 @@ def _refuse_unknown(unknown: Sequence[str], usage: str) -> None:
     """Arguments that nobody asked for are an error; a mistyped option gets its name."""
     if not unknown:
         return
-    close = nearest(unknown[0].partition("=")[0], re.findall(r"--[\w-]+", usage))
-    near = close if unknown[0].startswith("--") and close.startswith("Did") else ""
+    word, near = unknown[0].partition("=")[0], ""
+    if word.startswith("--"):
+        # without the dashes, which all of them share
+        known = {name[2:]: name for name in re.findall(r"--[\w-]+", usage)}
+        close = difflib.get_close_matches(word[2:], known, n=1)
+        near = f"Did you mean {known[close[0]]!r}?" if close else ""
+        if not close and "set" in known:
+            near = _as_setting(word)
     raise UserError(unknown[0], "unknown argument", near)
+
+
+def _as_setting(word: str) -> str:
+    """How to say what is no option, but a setting."""
+    from ..config.schema import Recipe
+
+    name = word.removeprefix("--").replace("-", "_")
+    if name not in vars(Recipe()):
+        return ""
+    return f"It is a setting: --set {name}=..."
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -21,12 +21,19 @@ def make_table(title: str, *columns: str) -> Table:
 
 
 def _row(
-    name: str, entry: dict[str, Any], first: str, second: str, tower: str | None
+    name: str,
+    entry: dict[str, Any],
+    first: str,
+    second: str,
+    tower: str | None,
+    budget: str | None,
 ) -> list[str]:
     """One model of the final table.
 
     Args:
+        first, second: the tasks that are shown.
         tower: the only one that was compressed; its counts stand for the model's.
+        budget: what shares count, where no other column shows it.
     """
     encoder, total = (f"encoder_{tower}", tower) if tower else ("encoder", "total")
     tasks = (entry["metrics"] or {}).get("tasks", {})
@@ -37,6 +44,8 @@ def _row(
         f"{rounded(entry['sizes'][total])} ({percent(entry['share']['total'])})",
         rounded(entry["bytes"]) + "B" if entry.get("bytes") else "–",
     ]
+    if budget:
+        cells.append(percent(entry["share"].get(budget)))
     if zero_shot:
         low, high = zero_shot["ci95"]
         cells.append(
@@ -59,6 +68,11 @@ def _row(
     return cells
 
 
+def _of_kind(kind: str, task: str, figures: str) -> str:
+    """A column's title; a task that is called after its kind is named once."""
+    return f"{task if task.startswith(kind) else f'{kind} {task}'} {figures}"
+
+
 def _first_task(tasks: dict[str, Any], metric: str) -> str:
     """The first task of a kind: the one the table shows."""
     for name, task in tasks.items():
@@ -73,23 +87,25 @@ def show_summary(report: dict[str, Any]) -> None:
     first, second = _first_task(tasks, "top1"), _first_task(tasks, "r1")
     towers = report["towers"]
     tower = towers[0] if len(towers) == 1 else None
+    budget = None if report["budget"] in ("encoder", "total") else report["budget"]
     table = make_table(
         f"{report['run']}: {report['teacher']['source']} and its students",
         "model",
         f"{tower} encoder" if tower else "encoder",
         f"{tower} total" if tower else "total",
         "bytes",
-        f"zero-shot {first} top-1 [95 %]" if first else "zero-shot",
+        *([f"share of {budget}"] if budget else []),
+        _of_kind("zero-shot", first, "top-1 [95 %]") if first else "zero-shot",
         "retention",
-        f"retrieval {second} R@1 / R@5" if second else "retrieval",
+        _of_kind("retrieval", second, "R@1 / R@5") if second else "retrieval",
         "latency, 1 image",
         "certificate",
     )
-    whole = {"encoder": 1.0, "total": 1.0}
-    teacher = {**report["teacher"], "share": whole}
-    table.add_row(*_row("teacher", teacher, first, second, tower))
+    shown = (first, second, tower, budget)
+    whole = {"encoder": 1.0, "total": 1.0, report["budget"]: 1.0}
+    table.add_row(*_row("teacher", {**report["teacher"], "share": whole}, *shown))
     for entry in report["students"]:
-        table.add_row(*_row(f"stage {entry['stage']}", entry, first, second, tower))
+        table.add_row(*_row(f"stage {entry['stage']}", entry, *shown))
     console = Console(width=None if Console().is_terminal else 160)
     console.print(table)
     for entry in report["students"]:

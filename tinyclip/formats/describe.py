@@ -15,7 +15,7 @@ from ..dtypes import DTYPES
 from ..errors import UserError
 from ..files import read_json
 from ..model.store import Loaded, share_of
-from ..shapes import TOWERS, ClipShape, block_to_dict
+from ..shapes import ClipShape, block_to_dict
 
 AGAIN = "Export the model again"
 
@@ -33,7 +33,7 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
     towers = shape.towers()
     return {
         "params": sizes,
-        "share": share_of(sizes, teacher, provenance.get("towers", TOWERS)),
+        "share": share_of(shape, teacher, provenance),
         "macs": {
             name: cost.tower_macs(tower, shape.embed_dim)
             for name, tower in towers.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,20 +47,25 @@ class Loaded:
 
 
 def share_of(
-    sizes: Mapping[str, int],
-    teacher: Mapping[str, int],
-    towers: Sequence[str] = TOWERS,
+    shape: ClipShape, teacher: Mapping[str, int], provenance: Mapping[str, Any]
 ) -> dict[str, float]:
-    """Encoder and total as shares of the teacher's.
+    """Encoder, total, and the run's budget where it is another, as shares of the
+    teacher's.
 
     Args:
-        sizes, teacher: as `cost.sizes` counts them.
-        towers: which were compressed: where it was one, that one counts.
+        teacher: as `cost.sizes` counts it; and its size in the run's budget.
+        provenance: where the model comes from: `towers` that were compressed (where it
+            was one, that one counts) and `budget`.
     """
+    sizes, towers = cost.sizes(shape), provenance.get("towers", TOWERS)
     keys = {"encoder": "encoder", "total": "total"}
     if len(towers) == 1:
         keys = {"encoder": f"encoder_{towers[0]}", "total": towers[0]}
-    return {name: sizes[key] / teacher[key] for name, key in keys.items()}
+    shares = {name: sizes[key] / teacher[key] for name, key in keys.items()}
+    budget = provenance.get("budget")
+    if budget in teacher and budget in cost.BUDGETS and budget not in shares:
+        shares[budget] = cost.size(shape, budget, towers) / teacher[budget]
+    return shares
 
 
 def save_model(
@@ -144,7 +149,7 @@ def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
         "dtype": dtype,
         "sizes": sizes,
         "teacher_sizes": dict(teacher),
-        "share": share_of(sizes, teacher, provenance.get("towers", TOWERS)),
+        "share": share_of(loaded.model.shape, teacher, provenance),
         "provenance": provenance,
     }
 

@@ -36,9 +36,12 @@ def inspect(name: str) -> dict[str, Any]:
 
 def _progress(run: RunDir) -> dict[str, Any]:
     """What is finished of a run."""
-    planned = len(run.recipe().stages)
+    recipe = run.recipe()
+    planned, budget = len(recipe.stages), recipe.budget
     if run.read("plan.json") is None:  # it was stopped before its first stage
-        return {"finished": False, "planned": planned, "stages": []}
+        begun = {"finished": False, "planned": planned, "budget": budget}
+        return {**begun, "stages": []}
     figures = summary(run)
     rows = [{key: row[key] for key in SHOWN} for row in figures["students"]]
-    return {"finished": figures["finished"], "planned": planned, "stages": rows}
+    done = {"finished": figures["finished"], "planned": planned, "budget": budget}
+    return {**done, "stages": rows}

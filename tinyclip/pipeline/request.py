@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..config.load import recipe_to_dict
 from ..config.schema import Recipe
 from ..differences import differences
 from ..errors import UserError
 from .run_dir import RunDir
+
+ABSENT = object()  # what one recipe does not name, an objective for one
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def _settle_resume(run: RunDir, request: Request) -> Recipe:
             str(run.path), what, "Start one with: tinyclip compress --out DIR"
         )
     stored = run.recipe()
+    _check_stage(request.from_stage, request.recipe or stored)
     if request.recipe is None:
         return stored
     different = changed_settings(stored, request.recipe)
@@ -98,6 +102,16 @@ def _settle_resume(run: RunDir, request: Request) -> Recipe:
     return request.recipe
 
 
+def _check_stage(number: int | None, recipe: Recipe) -> None:
+    """Refuse to redo a stage that the recipe does not have."""
+    if number is not None and not 1 <= number <= len(recipe.stages):
+        raise UserError(
+            "--from-stage",
+            f"there is no stage {number}",
+            f"The recipe has stages 1 to {len(recipe.stages)}",
+        )
+
+
 def _is_later(difference: str, first: int) -> bool:
     head = difference.split(":")[0]
     if not head.startswith("stages["):
@@ -107,9 +121,13 @@ def _is_later(difference: str, first: int) -> bool:
 
 def changed_settings(stored: Recipe, asked: Recipe) -> list[str]:
     """Each setting that differs, as `key: stored -> asked`."""
-    changed = differences(recipe_to_dict(stored), recipe_to_dict(asked))
+    changed = differences(recipe_to_dict(stored), recipe_to_dict(asked), ABSENT)
     return [
-        f"{key}: {old!r} -> {new!r}"
+        f"{key}: {_shown(old)} -> {_shown(new)}"
         for key, old, new in changed
         if key not in ("name", "about")
     ]
+
+
+def _shown(value: Any) -> str:
+    return "not there" if value is ABSENT else repr(value)

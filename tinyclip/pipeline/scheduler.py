@@ -120,14 +120,6 @@ def execute(
     """
     run, recipe = settle(request)
     check(recipe)
-    if request.from_stage is not None and not 1 <= request.from_stage <= len(
-        recipe.stages
-    ):
-        raise UserError(
-            "--from-stage",
-            f"there is no stage {request.from_stage}",
-            f"The recipe has stages 1 to {len(recipe.stages)}",
-        )
     if request.from_stage is None and run.is_run() and run.is_done(recipe):
         return run
     check_outlets(run, request.log_with)

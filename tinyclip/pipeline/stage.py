@@ -64,6 +64,10 @@ def _store(stage: StageContext, progress: Progress) -> None:
         "data": run.recipe.data.source,
         "samples": progress.samples,
     }
+    # what shares count is told, too
+    teacher_sizes = cost.sizes(run.teacher.model.shape)
+    if goal.budget not in teacher_sizes and goal.reference is not None:
+        teacher_sizes[goal.budget] = int(goal.reference)
     base = run.base
     metrics = None
     if run.recipe.evaluate:
@@ -76,7 +80,7 @@ def _store(stage: StageContext, progress: Progress) -> None:
         base.preprocess,
         base.tokenizer,
         provenance=provenance,
-        teacher_sizes=cost.sizes(run.teacher.model.shape),
+        teacher_sizes=teacher_sizes,
         certificate=progress.certificate,
         metrics=metrics,
     )

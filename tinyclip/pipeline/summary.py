@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..cost import FLOAT_BYTES
 from ..files import read_json
 from .run_dir import RunDir
 
@@ -38,10 +39,12 @@ def summary(run: RunDir) -> dict[str, Any]:
         "run": str(run.path),
         "model": str(run.model),
         "towers": list(recipe.towers),
+        "budget": recipe.budget,
         "finished": run.is_done(recipe),
         "teacher": {
             "source": recipe.teacher,
             "sizes": plan["sizes"],
+            "bytes": FLOAT_BYTES * plan["sizes"]["total"],
             "metrics": run.read("teacher.json"),
         },
         "students": rows,

@@ -28,8 +28,14 @@ OTHER: dict[str, tuple[Config, str]] = {
     "eps": ({"vision_cfg": {"norm_kwargs": {"eps": 1e-6}}}, r"vision_cfg\.norm_kwargs"),
     "tanh": ({"text_cfg": {"act_kwargs": {"approximate": "tanh"}}}, "act_kwargs"),
     "patch": ({"vision_cfg": {"patch_size": 4}}, r"vision_cfg\.patch_size is 4"),
-    "bias": ({"init_logit_bias": -10}, "init_logit_bias is True there, and False"),
-    "tokenizer": ({"text_cfg": {"hf_tokenizer_name": "a/b"}}, "is 'a/b' there, and No"),
+    "bias": (
+        {"init_logit_bias": -10},
+        "init_logit_bias is given there, and not given by",
+    ),
+    "tokenizer": (
+        {"text_cfg": {"hf_tokenizer_name": "a/b"}},
+        "is 'a/b' there, and not given",
+    ),
     "cleaning": ({"text_cfg": {"tokenizer_kwargs": PAD}}, "'clean': 'canonicalize'"),
     "mode": ({"text_cfg": {"tokenizer_mode": "clips"}}, "tokenizer_mode is 'clips'"),
     "another kind": ({"multimodal_cfg": {}}, "CoCa"),

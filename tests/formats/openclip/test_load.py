@@ -46,7 +46,9 @@ def a_picture() -> Image.Image:
         ("ViT-B/32", "'ViT-B-32'"),
         ("ViT-B-16-SIGLIP", "'ViT-B-16-SigLIP'"),
         ("ViT-SO400M-SigLIP", "'ViT-SO400M-14-SigLIP'"),
-        ("zzzz", "Known: EVA01-g-14"),
+        ("zzzz", "Write for example openclip:ViT-B-32@FILE"),
+        (" h8", "Write for example openclip:ViT-B-32@FILE"),
+        ("", "openclip: names no model. Write for example openclip:ViT-B-32"),
     ],
 )
 def test_an_unknown_name_is_answered_with_near_ones(wrong: str, near: str) -> None:

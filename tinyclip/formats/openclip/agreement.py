@@ -14,6 +14,7 @@ from .config import TEXT, TRUNK, VISION, shape_of
 from .folder import FolderConfig
 from .tokenizer import call_of
 
+BIAS = "init_logit_bias"
 # keys of `text_cfg` that say which tokenizer, and how it is called
 WORDS = ("hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs")
 
@@ -119,7 +120,10 @@ def _tokenizers(
 
 
 def _differs(key: str, in_file: Any, by_name: Any) -> str:
-    return f"{key} is {in_file!r} there, and {by_name!r} by that name"
+    words = ["not given" if v is None else repr(v) for v in (in_file, by_name)]
+    if key == BIAS:  # whether there is one; its value is the weights' matter
+        words = ["given" if value else "not given" for value in (in_file, by_name)]
+    return f"{key} is {words[0]} there, and {words[1]} by that name"
 
 
 def _flat(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -129,7 +133,7 @@ def _flat(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
     yield "embed_dim", cfg["embed_dim"]
     yield "quick_gelu", bool(cfg.get("quick_gelu"))
-    yield "init_logit_bias", cfg.get("init_logit_bias") is not None
+    yield BIAS, cfg.get(BIAS) is not None
     vision, text = cfg["vision_cfg"], cfg["text_cfg"]
     trunk = bool(vision.get("timm_model_name"))
     for tower, settings, defaults, keys in (

@@ -7,12 +7,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import UserError, nearest
+from ...errors import UserError
 from ...files import expanded
 from ...model.weights import shown
 
 # open_clip's own words for a folder and for the hub
 LOCAL_DIR, HF_HUB = "local-dir:", "hf-hub:"
+EXAMPLE = "Write for example openclip:ViT-B-32@FILE; docs/models.md lists the names"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -50,6 +51,8 @@ def read_spec(spec: str, where: str) -> Spec:
         if not folder:
             raise UserError(where, "names no folder", f"Write openclip:{LOCAL_DIR}DIR")
         return Spec(path=expanded(folder))
+    if not spec.strip():
+        raise UserError(where, "openclip: names no model", EXAMPLE)
     name, at, path = spec.partition("@")
     name, _, tag = name.partition("/")
     if name in _models():
@@ -119,5 +122,5 @@ def _similar_names(name: str) -> str:
     by_lower = {model.lower(): model for model in _models()}
     close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     if not close:
-        return nearest(name, by_lower.values())
+        return EXAMPLE
     return f"Did you mean {' or '.join(repr(by_lower[match]) for match in close)}?"
