@@ -126,7 +126,8 @@ def test_rows_of_pictures_are_no_lines_of_a_caption(table) -> None:
     [
         ("path,caption", '0.png,"see, photo.jpg\nfoo, bar.jpg"', None),
         ("path,caption", '0.png,"see\nfoo.jpg, a, b"', None),
-        ("path,caption", '0.png,"see, a\n1.png.txt, b"', None),
+        ("path,caption", '0.png,"see\n1.png, a, b\nand c"', None),
+        ("path,caption", '0.png,"see\n1.png, a, b"', None),
         ("path,caption,more", '0.png,"a\nb","c\nd"', "a\nb"),
         ("caption,path", '"a, b.jpg\nc",0.png', "a, b.jpg\nc"),
         ("caption,path", '"a\nb\nc",0.png', "a\nb\nc"),

@@ -134,7 +134,7 @@ class Marks:
         rest = REST_OF_LINE.match(content, field.end())
         behind = self.record(rest[0] if rest else b"")
         width = len(last) + len(behind) - 1
-        return width == rows.width and rows.has_path(last[:-1], look=look)
+        return width == rows.width and rows.has_path(last, look=look)
 
 
 def _begin(content: mmap.mmap) -> int:
