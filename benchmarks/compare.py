@@ -44,7 +44,7 @@ from tinyclip.formats.source import load_source
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import load_model
 from tinyclip.pipeline.context import RunContext
-from tinyclip.pipeline.plan import chain
+from tinyclip.pipeline.plan import stage_fingerprints
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import Silent, execute, listening, open_engine
@@ -198,7 +198,7 @@ class Comparison:
         context = self._context(run, recipe)
         student = Clip(shape).init_weights(recipe.seed)
         student.logit_scale.data.copy_(context.teacher.model.logit_scale.data)
-        stage_fingerprint = chain(recipe, context.fingerprints())[0]
+        stage_fingerprint = stage_fingerprints(recipe, context.fingerprints())[0]
         folder, stage = run.stages(recipe)[0], recipe.stages[0]
         stage_context = StageContext.of(
             context, stage, TARGET, folder, stage_fingerprint

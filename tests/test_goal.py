@@ -18,9 +18,15 @@ from tinyclip.shapes import ClipShape
         ("target", 0.0),
         ("target", 1.1),
         ("target", float("nan")),
+        ("target", "0.5"),
+        ("target", None),
         ("budget", "pounds"),
         ("layout", "round"),
         ("round_to", 0),
+        ("round_to", "8"),
+        ("towers", "image"),
+        ("towers", ("imge",)),
+        ("towers", None),
     ],
 )
 def test_a_goal_that_cannot_be_is_refused_where_it_is_made(

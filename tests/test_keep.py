@@ -97,6 +97,6 @@ def test_a_keep_that_was_written_before_there_were_layers_still_loads() -> None:
     }
     keep = keep_from_dict({"image": tower, "text": tower})
     assert keep.image["heads"] == (Keep((0,), 2, (0.5,)),)
-    assert keep.image.one("pool_heads") == Keep((0,), 2, (0.5,))
-    assert keep.image.one("pool_ffn") is None
+    assert keep.image.sole("pool_heads") == Keep((0,), 2, (0.5,))
+    assert keep.image.sole("pool_ffn") is None
     assert keep.image.layers == Keep((1,), 3)

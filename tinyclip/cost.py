@@ -109,6 +109,15 @@ def tower_macs(tower: TowerShape, embed_dim: Number) -> Number:
     return total + (width * embed_dim if tower.projection else 0)
 
 
+def kept_numbers(tower: TowerShape) -> Number:
+    """About how many numbers one picture or caption keeps for the backward pass."""
+    tokens: int = tower.tokens  # type: ignore[attr-defined]
+    inside = sum(
+        5 * block.heads * tower.head_width + 3 * block.ffn for block in tower.blocks
+    )
+    return tokens * (inside + 4 * tower.width * layer_count(tower))
+
+
 def tensor_count(tower: TowerShape) -> Number:
     """How many tensors a tower stores."""
     # matrices and biases: 8 of attention, 4 of an FFN; then a norm, a scale
@@ -209,12 +218,12 @@ def size(shape: ClipShape, budget: str, towers: Sequence[str] = TOWERS) -> Numbe
 
 def sizes(shape: ClipShape) -> dict[str, int]:
     """Every count that `inspect` reports, for a real shape."""
-    embed = shape.embed_dim
+    joint = shape.embed_dim
     return {
         "total": size(shape, "total"),
         "encoder": size(shape, "encoder"),
-        "image": tower_params(shape.image, embed),
-        "text": tower_params(shape.text, embed),
+        "image": tower_params(shape.image, joint),
+        "text": tower_params(shape.text, joint),
         **{f"encoder_{n}": encoder_params(t) for n, t in shape.towers().items()},
         "token_embedding": shape.text.vocab_size * shape.text.width,
     }

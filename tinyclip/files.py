@@ -12,6 +12,11 @@ from typing import Any
 from .errors import StorageError, UserError
 
 
+def expanded(text: str) -> Path:
+    """A path, and what `~` stands for in it."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 (Path's raises)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Put `content` in place of `path` in one step.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 from . import cost
@@ -43,10 +44,18 @@ class SizeGoal:
     round_to: int = 1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "towers", tuple(self.towers))
-        if not 0 < self.target <= 1:  # a NaN is in no range
+        listed = isinstance(self.towers, tuple | list)
+        if not listed or not all(name in TOWERS for name in self.towers):
             raise UserError(
-                "target", f"{self.target} is no share", "Give one in (0, 1]"
+                "towers",
+                f"{self.towers!r} is no list of towers",
+                f"Give those of {', '.join(TOWERS)} that shrink",
+            )
+        object.__setattr__(self, "towers", tuple(self.towers))
+        # a NaN is in no range
+        if not _is_number(self.target, Real) or not 0 < self.target <= 1:
+            raise UserError(
+                "target", f"{self.target!r} is no share", "Give one in (0, 1]"
             )
         if self.layout not in LAYOUTS:
             raise UserError(
@@ -54,10 +63,10 @@ class SizeGoal:
                 f"unknown layout {self.layout!r}",
                 nearest(self.layout, LAYOUTS),
             )
-        if self.round_to < 1:
+        if not _is_number(self.round_to, Integral) or self.round_to < 1:
             raise UserError(
                 "round_to",
-                f"{self.round_to} is no multiple to round to",
+                f"{self.round_to!r} is no multiple to round to",
                 "Give 1 or more",
             )
         cost.budget_named(self.budget)
@@ -87,3 +96,7 @@ class SizeGoal:
         """A shape's size as a share of the reference."""
         assert self.reference is not None, "`against` gives it one"
         return self.size(shape) / self.reference
+
+
+def _is_number(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

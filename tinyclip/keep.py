@@ -63,13 +63,13 @@ class TowerKeep:
             group = KEYS[key]
             if sum(map(len, keeps)) < min(1, group.site.least):
                 raise ValueError(f"a tower needs at least one {group.site.unit}")
-            if len(keeps) != (1 if _alone(key) else len(self.layers)):
+            if len(keeps) != (1 if _has_one(key) else len(self.layers)):
                 raise ValueError(f"{key} needs one Keep for each kept layer")
 
     def __getitem__(self, key: str) -> tuple[Keep, ...]:
         return self.units[key]
 
-    def one(self, key: str) -> Keep | None:
+    def sole(self, key: str) -> Keep | None:
         """The `Keep` of a site that has only one; None keeps it whole."""
         return self.units[key][0] if key in self.units else None
 
@@ -85,7 +85,7 @@ class TowerKeep:
             if layer in units and not KEYS[key].part:
                 whole = units.get(key, units_of(left, key))
                 pairs = zip(whole, units[layer], strict=True)
-                units[key] = [count if there else 0 for count, there in pairs]
+                units[key] = [count if has_layer else 0 for count, has_layer in pairs]
         return resized(left, units)
 
     @classmethod
@@ -122,38 +122,40 @@ class ClipKeep:
 def keep_to_dict(keep: ClipKeep) -> dict[str, Any]:
     """The keep as plain JSON values; floats keep every bit."""
 
-    def one(site: Keep) -> dict[str, Any]:
+    def entry_of(site: Keep) -> dict[str, Any]:
         scale = None if site.scale is None else list(site.scale)
         return {"kept": list(site.kept), "total": site.total, "scale": scale}
 
-    def tower(held: TowerKeep) -> dict[str, Any]:
+    def tower(kept: TowerKeep) -> dict[str, Any]:
         # a site of a pool is named even where it stays whole, as it always was
         named: dict[str, Any] = {key: None for key, g in KEYS.items() if g.part}
-        for key, keeps in held.units.items():
-            named[key] = one(keeps[0]) if _alone(key) else list(map(one, keeps))
-        return {**named, "layers": one(held.layers)}
+        for key, keeps in kept.units.items():
+            named[key] = (
+                entry_of(keeps[0]) if _has_one(key) else list(map(entry_of, keeps))
+            )
+        return {**named, "layers": entry_of(kept.layers)}
 
-    return {name: tower(held) for name, held in keep.towers().items()}
+    return {name: tower(kept) for name, kept in keep.towers().items()}
 
 
 def keep_from_dict(value: Mapping[str, Any]) -> ClipKeep:
     """The keep that `keep_to_dict` wrote."""
 
-    def one(entry: Mapping[str, Any]) -> Keep:
+    def keep_of(entry: Mapping[str, Any]) -> Keep:
         scale = None if entry["scale"] is None else tuple(entry["scale"])
         return Keep(tuple(entry["kept"]), entry["total"], scale)
 
     def tower(entry: Mapping[str, Any]) -> TowerKeep:
         units = {
-            key: (one(found),) if _alone(key) else tuple(map(one, found))
+            key: (keep_of(keeps),) if _has_one(key) else tuple(map(keep_of, keeps))
             for key in KEYS
-            if (found := entry.get(key)) is not None
+            if (keeps := entry.get(key)) is not None
         }
-        return TowerKeep(units, one(entry["layers"]))
+        return TowerKeep(units, keep_of(entry["layers"]))
 
     return ClipKeep(image=tower(value["image"]), text=tower(value["text"]))
 
 
-def _alone(key: str) -> bool:
+def _has_one(key: str) -> bool:
     """Whether a tower has one Keep of the site, not one a block."""
     return bool(KEYS[key].part) or not KEYS[key].site.in_block

@@ -146,10 +146,10 @@ class ClipShape:
     def with_towers(self, **towers: TowerShape) -> ClipShape:
         """The same CLIP with other towers; without an image projection the joint
         embedding is as wide as the image tower."""
-        made = replace(self, **towers)  # type: ignore[arg-type]
-        if made.image.projection:
-            return made
-        return replace(made, embed_dim=made.image.width)
+        changed = replace(self, **towers)  # type: ignore[arg-type]
+        if changed.image.projection:
+            return changed
+        return replace(changed, embed_dim=changed.image.width)
 
 
 def block_to_dict(block: BlockShape) -> dict[str, Any]:
@@ -176,10 +176,10 @@ def shape_from_dict(value: Mapping[str, Any]) -> ClipShape:
     """
 
     def tower(kind: type[Any], entry: Mapping[str, Any]) -> Any:
-        made = {**entry, "blocks": tuple(BlockShape(**b) for b in entry["blocks"])}
+        fields = {**entry, "blocks": tuple(BlockShape(**b) for b in entry["blocks"])}
         if entry.get("pool_block") is not None:
-            made["pool_block"] = BlockShape(**entry["pool_block"])
-        return kind(**made)
+            fields["pool_block"] = BlockShape(**entry["pool_block"])
+        return kind(**fields)
 
     return ClipShape(
         embed_dim=value["embed_dim"],

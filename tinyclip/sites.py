@@ -100,6 +100,12 @@ SITES = {
 }
 USUAL = tuple(name for name, site in SITES.items() if site.usual)
 LAYERS = tuple(name for name, site in SITES.items() if site.owns)
+ROUNDED = tuple(name for name, site in SITES.items() if site.rounded)
+# by these a stock configuration tells a tower: one width, units that side by side fill
+# it, and the finest knob
+(WIDTH,) = (site for site in SITES.values() if not site.in_block)
+(FILLING,) = (site for site in SITES.values() if site.rows is not None)
+(FINEST,) = (site for site in SITES.values() if site.fine)
 # parts of a tower that are made of blocks: the field of the shape that holds them
 PARTS = {"": "blocks", "pool": "pool_block"}
 
@@ -217,10 +223,10 @@ KEYS = {group.key: group for group in GROUPS.values()}
 
 def blocks_of(tower: TowerShape, part: str = "") -> tuple[Any, ...]:
     """The blocks of a part; none where the tower has no such part."""
-    held = getattr(tower, PARTS[part], None)
-    if held is None:
+    blocks = getattr(tower, PARTS[part], None)
+    if blocks is None:
         return ()
-    return held if isinstance(held, tuple) else (held,)
+    return blocks if isinstance(blocks, tuple) else (blocks,)
 
 
 def units_of(tower: TowerShape, key: str) -> tuple[Any, ...]:
@@ -248,7 +254,7 @@ def resized(tower: TowerShape, units: Mapping[str, Sequence[Any]]) -> TowerShape
         units: by the name inside a tower, as `units_of` gives them; a site that is not
             named stays as it is.
     """
-    made: dict[str, Any] = {}
+    changed: dict[str, Any] = {}
     for part, field in PARTS.items():
         blocks = list(blocks_of(tower, part))
         for key, numbers in units.items():
@@ -260,11 +266,11 @@ def resized(tower: TowerShape, units: Mapping[str, Sequence[Any]]) -> TowerShape
                 for block, number in zip(blocks, numbers, strict=True)
             ]
         if blocks:
-            made[field] = blocks[0] if part else tuple(blocks)
+            changed[field] = blocks[0] if part else tuple(blocks)
     for key, numbers in units.items():
         if not KEYS[key].site.in_block:
-            made[KEYS[key].site.field] = numbers[0]
-    return replace(tower, **made)
+            changed[KEYS[key].site.field] = numbers[0]
+    return replace(tower, **changed)
 
 
 def in_line(blocks: Sequence[Mapping[str, Any]], site: str) -> str:

@@ -101,6 +101,10 @@ def test_broken_pictures_are_counted_in_the_log(data, tmp_path, capsys, caplog) 
         (("--seed", "-1"), "seed"),
         (("--precision", "fp16"), "fp16 needs a GPU"),
         (("--set", "data.crops=1"), "Did you mean 'crop'?"),
+        (("--set", "data.source=csv:x"), "has an option of its own here. Use --data"),
+        (("--set", "seed=9"), "has an option of its own here. Use --seed"),
+        (("--set", "teacher=x"), "Use --teacher"),
+        (("--set", "stages[0].batch=9"), "only settings of the data are used here"),
         (("--dtype", "int8"), "invalid choice: 'int8'"),
     ],
 )

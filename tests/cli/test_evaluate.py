@@ -145,6 +145,23 @@ def test_settings_of_the_data_can_be_given(models, data, tmp_path, capsys) -> No
     assert json.loads(capsys.readouterr().out)["tasks"]["retrieval"]["n"] == 8
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("tasks=[clipart]", "has an option of its own here. Use --tasks"),
+        ("data.source=csv:x", "has an option of its own here. Use --data"),
+        ("seed=9", "only settings of the data are used here"),
+        ("data={source: csv:x}", "only settings of the data are used here"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(
+    models, data, setting: str, message: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        run("student", "--data", data, "--set", setting)
+    assert str(caught.value).startswith(f"--set {setting}: {message}")
+
+
 def test_a_model_that_is_none_is_refused(models, data) -> None:
     with pytest.raises(UserError, match="MODEL: no model 'nowhere'"):
         run("nowhere", "--data", data)

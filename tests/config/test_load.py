@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ from tinyclip.config.load import (
 )
 from tinyclip.config.place import Place
 from tinyclip.config.schema import Data, Distil, Learn, Optim, Recipe, Score, Stage
+from tinyclip.config.setting import setting, without_later
 from tinyclip.errors import UserError
+from tinyclip.pipeline.plan import stage_fingerprints
 
 Write = Callable[..., str]
 ONE_STAGE = "stages: [{target: 0.5}]\n"
@@ -311,3 +313,45 @@ def test_every_setting_changes_the_fingerprint_of_a_recipe() -> None:
     recipe = load_recipe("smoke")
     other = replace(recipe, seed=recipe.seed + 1)
     assert fingerprint(recipe_to_dict(recipe)) != fingerprint(recipe_to_dict(other))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    a: int = setting(1, "what there always was")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inside(Before):
+    b: tuple[str, ...] = setting((), "came later", later=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class After(Before):
+    c: int | None = setting(None, "came later", later=True)
+    inside: Inside = setting(Inside(), "settings inside")
+    many: tuple[Inside, ...] = setting((), "several of them")
+    section: Before = setting(Before(), "came later as a whole", later=True)
+
+
+def test_a_later_setting_at_its_default_leaves_a_stored_fingerprint_alone() -> None:
+    stored = {"a": 1, "inside": {"a": 2}, "many": [{"a": 3}]}
+    more: dict[str, Any] = {"a": 1, "c": None, "inside": {"a": 2, "b": []}}
+    more |= {"many": [{"a": 3, "b": []}], "section": {"a": 1}}
+    assert without_later(After, more) == stored
+    assert without_later(After, {**more, "c": 0}) == {**stored, "c": 0}
+    deep = {**more, "many": [{"a": 3, "b": ["x"]}]}
+    assert without_later(After, deep) == {**stored, "many": [{"a": 3, "b": ["x"]}]}
+
+
+def test_a_stage_that_was_made_before_there_were_class_names_still_counts() -> None:
+    recipe = replace(load_recipe("smoke"), name="any")
+    shared = recipe_to_dict(recipe)
+    del shared["data"]["class_names"]
+    first, *_ = shared.pop("stages")
+    for name in ("name", "about", "checkpoints", "checkpoint_every"):
+        del shared[name]
+    last = fingerprint({"teacher": "t", "recipe": shared})
+    expected = fingerprint({"before": last, "stage": first})
+    assert stage_fingerprints(recipe, {"teacher": "t"})[0] == expected
+    named = replace(recipe, data=replace(recipe.data, class_names="names.txt"))
+    assert stage_fingerprints(named, {"teacher": "t"})[0] != expected

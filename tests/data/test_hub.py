@@ -119,6 +119,70 @@ def test_a_folder_of_pictures_with_classes_is_read(
     assert sorted(task.labels) == [0, 0, 0, 1, 1, 1]
 
 
+@pytest.fixture
+def stray(datasets, tmp_path: Path, picture):
+    """A table of 20 pictures, two of whose captions hold a mark that quotes nothing."""
+
+    def write(
+        name: str, inside: str, third: str = '"green barn', dune: str = '"Dune"'
+    ) -> Path:
+        (tmp_path / "pictures").mkdir()
+        folder = tmp_path / "set"
+        folder.mkdir()
+        lines = ["file_name,text"]
+        for i in range(20):
+            (tmp_path / inside / f"{i}.png").write_bytes(picture((i, 0, 0)))
+            text = {2: third, 11: f"called {dune}"}.get(i, f"colour {i}")
+            place = "" if inside == "set" else f"{tmp_path / inside}/"
+            lines.append(f"{place}{i}.png,{text}")
+        (folder / name).write_text("\n".join(lines) + "\n")
+        return folder
+
+    return write
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize(
+    ("name", "inside"), [("metadata.csv", "set"), ("x.csv", "pictures")]
+)
+def test_a_mark_that_swallows_rows_of_a_folder_is_refused_with_its_line(
+    stray, name: str, inside: str
+) -> None:
+    folder = stray(name, inside)
+    message = refusal(folder)
+    assert f"line 4 of {name} has a quotation mark" in message
+    assert "9 are lost" in message
+    assert f"csv:{folder / name}" in message
+    assert len(open_pairs(Data(source=f"csv:{folder / name}"))) == 20
+
+
+def test_a_mark_that_makes_a_table_unreadable_is_named(stray) -> None:
+    folder = stray("x.csv", "pictures", dune="Dune")
+    message = refusal(folder)
+    assert "cannot be loaded" in message
+    assert "x.csv has a quotation mark that opens a field and is not" in message
+    assert f"csv:{folder / 'x.csv'}" in message
+
+
+def test_rows_that_were_swallowed_elsewhere_are_counted(
+    datasets, stray, tmp_path: Path
+) -> None:
+    """On the hub, say, or before the data set was saved: the table is not here."""
+    table = datasets.load_dataset(str(stray("x.csv", "pictures")))["train"]
+    table.save_to_disk(tmp_path / "saved")
+    pairs = opened(tmp_path / "saved", max_broken_share=0.6)
+    assert (len(pairs), pairs.dropped) == (10, {"bad row": 9, "no caption": 1})
+    assert "a text holds 9 rows of its table" in pairs.dropped.rows["00000002"][1]
+    assert "10 of 20 pictures are broken" in refusal(tmp_path / "saved")
+
+
+def test_a_caption_of_several_lines_is_none_that_swallowed_rows(
+    stray,
+) -> None:
+    folder = stray("x.csv", "pictures", '"green, a barn\nred, a house"')
+    assert len(opened(folder)) == 20
+
+
 def test_a_missing_label_is_counted(datasets, saved) -> None:
     kinds = {"label": datasets.ClassLabel(names=["a", "b"])}
     folder = saved(text=None, label=[0, 1, 0, 1, 0, -1], kinds=kinds)

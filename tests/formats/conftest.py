@@ -74,10 +74,10 @@ TRUNK: dict[str, Any] = {
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    made = {**base, **changes}
+    cfg = {**base, **changes}
     for part in PARTS:
-        made[part] = {**base[part], **changes.get(part, {})}
-    return made
+        cfg[part] = {**base[part], **changes.get(part, {})}
+    return cfg
 
 
 @pytest.fixture
@@ -100,10 +100,12 @@ def trunk(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Make timm know a small vision transformer, until the test ends."""
 
     def known(name: str, **changes: Any) -> str:
-        def entry(pretrained: bool = False, **given: Any) -> nn.Module:
-            given = {k: v for k, v in given.items() if not k.startswith("pretrained")}
-            given.pop("cache_dir", None)
-            return VisionTransformer(**{**TRUNK, **changes, **given})
+        def entry(pretrained: bool = False, **settings: Any) -> nn.Module:
+            settings = {
+                k: v for k, v in settings.items() if not k.startswith("pretrained")
+            }
+            settings.pop("cache_dir", None)
+            return VisionTransformer(**{**TRUNK, **changes, **settings})
 
         monkeypatch.setitem(registry._model_entrypoints, name, entry)
         return name
@@ -131,8 +133,8 @@ def random_weights(model: nn.Module, seed: int = 0) -> nn.Module:
 def make_stock(cfg: dict[str, Any]) -> nn.Module:
     kinds = {False: open_clip.CLIP, True: open_clip.CustomTextCLIP}
     kind = kinds[bool(cfg.get("custom_text"))]
-    given = {name: value for name, value in cfg.items() if name != "custom_text"}
-    return random_weights(kind(**given))
+    settings = {name: value for name, value in cfg.items() if name != "custom_text"}
+    return random_weights(kind(**settings))
 
 
 @pytest.fixture

@@ -93,14 +93,14 @@ def test_the_code_beside_an_export_makes_the_same(
         theirs = AutoModel.from_pretrained(tmp_path / "out", trust_remote_code=True)
     pixels = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
-        found = theirs.eval().get_image_features(pixels).pooler_output
+        feature_BE = theirs.eval().get_image_features(pixels).pooler_output
         ours = ragged.model.encode_image(pixels)
-    assert (found - ours).abs().max() <= 1e-5
+    assert (feature_BE - ours).abs().max() <= 1e-5
 
 
 def test_onnx_makes_the_same(ragged: Loaded, probe: Probe, tmp_path: Path) -> None:
-    found = export_onnx(ragged, tmp_path / "out", probe)
-    assert min(found["cosine"].values()) >= 0.9999
+    parity = export_onnx(ragged, tmp_path / "out", probe)
+    assert min(parity["cosine"].values()) >= 0.9999
 
 
 def test_a_uniform_one_is_a_stock_open_clip(

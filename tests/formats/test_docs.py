@@ -38,9 +38,9 @@ def run(block: str, folder: str, home: Path) -> dict[str, Any]:
     assert '"picture.jpg"' in block
     block = block.replace(folder, str(home / folder))
     block = block.replace("picture.jpg", str(home / "picture.jpg"))
-    found: dict[str, Any] = {}
-    exec(compile(block, str(DOCUMENT), "exec"), found)
-    return found
+    names: dict[str, Any] = {}
+    exec(compile(block, str(DOCUMENT), "exec"), names)
+    return names
 
 
 @pytest.mark.parametrize("heading", ["safetensors", "open_clip", "Hugging Face"])
@@ -81,7 +81,7 @@ def test_hugging_face(
     loaded = request.getfixturevalue(fixture)
     export_huggingface(loaded, tmp_path / "small-huggingface", random_probe(2))
     with quiet():
-        found = run(example("Hugging Face"), "small-huggingface", tmp_path)
+        names = run(example("Hugging Face"), "small-huggingface", tmp_path)
     assert "tensor([[" in capsys.readouterr().out
-    wanted = {"uniform_loaded": "CLIPModel", "pico_loaded": "TinyclipModel"}
-    assert type(found["model"]).__name__ == wanted[fixture]
+    classes = {"uniform_loaded": "CLIPModel", "pico_loaded": "TinyclipModel"}
+    assert type(names["model"]).__name__ == classes[fixture]

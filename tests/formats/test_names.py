@@ -52,12 +52,12 @@ def test_what_wrappers_add_is_left_away_and_told(
     gap: Callable[..., float],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    renamed, told = wrapped
+    renamed, messages = wrapped
     theirs = stock(plain())
     state = {renamed(name): value for name, value in theirs.state_dict().items()}
     assert gap(theirs, from_openclip(plain(), state, "w.pt")) <= 1e-5
     assert "w.pt: " in caplog.text
-    assert told in caplog.text
+    assert messages in caplog.text
 
 
 def test_plain_names_are_taken_without_a_word(

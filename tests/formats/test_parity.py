@@ -28,9 +28,9 @@ def pico() -> Loaded:
 def edges(pico: Loaded) -> tuple[str, ...]:
     """The captions that are added to two of the user's."""
     probe = Probe("random", random_probe(2).images, ("a cat sat", "cats"))
-    made = with_edges(probe, pico.tokenizer)
-    assert made.captions[:2] == probe.captions and made.images is probe.images
-    return made.captions[2:]
+    pairs = with_edges(probe, pico.tokenizer)
+    assert pairs.captions[:2] == probe.captions and pairs.images is probe.images
+    return pairs.captions[2:]
 
 
 def test_an_empty_caption_is_compared(edges: tuple[str, ...]) -> None:

@@ -57,9 +57,9 @@ def test_a_folder_is_recognised_as_what_it_was_written_as(
 def test_a_folder_is_described_as_the_model_that_was_written(
     name: str, written: Written, uniform_loaded: Loaded
 ) -> None:
-    found = lookup.describe_model(str(written(name)))
-    assert found["params"] == sizes(uniform_loaded.model.shape)
-    assert found["bytes"] > 0 and found["dtype"]
+    described = lookup.describe_model(str(written(name)))
+    assert described["params"] == sizes(uniform_loaded.model.shape)
+    assert described["bytes"] > 0 and described["dtype"]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -92,10 +92,10 @@ def pixels(preprocess: Callable[..., torch.Tensor]) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_what_it_says_of_itself_fits_in_help(name: str) -> None:
-    one = registry.FORMATS[name]
-    assert one.name == name
-    assert 0 < len(one.writes) < 80 and "\n" not in one.writes
-    assert "{out}" in one.loads
+    format_ = registry.FORMATS[name]
+    assert format_.name == name
+    assert 0 < len(format_.writes) < 80 and "\n" not in format_.writes
+    assert "{out}" in format_.loads
 
 
 def test_documents_say_what_each_format_writes() -> None:

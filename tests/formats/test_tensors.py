@@ -33,9 +33,9 @@ def test_the_state_dict_of_a_checkpoint_is_found(
     wrapped: dict[str, Any], tmp_path: Path
 ) -> None:
     torch.save(wrapped, tmp_path / "w.pt")
-    found = read_tensors(tmp_path / "w.pt")
-    assert found.keys() == STATE.keys()
-    assert torch.equal(found["a.weight"], STATE["a.weight"])
+    tensors = read_tensors(tmp_path / "w.pt")
+    assert tensors.keys() == STATE.keys()
+    assert torch.equal(tensors["a.weight"], STATE["a.weight"])
 
 
 def test_other_weights_of_a_checkpoint_are_told(

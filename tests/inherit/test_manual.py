@@ -87,8 +87,8 @@ def test_every_budget_is_met_by_hand(
     if layout == "ragged":
         blocks = (*shape.text.blocks, BlockShape(heads=5, ffn=170))
         shape = shape.with_towers(text=replace(shape.text, blocks=blocks))
-    wanted = SizeGoal(0.4, budget=budget, layout=layout, round_to=round_to)
-    keep = manual_keep(shape, wanted, Manual(image_layers=3))
+    goal = SizeGoal(0.4, budget=budget, layout=layout, round_to=round_to)
+    keep = manual_keep(shape, goal, Manual(image_layers=3))
     cut = keep.cut(shape)
     assert cut.image.is_uniform == (layout == "uniform")
     assert len(cut.image.blocks) == 3
@@ -106,15 +106,15 @@ def test_a_uniform_student_by_hand_is_exact(siglip_shape: ClipShape) -> None:
     model = Clip(shape).eval()
     keep = manual_keep(shape, SizeGoal(0.3, "total"), Manual(units="even"))
     assert keep.cut(shape).image.is_uniform
-    assert keep.image.one("pool_heads") == keep.image["heads"][0]
+    assert keep.image.sole("pool_heads") == keep.image["heads"][0]
     pixels, tokens = torch.randn(8, 3, 16, 16), torch.randint(0, 50, (8, 8))
     stated = certify(model, keep, inherit(model, keep), pixels, tokens)
     assert stated["max_abs_diff"] <= 1e-5
 
 
 def test_one_tower_shrinks_by_hand(pico_shape: ClipShape) -> None:
-    wanted = SizeGoal(0.5, "macs", towers=("image",))
-    keep = manual_keep(pico_shape, wanted, Manual(image_layers=1))
+    goal = SizeGoal(0.5, "macs", towers=("image",))
+    keep = manual_keep(pico_shape, goal, Manual(image_layers=1))
     cut = keep.cut(pico_shape)
     assert keep.text == TowerKeep.everything(pico_shape.text)
     share = cost.size(cut, "macs", ("image",)) / cost.size(
@@ -125,8 +125,8 @@ def test_one_tower_shrinks_by_hand(pico_shape: ClipShape) -> None:
 
 def test_layers_of_a_tower_that_stays_whole_cannot_go(pico_shape: ClipShape) -> None:
     with pytest.raises(UserError, match="not among the towers"):
-        wanted = SizeGoal(0.5, "total", towers=("image",))
-        manual_keep(pico_shape, wanted, Manual(text_layers=1))
+        goal = SizeGoal(0.5, "total", towers=("image",))
+        manual_keep(pico_shape, goal, Manual(text_layers=1))
 
 
 def test_units_are_the_leading_ones_or_evenly_spaced() -> None:

@@ -38,7 +38,7 @@ def expected(
     model: Clip, amount: Callable[[Tensor], np.ndarray]
 ) -> dict[str, np.ndarray]:
     """Sums over the matrices that a unit owns, layer by layer."""
-    found = {}
+    scores = {}
     for name in ("image", "text"):
         tower, head_width = getattr(model, name), getattr(model.shape, name).head_width
         heads, ffn, embed = [], [], 0.0
@@ -50,34 +50,34 @@ def expected(
             ffn.append(amount(f.up.weight).sum(1) + amount(f.down.weight).sum(0))
             embed = embed + sum(amount(m.weight).sum(0) for m in (a.q, a.k, a.v, f.up))
             embed = embed + amount(a.out.weight).sum(1) + amount(f.down.weight).sum(1)
-        found[f"{name}_heads"] = np.concatenate(heads)
-        found[f"{name}_ffn"] = np.concatenate(ffn)
-        found[f"{name}_embed"] = embed
+        scores[f"{name}_heads"] = np.concatenate(heads)
+        scores[f"{name}_ffn"] = np.concatenate(ffn)
+        scores[f"{name}_embed"] = embed
         # a layer owns all of its matrices
-        found[f"{name}_attention_layers"] = np.array([part.sum() for part in heads])
-        found[f"{name}_ffn_layers"] = np.array([part.sum() for part in ffn])
-    return found
+        scores[f"{name}_attention_layers"] = np.array([part.sum() for part in heads])
+        scores[f"{name}_ffn_layers"] = np.array([part.sum() for part in ffn])
+    return scores
 
 
-def check(scores: dict[str, Tensor], wanted: dict[str, np.ndarray]) -> None:
-    assert set(scores) == set(wanted)
-    for name, value in wanted.items():
+def check(scores: dict[str, Tensor], reference: dict[str, np.ndarray]) -> None:
+    assert set(scores) == set(reference)
+    for name, value in reference.items():
         np.testing.assert_allclose(scores[name].numpy(), value, rtol=2e-5)
 
 
 def test_magnitude_is_the_sum_of_squares_of_what_a_unit_owns(pico_clip: Clip) -> None:
-    wanted = expected(pico_clip, lambda w: w.detach().double().numpy() ** 2)
-    check(magnitude_scores(pico_clip), wanted)
+    reference = expected(pico_clip, lambda w: w.detach().double().numpy() ** 2)
+    check(magnitude_scores(pico_clip), reference)
 
 
 def test_taylor_is_the_sum_of_weight_times_gradient(pico_clip: Clip) -> None:
     scores = taylor_scores(pico_clip, batches(), loss)
     sum(loss(pico_clip, batch) for batch in batches()).backward()
-    wanted = expected(
+    reference = expected(
         pico_clip,
         lambda w: np.abs(w.detach().double().numpy() * w.grad.double().numpy()),
     )
-    check(scores, wanted)
+    check(scores, reference)
 
 
 def test_layers_of_a_site_compare_by_their_own_size(pico_clip: Clip) -> None:

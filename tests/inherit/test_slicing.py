@@ -113,13 +113,15 @@ def keeps(draw: Draw, shape: ClipShape, sites: tuple[str, ...]) -> ClipKeep:
             site("heads", b.heads) if len(a) else Keep((), b.heads) for b, a, _ in both
         ]
         units = [site("ffn", b.ffn) if len(f) else Keep((), b.ffn) for b, _, f in both]
-        found = {
+        by_site = {
             "heads": heads,
             "ffn": units,
             "attention_layers": attention,
             "ffn_layers": ffn,
         }
-        blocks = {name: tuple(keeps[i] for i in kept) for name, keeps in found.items()}
+        blocks = {
+            name: tuple(keeps[i] for i in kept) for name, keeps in by_site.items()
+        }
         return TowerKeep(
             {"embed": (site("embed", old.width),), **blocks},
             Keep(tuple(kept), len(old.blocks)),

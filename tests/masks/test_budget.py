@@ -97,8 +97,8 @@ def test_sizes_are_told_in_the_unit_of_the_budget(
 
 
 def test_every_site_that_has_to_be_gated_is_named(vit_b_32: ClipShape) -> None:
-    one = refusal(vit_b_32, 0.3, sites=("ffn",))
-    assert "gate heads, too" in one.todo
+    by_ffn = refusal(vit_b_32, 0.3, sites=("ffn",))
+    assert "gate heads, too" in by_ffn.todo
     both = refusal(vit_b_32, 0.003, budget="total", sites=("ffn",))
     assert "gate embed and heads, too" in both.todo
     none = refusal(vit_b_32, 1e-6, sites=("ffn",))

@@ -93,8 +93,8 @@ def test_a_uniform_cut_is_a_stock_shape_of_the_size_asked_for(
         shape
     )
     assert cut.image.is_uniform and cut.text.is_uniform
-    wanted = target * cost.size(shape, "encoder")
-    assert cost.size(cut, "encoder") == pytest.approx(wanted, rel=0.005)
+    size = target * cost.size(shape, "encoder")
+    assert cost.size(cut, "encoder") == pytest.approx(size, rel=0.005)
 
 
 @settings(max_examples=20, deadline=None)
@@ -107,12 +107,12 @@ def test_no_closed_unit_is_more_open_than_a_kept_one_of_its_site(
     kept = gates_of(choose(gates, target), shape)
     for tower in ("image", "text"):
         part = getattr(kept, tower)
-        found = {
+        by_name = {
             "heads": torch.cat(part["heads"]),
             "ffn": torch.cat(part["ffn"]),
             "embed": part.embed_D,
         }
-        for site, value in found.items():
+        for site, value in by_name.items():
             alpha = gates.alpha[f"{tower}_{site}"].detach()
             if 0 < (value > 0).sum() < len(value):
                 assert alpha[value > 0].min() >= alpha[value == 0].max()
@@ -200,8 +200,8 @@ def test_sites_that_are_not_gated_stay_whole(sites: tuple[str, ...]) -> None:
         whole = TowerKeep.everything(tower)
         for site in set(GATES) - set(sites):
             assert keep.towers()[name][site] == whole[site]
-    wanted = 0.7 * cost.size(shape, "encoder")
-    assert cost.size(keep.cut(shape), "encoder") == pytest.approx(wanted, rel=0.005)
+    size = 0.7 * cost.size(shape, "encoder")
+    assert cost.size(keep.cut(shape), "encoder") == pytest.approx(size, rel=0.005)
 
 
 def test_the_target_is_a_share_of_the_reference() -> None:
@@ -286,8 +286,8 @@ def test_pico_models_meet_the_budget_or_say_why(seed: int, target: float) -> Non
     except UserError as error:
         assert "nearest sizes" in str(error) or "out of reach" in str(error)
         assume(False)
-    wanted = target * cost.size(shape, "encoder")
-    assert cost.size(cut, "encoder") == pytest.approx(wanted, rel=0.005)
+    size = target * cost.size(shape, "encoder")
+    assert cost.size(cut, "encoder") == pytest.approx(size, rel=0.005)
 
 
 @pytest.mark.parametrize(

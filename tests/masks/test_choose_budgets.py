@@ -161,11 +161,11 @@ def test_the_size_is_within_half_a_percent_or_refused_and_never_wrong(
         assert error.todo
         return
     cut = keep.cut(shape)
-    wanted = target * cost.size(shape, budget, towers)
-    assert abs(cost.size(cut, budget, towers) / wanted - 1) <= 0.005
+    asked = target * cost.size(shape, budget, towers)
+    assert abs(cost.size(cut, budget, towers) / asked - 1) <= 0.005
     if budget in ("encoder", "total"):
-        wanted = target * stored(shape, budget, towers)
-        assert abs(stored(cut, budget, towers) / wanted - 1) <= 0.005
+        asked = target * stored(shape, budget, towers)
+        assert abs(stored(cut, budget, towers) / asked - 1) <= 0.005
     for name in {"image", "text"} - set(towers):
         assert kept_whole(keep, shape, name)
     if layout == "uniform":
@@ -214,12 +214,12 @@ def uniform_cuts(tower: TowerShape, step: int) -> Any:
     )
     heads, ffn = numbers.reshape(-1, 2).T
     block = BlockShape(heads=heads, ffn=ffn)
-    made: Any = replace(
+    cut: Any = replace(
         tower,
         width=heads * tower.head_width,
         blocks=(block,) * len(tower.blocks),
     )
-    return replace(made, pool_block=block) if pool else made
+    return replace(cut, pool_block=block) if pool else cut
 
 
 def reachable(
@@ -287,8 +287,8 @@ def test_what_is_refused_cannot_be_reached_and_the_nearest_sizes_are_named(
     target = place
     if exact and len(sizes):
         target = float(np.sort(sizes)[int(place * len(sizes))] / whole)
-    wanted = target * whole
-    possible = len(sizes) and abs(sizes / wanted - 1).min() <= 0.005
+    asked = target * whole
+    possible = len(sizes) and abs(sizes / asked - 1).min() <= 0.005
     gates = random_gates(shape, seed, around, pool=True)
     try:
         keep = choose(
@@ -301,7 +301,7 @@ def test_what_is_refused_cannot_be_reached_and_the_nearest_sizes_are_named(
         )
     except UserError as error:
         assert not possible
-        below, above = sizes[sizes < wanted], sizes[sizes > wanted]
+        below, above = sizes[sizes < asked], sizes[sizes > asked]
         near = [side(part) for side, part in ((max, below), (min, above)) if len(part)]
         shown = re.findall(r"\(([\d.e+-]+) %\)", error.what)[-len(near) :]
         named = [100 * size / whole for size in near]
@@ -309,7 +309,7 @@ def test_what_is_refused_cannot_be_reached_and_the_nearest_sizes_are_named(
     else:
         assert possible
         counted = cost.size(keep.cut(shape), budget, towers)
-        assert counted in sizes and abs(counted / wanted - 1) <= 0.005
+        assert counted in sizes and abs(counted / asked - 1) <= 0.005
 
 
 @settings(max_examples=60, deadline=None)
@@ -331,9 +331,9 @@ def test_the_smallest_size_that_a_refusal_names_can_be_asked_for(
     with pytest.raises(UserError) as refused:
         check_target(shape, 1e-6, budget=budget, **settings)  # type: ignore[arg-type]
     if refused.value.where == "target":
-        found = re.search(r"a target of ([\d.e-]+) or more", refused.value.todo)
-        assert found is not None
-        check_target(shape, min(1.0, float(found[1])), budget=budget, **settings)  # type: ignore[arg-type]
+        smallest = re.search(r"a target of ([\d.e-]+) or more", refused.value.todo)
+        assert smallest is not None
+        check_target(shape, min(1.0, float(smallest[1])), budget=budget, **settings)  # type: ignore[arg-type]
 
 
 def clip_like(name: str) -> ClipShape:

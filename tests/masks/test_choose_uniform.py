@@ -69,14 +69,16 @@ def test_the_pool_keeps_its_own_best_units(siglip_shape: ClipShape) -> None:
     with torch.no_grad():
         gates.alpha["image_pool_heads"].copy_(torch.tensor([-4.0, 4, -4, 4, -4, 4]))
     keep = choose(gates, 0.4, layout="uniform")
-    heads = keep.image.one("pool_heads")
+    heads = keep.image.sole("pool_heads")
     assert heads is not None and 0 < len(heads) < 6
     assert set(heads.kept) <= {1, 3, 5} or set(heads.kept) >= {1, 3, 5}
-    assert keep.image.one("pool_ffn") is not None
-    assert keep.image.one("pool_ffn").scale is not None
-    kept = gates.alpha["image_pool_ffn"].detach()[list(keep.image.one("pool_ffn").kept)]
+    assert keep.image.sole("pool_ffn") is not None
+    assert keep.image.sole("pool_ffn").scale is not None
+    kept = gates.alpha["image_pool_ffn"].detach()[
+        list(keep.image.sole("pool_ffn").kept)
+    ]
     closed = gates.alpha["image_pool_ffn"].detach().sort().values
-    assert kept.min() == closed[300 - len(keep.image.one("pool_ffn"))]
+    assert kept.min() == closed[300 - len(keep.image.sole("pool_ffn"))]
 
 
 def test_a_ragged_student_keeps_its_pool_whole_even_if_it_was_gated(
@@ -94,10 +96,10 @@ def test_scores_of_the_pool_rank_its_units(siglip_shape: ClipShape) -> None:
     keep = choose_by_scores(
         shape, scores, 0.4, budget="macs", layout="uniform", round_to=2
     )
-    assert keep.image.one("pool_heads") is not None
+    assert keep.image.sole("pool_heads") is not None
     best = scores["image_pool_heads"].argsort(descending=True)
-    number = len(keep.image.one("pool_heads"))
-    assert set(keep.image.one("pool_heads").kept) == set(best[:number].tolist())
+    number = len(keep.image.sole("pool_heads"))
+    assert set(keep.image.sole("pool_heads").kept) == set(best[:number].tolist())
 
 
 def test_an_untouched_image_tower_with_a_pool_stays_uniform(

@@ -126,22 +126,22 @@ def test_gates_at_0_and_1_give_exactly_the_stored_size(
             *map(units, ALL[:2] + LAYERS), strict=True
         ):
             # a closed layer takes its heads and units along
-            made = BlockShape(
+            smaller = BlockShape(
                 heads=heads * attention,
                 ffn=ffn * up,
                 attention_layers=attention,
                 ffn_layers=up,
             )
-            blocks += [made] if attention or up else []
+            blocks += [smaller] if attention or up else []
         width = old.width
         if "embed" in sites:
             width = int((gates.alpha[f"{name}_embed"] > 0).sum())
         return replace(old, width=width, blocks=tuple(blocks))
 
-    left = shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})
+    cut = shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})
     with torch.no_grad():
         expected = cost.size(expected_shape(gates), budget)
-    assert float(expected) == stored(left, budget, ("image", "text"))
+    assert float(expected) == stored(cut, budget, ("image", "text"))
 
 
 def test_the_expectation_is_the_product_of_open_probabilities() -> None:
@@ -153,14 +153,14 @@ def test_the_expectation_is_the_product_of_open_probabilities() -> None:
         width=6, head_width=2, blocks=(block,), context_length=4, vocab_size=9
     )
     gates = random_gates(ClipShape(embed_dim=4, image=image, text=text), 1, sites=ALL)
-    found = expected_shape(gates).image.blocks[1]
+    block = expected_shape(gates).image.blocks[1]
     chance = {name: p.double() for name, p in gates.open_probability().items()}
     layer = chance["image_attention_layers"][1]
     heads = chance["image_heads"][3:].sum() * layer
-    torch.testing.assert_close(found.heads, heads, rtol=1e-6, atol=0)
-    torch.testing.assert_close(found.attention_layers, layer, rtol=1e-6, atol=0)
+    torch.testing.assert_close(block.heads, heads, rtol=1e-6, atol=0)
+    torch.testing.assert_close(block.attention_layers, layer, rtol=1e-6, atol=0)
     units = chance["image_ffn"][5:].sum() * chance["image_ffn_layers"][1]
-    torch.testing.assert_close(found.ffn, units, rtol=1e-6, atol=0)
+    torch.testing.assert_close(block.ffn, units, rtol=1e-6, atol=0)
 
 
 @settings(max_examples=120, deadline=None)
@@ -184,10 +184,10 @@ def test_the_size_asked_for_is_the_size_given_or_refused(
     layout: str,
     round_to: int,
 ) -> None:
-    wanted = SizeGoal(target, budget, layout, towers=towers, round_to=round_to)
-    gates = random_gates(shape, seed, sites=sites, pool=wanted.uniform)
+    asked = SizeGoal(target, budget, layout, towers=towers, round_to=round_to)
+    gates = random_gates(shape, seed, sites=sites, pool=asked.uniform)
     try:
-        keep = choose(gates, wanted)
+        keep = choose(gates, asked)
     except UserError as error:
         assert error.where in ("target", "layout", "sites", "round_to")
         return
@@ -237,13 +237,13 @@ def test_what_layers_alone_cannot_reach_is_refused_with_the_nearest_sizes(
         old, blocks = shape.towers()[tower], []
         for i, block in enumerate(old.blocks):
             a, f = int(i in attention), int(i in ffn)
-            made = BlockShape(
+            smaller = BlockShape(
                 heads=a * block.heads,
                 ffn=f * block.ffn,
                 attention_layers=a,
                 ffn_layers=f,
             )
-            blocks += [made] if a or f else []
+            blocks += [smaller] if a or f else []
         return replace(old, blocks=tuple(blocks))
 
     knobs = [best(t, s) for t in ("image", "text") for s in LAYERS]
@@ -261,19 +261,19 @@ def test_what_layers_alone_cannot_reach_is_refused_with_the_nearest_sizes(
     target = place
     if exact:
         target = max(1e-3, float(np.sort(sizes)[int(place * len(sizes))] / whole))
-    wanted = target * whole
-    possible = bool((abs(sizes / wanted - 1) <= 0.005).any())
+    asked = target * whole
+    possible = bool((abs(sizes / asked - 1) <= 0.005).any())
     try:
         keep = choose(gates, target, budget=budget)
     except UserError as error:
         assert not possible
         shown = re.findall(r"\(([\d.e+-]+) %\)", error.what)
-        near = min(abs(float(share) / 100 * whole - wanted) for share in shown)
-        assert near <= abs(sizes - wanted).min() * 1.01 + 1e-3 * whole
+        near = min(abs(float(share) / 100 * whole - asked) for share in shown)
+        assert near <= abs(sizes - asked).min() * 1.01 + 1e-3 * whole
     else:
         assert possible
         counted = cost.size(keep.cut(shape), budget)
-        assert counted in sizes and abs(counted / wanted - 1) <= 0.005
+        assert counted in sizes and abs(counted / asked - 1) <= 0.005
 
 
 def deep() -> ClipShape:
@@ -294,11 +294,13 @@ def test_the_layers_that_stay_are_the_most_open_ones() -> None:
             torch.tensor([3.0, -3.0, 2.0, -2.0, 3.0, -3.0])
         )
     keep = choose(gates, expected_share(gates))
-    kept = [len(one) for one in by_block(keep, "attention_layers")]
+    kept = [len(layer) for layer in by_block(keep, "attention_layers")]
     assert kept == [1, 0, 1, 0, 1, 0]
     hard = gates.hardened_values()["image_attention_layers"]
-    found = [one.scales[0] for one in by_block(keep, "attention_layers") if len(one)]
-    assert found == pytest.approx(hard[[0, 2, 4]].tolist())
+    scales = [
+        layer.scales[0] for layer in by_block(keep, "attention_layers") if len(layer)
+    ]
+    assert scales == pytest.approx(hard[[0, 2, 4]].tolist())
 
 
 def expected_share(gates: Gates) -> float:
@@ -321,14 +323,14 @@ def test_a_closed_attention_layer_adds_nothing_its_bias_included() -> None:
             block.attention.out.bias.fill_(0.3)
     gates = Gates(deep(), sites=LAYERS[:1], towers=("image",))
     keep = choose(gates, expected_share(gates))
-    assert any(not len(one) for one in by_block(keep, "attention_layers"))
+    assert any(not len(layer) for layer in by_block(keep, "attention_layers"))
     pixels = torch.randn(2, 3, 8, 8)
     with torch.no_grad():
         gated = model.encode_image(pixels, gates=gates_of(keep, deep()))
-        for block, one in zip(
+        for block, layer in zip(
             model.image.blocks, by_block(keep, "attention_layers"), strict=True
         ):
-            value = one.scales[0] if len(one) else 0.0
+            value = layer.scales[0] if len(layer) else 0.0
             block.attention.out.weight.mul_(value)
             block.attention.out.bias.mul_(value)
         plain = model.encode_image(pixels)
@@ -378,10 +380,10 @@ def test_unlike_blocks_are_not_refused_before_it_is_known_which_stay() -> None:
     shape = deep().with_towers(image=replace(deep().image, blocks=(wide, slim)))
     goal = SizeGoal(1.0, towers=("image",)).against(shape)
     cut = shape.with_towers(image=replace(shape.image, blocks=(slim,)))
-    wanted = replace(goal, target=goal.share(cut))
-    check_target(shape, wanted, sites=LAYERS)
+    asked = replace(goal, target=goal.share(cut))
+    check_target(shape, asked, sites=LAYERS)
     scores = {f"image_{site}": torch.tensor([0.0, 1.0]) for site in LAYERS}
-    assert choose_by_scores(shape, scores, wanted, sites=LAYERS).cut(shape) == cut
+    assert choose_by_scores(shape, scores, asked, sites=LAYERS).cut(shape) == cut
     with pytest.raises(UserError, match="no choice of units"):
         scores = {name: score.flip(0) for name, score in scores.items()}
-        choose_by_scores(shape, scores, wanted, sites=LAYERS)
+        choose_by_scores(shape, scores, asked, sites=LAYERS)

@@ -26,8 +26,8 @@ def draws(alpha: float) -> np.ndarray:
 def test_samples_open_as_often_as_the_closed_form_says(alpha: float) -> None:
     # T ln(-a/b) with a = -0.1, b = 1.1, T = 2/3
     expected = sigmoid(np.float64(alpha) - 2 / 3 * np.log(0.1 / 1.1))
-    seen = (draws(alpha) > 0).mean()
-    assert seen == pytest.approx(expected, abs=4 * 0.5 / DRAWS**0.5)
+    share = (draws(alpha) > 0).mean()
+    assert share == pytest.approx(expected, abs=4 * 0.5 / DRAWS**0.5)
     stated = gate.open_probability(torch.tensor(alpha, dtype=torch.float64))
     assert float(stated) == pytest.approx(expected, abs=1e-12)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def pairs_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "pairs.csv"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pico_recipe(pairs_csv: Path) -> Callable[..., Recipe]:
     """`smoke` on the small CSV with a handful of steps; keyword `sets` adds --set."""
 
@@ -47,5 +48,16 @@ def pico_recipe(pairs_csv: Path) -> Callable[..., Recipe]:
             "evaluate=false",
         )
         return load_recipe("smoke", (*few, *sets))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def one_stage(pico_recipe: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    """The first stage of it alone."""
+
+    def make(*sets: str) -> Recipe:
+        recipe = pico_recipe(*sets)
+        return replace(recipe, stages=recipe.stages[:1])
 
     return make

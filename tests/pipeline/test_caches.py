@@ -35,14 +35,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory, pairs_csv: Path) -> Path:
 
 
 @pytest.fixture
-def recipe(pico_recipe: Callable[..., Recipe], cache: Path) -> Callable[..., Recipe]:
+def recipe(one_stage: Callable[..., Recipe], cache: Path) -> Callable[..., Recipe]:
     """One stage that uses the cache."""
 
-    def make(*sets: str) -> Recipe:
-        recipe = pico_recipe(*VIEWS, f"cache={cache}", *sets)
-        return replace(recipe, stages=recipe.stages[:1])
-
-    return make
+    return lambda *sets: one_stage(*VIEWS, f"cache={cache}", *sets)
 
 
 def weights(run: RunDir) -> bytes:

@@ -56,7 +56,21 @@ def test_settings_are_values_and_never_text(data: str, tmp_path: Path) -> None:
         tinyclip.cache("builtin:pico", data, tmp_path / "o", crops=0.5)
     with pytest.raises(UserError, match="Did you mean 'float16'"):
         tinyclip.cache("builtin:pico", data, tmp_path / "o", dtype="float17")
+    with pytest.raises(UserError, match="cache: source: is what `data` names"):
+        tinyclip.cache("builtin:pico", data, tmp_path / "o", source=data)
+    with pytest.raises(UserError, match=r"'pairs.csv' does not say .* csv:pairs.csv"):
+        tinyclip.cache("builtin:pico", Path("pairs.csv"), tmp_path / "o")
+    with pytest.raises(UserError, match="cache: teacher: wants text, not 3"):
+        tinyclip.cache(3, data, tmp_path / "o")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="cache: out: wants a path, not 3"):
+        tinyclip.cache("builtin:pico", data, 3)  # type: ignore[arg-type]
     assert not (tmp_path / "o").exists()
+
+
+def test_the_data_may_be_a_table_of_its_settings(data: str, tmp_path: Path) -> None:
+    table = {"source": data, "augmentations": 2}
+    report = tinyclip.cache("builtin:pico", table, tmp_path / "table")
+    assert (report["data"], report["augmentations"]) == (data, 2)
 
 
 def test_a_watcher_sees_how_far_it_is(data: str, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,6 @@ from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.scheduler import execute
 
 MakeRecipe = Callable[..., Recipe]
-
-
-@pytest.fixture
-def one_stage(pico_recipe: MakeRecipe) -> Callable[..., Recipe]:
-    def make(*sets: str) -> Recipe:
-        recipe = pico_recipe(*sets)
-        return replace(recipe, stages=recipe.stages[:1])
-
-    return make
 
 
 @pytest.fixture

@@ -41,21 +41,9 @@ def stop_after(steps: int) -> Callable[[], bool]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, pairs_csv: Path) -> RunDir:
+def whole(tmp_path_factory: pytest.TempPathFactory, pico_recipe: MakeRecipe) -> RunDir:
     """A run that nobody interrupted."""
-    from tinyclip.config.load import load_recipe
-
-    few = (
-        f"data.source=csv:{pairs_csv}",
-        "stages[*].learn.steps=5",
-        "stages[*].distil.steps=4",
-        "stages[*].batch=8",
-        "checkpoint_every=2",
-        "log_every=1",
-        "evaluate=false",
-    )
-    out = tmp_path_factory.mktemp("whole") / "run"
-    return execute(Request(out, load_recipe("smoke", few)))
+    return execute(Request(tmp_path_factory.mktemp("whole") / "run", pico_recipe()))
 
 
 def test_every_stage_has_the_size_that_was_asked_for(whole: RunDir) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +26,6 @@ from tinyclip.training.state import Checkpoints
 
 MakeRecipe = Callable[..., Recipe]
 DISTIL = ("stages[*].phases=[distil]", "stages[*].target=null")
-
-
-@pytest.fixture
-def one_stage(pico_recipe: MakeRecipe) -> MakeRecipe:
-    def make(*sets: str) -> Recipe:
-        recipe = pico_recipe(*sets)
-        return replace(recipe, stages=recipe.stages[:1])
-
-    return make
 
 
 @pytest.fixture

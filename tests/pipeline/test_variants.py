@@ -55,10 +55,9 @@ def test_a_siglip_teacher_goes_through_the_main_job(
 
 
 def test_the_tower_that_is_not_named_stays_bit_for_bit(
-    pico_recipe: MakeRecipe, tmp_path: Path
+    one_stage: MakeRecipe, tmp_path: Path
 ) -> None:
-    recipe = pico_recipe("towers=[image]", "budget=total")
-    recipe = replace(recipe, stages=recipe.stages[:1])
+    recipe = one_stage("towers=[image]", "budget=total")
     run = execute(Request(tmp_path / "run", recipe))
     teacher, student = load_source("builtin:pico").model, load_model(run.model).model
     own = dict(teacher.text.named_parameters())
@@ -88,22 +87,21 @@ def test_the_share_of_a_file_counts_the_vocabulary_that_went(
 
 
 def test_half_done_with_another_vocabulary_is_refused(
-    pico_recipe: MakeRecipe, tmp_path: Path
+    one_stage: MakeRecipe, tmp_path: Path
 ) -> None:
     words = tmp_path / "words.txt"
     words.write_text("red large\n")
-    recipe = pico_recipe(f"vocab={words}")
-    execute(Request(tmp_path / "run", replace(recipe, stages=recipe.stages[:1])))
+    execute(Request(tmp_path / "run", one_stage(f"vocab={words}")))
     words.write_text("green small pictures\n")
     with pytest.raises(UserError, match="vocabulary: "):
         execute(Request(tmp_path / "run", from_stage=1))
 
 
 def test_every_width_is_a_multiple_where_that_is_asked(
-    pico_recipe: MakeRecipe, tmp_path: Path
+    one_stage: MakeRecipe, tmp_path: Path
 ) -> None:
-    recipe = pico_recipe("round_to=4", "budget=macs")
-    run = execute(Request(tmp_path / "run", replace(recipe, stages=recipe.stages[:1])))
+    recipe = one_stage("round_to=4", "budget=macs")
+    run = execute(Request(tmp_path / "run", recipe))
     shape = shapes(run)[0]
     widths = [b.ffn for tower in shape.towers().values() for b in tower.blocks]
     widths += [tower.width for tower in shape.towers().values()]

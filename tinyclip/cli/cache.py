@@ -18,6 +18,7 @@ SETTINGS = {  # options, and the settings of the recipe that they stand for
     "--seed": "seed",
     "--precision": "precision",
 }
+SOURCES = {"--data": "data.source", "--teacher": "teacher"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +59,9 @@ def base_recipe(args: argparse.Namespace) -> Recipe:
         UserError: a value is out of bounds.
     """
     from ..config.load import load_recipe
-    from ..config.options import typed, with_options
+    from ..config.options import check_of_data, typed, with_options
 
+    check_of_data(args.set, {**SETTINGS, **SOURCES})
     recipe = load_recipe(BASE, args.set)
     return with_options(recipe, SETTINGS, typed(vars(args), SETTINGS))
 

@@ -11,6 +11,7 @@ from .show import percent, print_json, say
 
 DATA = "builtin:pictograms"
 BASE = "standard"  # the recipe whose settings of the data are changed
+OWN = {"--data": "data.source", "--tasks": "tasks"}  # what options say, not --set
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +47,10 @@ def run(args: argparse.Namespace) -> int:
         UserError: model, data, tasks or teacher cannot be had.
     """
     from ..config.load import load_recipe
+    from ..config.options import check_of_data
     from ..pipeline.quality import measure
 
+    check_of_data(args.set, OWN)
     data = replace(load_recipe(BASE, args.set).data, source=args.data)
     tasks = None
     if args.tasks is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
+from numbers import Integral, Real
 from reprlib import Repr
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -147,6 +149,7 @@ def _scalar(kind: Any, value: Any, where: Place) -> Any:
     if kind is float and type(value) is int:
         # YAML's 1 is a fine 1.0; one that no float holds is not finite
         value = float(value) if abs(value) < 2**1000 else math.inf
+    value = _own_number(kind, value)
     if type(value) is not kind:
         hint = _yaml_number(value) if kind is float else ""
         raise UserError(
@@ -155,6 +158,15 @@ def _scalar(kind: Any, value: Any, where: Place) -> Any:
     if kind is float and not math.isfinite(value):
         raise UserError(str(where), f"wants a finite number, not {value}")
     return value
+
+
+def _own_number(kind: Any, value: Any) -> Any:
+    """A number of another library, NumPy's say, as Python's own."""
+    if isinstance(value, bool):
+        return value
+    if kind is int and isinstance(value, Integral):
+        return operator.index(value)
+    return float(value) if kind is float and isinstance(value, Real) else value
 
 
 def _yaml_number(value: Any) -> str:

@@ -24,7 +24,9 @@ class Data:
         None, "column of a table that holds captions; null: found by its name"
     )
     class_names: str | None = setting(
-        None, "a file: what folders or labels are called; null: as they are"
+        None,
+        "a file: what folders or labels are called; null: as they are",
+        later=True,
     )
     exclude: tuple[str, ...] = setting((), "globs on the key: rows that are dropped")
     background: str = setting("white", "colour that transparency is laid on")

@@ -106,6 +106,12 @@ def check_descent(recipe: Recipe, where: Place) -> None:
         raise UserError(
             str(at), f"there are {len(recipe.stages)}", f"At most {MOST_STAGES} work"
         )
+    if recipe.vocab is not None and not recipe.vocab.strip():
+        raise UserError(
+            str(where.key("vocab")),
+            "names no file",
+            "Name one of texts, or captions; leave it out to keep every token",
+        )
     check_once(recipe.towers, where.key("towers"), "tower")
     share = 1.0
     for index, stage in enumerate(recipe.stages):

@@ -31,6 +31,7 @@ __all__ = [
     "rebuild_ladder",
     "recipe_to_dict",
     "resolve",
+    "stages_from",
     "to_yaml",
 ]
 
@@ -161,6 +162,21 @@ def _checked_stage(name: str, where: str, home: Path) -> tuple[Any, Stage]:
     return base, stage
 
 
+def stages_from(values: Sequence[Any], where: Place, home: Path) -> list[Any]:
+    """Plain stages, each laid on the stage that it uses.
+
+    Args:
+        home: the folder that a relative path starts from.
+
+    Raises:
+        UserError: a stage that one uses is not there, or wrong.
+    """
+    return [
+        _stage_values(value, where.item(index), home)
+        for index, value in enumerate(values)
+    ]
+
+
 def load_stage(name: str) -> Stage:
     """A shipped stage, or one in a YAML file.
 
@@ -187,10 +203,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     value = {"name": Path(name).stem, **value}
     if isinstance(value.get("stages"), list):
         at = where.key("stages")
-        value["stages"] = [
-            _stage_values(entry, at.item(index), home)
-            for index, entry in enumerate(value["stages"])
-        ]
+        value["stages"] = stages_from(value["stages"], at, home)
     recipe = resolve(Recipe, value, where)
     check_descent(recipe, where)
     own = recipe.data.source

@@ -6,13 +6,16 @@ They go through the checker that YAML goes through, and a message names what was
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, get_origin
 
+from ..errors import UserError
+from .check import in_words
 from .ladder import check_descent
-from .override import override
-from .place import Place
-from .schema import Recipe
+from .override import override, split_setting
+from .place import Option, Place
+from .schema import Data, Recipe
 from .setting import choices, optional, settings_of
 
 
@@ -27,12 +30,54 @@ def with_values(recipe: Recipe, values: Mapping[str, Any], caller: str) -> Recip
     Raises:
         UserError: there is no such setting, or the value does not fit it.
     """
-    for name, value in values.items():
-        keys = [name, "source"] if name == "data" and isinstance(value, str) else [name]
-        recipe = override(recipe, keys, _plain(value), Place(caller, name))
+    for name, given in values.items():
+        value, where = _plain(given), Place(caller, name)
+        if name != "data" or isinstance(value, Mapping | Data):
+            recipe = override(recipe, [name], value, where)
+        elif isinstance(value, str):
+            recipe = override(recipe, [name, "source"], value, where)
+        else:
+            what = f"wants a source as text, or settings by name, not {in_words(value)}"
+            raise UserError(str(where), what, "Try 'csv:pairs.csv'")
     if values:
         check_descent(recipe, Place(caller))
     return recipe
+
+
+def path_from(value: Any, where: str) -> Path:
+    """A file or folder as a caller of Python names it.
+
+    Raises:
+        UserError: it is neither text nor a path; `where` named it.
+    """
+    plain = _plain(value)
+    if not isinstance(plain, str):
+        raise UserError(where, f"wants a path, not {in_words(plain)}")
+    return Path(plain)
+
+
+def check_of_data(settings: Sequence[str], options: Mapping[str, str]) -> None:
+    """Refuse a `--set` of a verb that only reads data where it sets something else.
+
+    Args:
+        settings: as they were typed, `data.crop=0.8`.
+        options: the verb's own, and the settings that they stand for.
+
+    Raises:
+        UserError: one is no setting of the data, or the data itself.
+    """
+    own = {path: option for option, path in options.items()}
+    for setting in settings:
+        keys, _ = split_setting(setting)
+        path = ".".join(keys)
+        if path.startswith("data.") and path != "data.source":
+            continue
+        if path in own:
+            what, todo = "has an option of its own here", f"Use {own[path]}"
+        else:
+            what = "only settings of the data are used here"
+            todo = "Write data.NAME=VALUE, e.g. data.caption_column=text"
+        raise UserError(f"--set {setting}", what, todo)
 
 
 def _plain(value: Any) -> Any:
@@ -71,7 +116,7 @@ def with_options(
     """
     texts = {option: text for option, text in words.items() if text is not None}
     for option, text in texts.items():
-        keys, where = paths[option].split("."), Place(option)
+        keys, where = paths[option].split("."), Option(option)
         recipe = override(recipe, keys, _spelled(keys, text), where)
     if texts:
         check_descent(recipe, Place(", ".join(texts)))

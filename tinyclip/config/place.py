@@ -26,3 +26,11 @@ class Place:
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.file, self.path) if part)
+
+
+class Option(Place):
+    """An option of the command line: its list is words, and the word says which."""
+
+    def item(self, index: int) -> Option:
+        """The option itself."""
+        return self

@@ -13,6 +13,7 @@ from typing import Literal
 from ..cost import BUDGETS
 from ..dtypes import SHORT
 from ..goal import LAYOUTS
+from ..sites import ROUNDED
 from .data import Data
 from .optim import Optim
 from .phases.distil import Distil
@@ -58,7 +59,9 @@ class Recipe:
     towers: tuple[Tower, ...] = setting(
         ("image", "text"), "which towers shrink and learn; others stay as they are"
     )
-    round_to: int = setting(1, "ffn and embed widths are multiples of it", low=1)
+    round_to: int = setting(
+        1, f"{' and '.join(ROUNDED)} widths are multiples of it", low=1
+    )
     vocab: str | None = setting(
         None, "captions, or a file of texts: token ids that nothing uses go"
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, Field, field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, field, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Names = Callable[[], Iterable[str]]
@@ -19,6 +20,7 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     among: Names | None = None,
+    later: bool = False,
 ) -> Any:
     """A field of a settings class.
 
@@ -28,9 +30,10 @@ def setting(
         low, high: the least and the most that is allowed.
         above, below: what is just not allowed any more.
         among: the names that a text may be, asked for when one is checked.
+        later: it came when runs were already stored, which have its default.
     """
     bounds = {"low": low, "high": high, "above": above, "below": below, "among": among}
-    metadata: dict[str, Any] = {"help": words}
+    metadata: dict[str, Any] = {"help": words, "later": later}
     metadata.update(
         (name, value) for name, value in bounds.items() if value is not None
     )
@@ -77,6 +80,32 @@ def default_of(entry: Field[Any]) -> Any:
         return entry.default
     assert entry.default_factory is not MISSING, "every setting has a default"
     return entry.default_factory()
+
+
+def without_later(kind: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings without those that came later, where they are at their default.
+
+    So a recipe comes to what it came to before there were any.
+    """
+    kept = {}
+    for name, (entry, hint) in settings_of(kind).items():
+        if name not in plain:
+            continue
+        value, inner = plain[name], inner_kind(hint)
+        if entry.metadata.get("later") and value == _as_plain(default_of(entry)):
+            continue
+        if inner is not None and isinstance(value, Mapping):
+            value = without_later(inner, value)
+            if not value:  # as a class without settings, which is not written
+                continue
+        elif inner is not None and isinstance(value, list):
+            value = [without_later(inner, item) for item in value]
+        kept[name] = value
+    return kept
+
+
+def _as_plain(default: Any) -> Any:
+    return json.loads(json.dumps(default, default=asdict))
 
 
 def settings_of(kind: type) -> dict[str, tuple[Field[Any], Any]]:

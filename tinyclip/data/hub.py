@@ -27,10 +27,12 @@ from .fields import (
 from .parquets import IMAGES
 from .pictures import parse_background, read_file
 from .rows import RowPairs, usable
+from .swallowed import MARK, Swallowed, refuse_swallowed, swallowed, unclosed
 from .tables import CAPTION_NAMES, find_column, usual_column
 
 PIECE = 10_000  # rows
 TEXTS = ("string", "large_string")
+FROM_TABLES = ("csv", "imagefolder")  # the library's builders that read a CSV
 
 
 class HubRows:
@@ -86,8 +88,15 @@ def open_hub(data: Data, rest: str) -> RowPairs:
     caption, field, labelled = _caption_column(data, features)
     rows = HubRows(rest, _undecoded(table.select_columns([image]), image), image)
     dropped = Dropped()
+    lost = _lost(table, rest, where)
+    for each in lost.values():
+        why = f"a text holds {each.rows} rows of its table: {MARK}"
+        dropped.add("bad row", rows.key(each.row), why, each.rows)
     by_label: list[str] = []
-    cells: Iterator[Any] = (value_at(cell, field) for cell in _cells(table, caption))
+    cells: Iterator[Any] = (
+        None if row in lost else value_at(cell, field)
+        for row, cell in enumerate(_cells(table, caption))
+    )
     if labelled:
         keys = features[caption].names
         names = class_names(data, keys)
@@ -145,6 +154,24 @@ def _caption_column(data: Data, features: Mapping[str, Any]) -> tuple[str, Field
     return *caption_column(data.source, column, kinds), False
 
 
+def _lost(table: Any, rest: str, where: str) -> dict[int, Swallowed]:
+    """Rows of a table that others were taken for a part of.
+
+    Raises:
+        UserError: the table lies in a folder, where `csv:` reads it whole.
+    """
+    if table.info.builder_name not in FROM_TABLES:
+        return {}
+    columns = [name for name, kind in table.features.items() if _plain(kind) == TEXT]
+    lost: dict[int, Swallowed] = {}
+    for column in columns:
+        lost |= {each.row: each for each in swallowed(_cells(table, column))}
+    if lost:
+        folder = Path(rest.partition("#")[0]).expanduser()
+        refuse_swallowed(where, folder, [*lost.values()])
+    return lost
+
+
 def _load(where: str, rest: str) -> Any:
     """One split of a data set."""
     try:
@@ -170,7 +197,7 @@ def _load(where: str, rest: str) -> Any:
         raise UserError(
             where,
             f"cannot be loaded: {reason(error, 300)}",
-            "Check the name, or the network",
+            unclosed(folder) or "Check the name, or the network",
         ) from None
     if not isinstance(loaded, datasets.DatasetDict):
         return loaded

@@ -29,11 +29,11 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
     """
     sizes = cost.sizes(shape)
     teacher = config.get("teacher_sizes") or sizes
-    made = config.get("provenance", {})
+    provenance = config.get("provenance", {})
     towers = shape.towers()
     return {
         "params": sizes,
-        "share": share_of(sizes, teacher, made.get("towers", TOWERS)),
+        "share": share_of(sizes, teacher, provenance.get("towers", TOWERS)),
         "macs": {
             name: cost.tower_macs(tower, shape.embed_dim)
             for name, tower in towers.items()
@@ -47,15 +47,15 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
         "embed_dim": shape.embed_dim,
         "uniform": all(tower.is_uniform for tower in towers.values()),
         "certificate": None,
-        "provenance": made,
+        "provenance": provenance,
     }
 
 
 def describe_loaded(loaded: Loaded) -> dict[str, Any]:
     """Counts of a model that lies in no folder of ours, in float32."""
-    found = counts(loaded.model.shape, loaded.config, 0)
-    size = cost.FLOAT_BYTES * found["params"]["total"]
-    return {**found, "bytes": size, "dtype": "float32"}
+    described = counts(loaded.model.shape, loaded.config, 0)
+    size = cost.FLOAT_BYTES * described["params"]["total"]
+    return {**described, "bytes": size, "dtype": "float32"}
 
 
 def describe_export(
@@ -73,19 +73,19 @@ def describe_export(
     path = next((folder / n for n in names if (folder / n).is_file()), None)
     if path is None:
         raise UserError(str(folder), f"has no {names[0]}", AGAIN)
-    held = read_header(path)
-    found = counts(shape, {}, held["bytes"])
+    header = read_header(path)
+    described = counts(shape, {}, header["bytes"])
     # these formats do not say whose student it is
-    found["share"] = dict.fromkeys(found["share"])
-    if held["params"] != found["params"]["total"]:
+    described["share"] = dict.fromkeys(described["share"])
+    if header["params"] != described["params"]["total"]:
         raise UserError(
             str(path),
-            f"stores {held['params']:,} parameters, and its configuration describes "
-            f"{found['params']['total']:,}",
+            f"stores {header['params']:,} parameters, and its configuration describes "
+            f"{described['params']['total']:,}",
             AGAIN,
         )
-    found |= {"format": kind, "dtype": held["dtype"], "parity": parity_of(folder)}
-    return found
+    described |= {"format": kind, "dtype": header["dtype"], "parity": parity_of(folder)}
+    return described
 
 
 def parity_of(folder: Path) -> Any:
@@ -100,17 +100,17 @@ def read_object(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is missing, or holds something else.
     """
-    found = read_json(path)
-    if not isinstance(found, dict):
+    value = read_json(path)
+    if not isinstance(value, dict):
         raise UserError(str(path), "is no JSON object", AGAIN)
-    return found
+    return value
 
 
 def config_of(folder: Path) -> dict[str, Any]:
     """A folder's `config.json`; empty where there is none, or it is no object."""
     path = folder / "config.json"
-    found = read_json(path) if path.is_file() else None
-    return found if isinstance(found, dict) else {}
+    value = read_json(path) if path.is_file() else None
+    return value if isinstance(value, dict) else {}
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -132,6 +132,6 @@ def read_header(path: Path) -> dict[str, Any]:
     return {
         "bytes": path.stat().st_size,
         # integers are no parameters: old checkpoints store positions, too
-        "params": sum(types[one.stored] for one in DTYPES.values()),
-        "dtype": ", ".join(n for n, one in DTYPES.items() if types[one.stored]),
+        "params": sum(types[dtype.stored] for dtype in DTYPES.values()),
+        "dtype": ", ".join(n for n, dtype in DTYPES.items() if types[dtype.stored]),
     }

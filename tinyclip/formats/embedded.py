@@ -34,7 +34,7 @@ def load_builtin(name: str, where: str) -> Loaded:
     raise UserError(where, f"unknown builtin {name!r}", nearest(name, NAMES))
 
 
-def _part(name: str, where: str) -> bytes:
+def _file_of_teacher(name: str, where: str) -> bytes:
     """A file of the embedded teacher.
 
     Raises:
@@ -52,9 +52,9 @@ def _part(name: str, where: str) -> bytes:
 
 def _pictoclip(where: str) -> Loaded:
     """The embedded teacher: a small CLIP of drawings."""
-    cfg = json.loads(_part("open_clip_config.json", where))
-    merges = _part(MERGES, where)
-    _part(WEIGHTS, where)
+    cfg = json.loads(_file_of_teacher("open_clip_config.json", where))
+    merges = _file_of_teacher(MERGES, where)
+    _file_of_teacher(WEIGHTS, where)
     weights = read_weights(BUILTIN / WEIGHTS)
     model = from_openclip(cfg["model_cfg"], weights, "builtin:pictoclip")
     shape = model.shape
@@ -99,6 +99,6 @@ def _pico(name: str, where: str) -> Loaded:
     return Loaded(
         Clip(shape).init_weights(PICO_SEED).eval(),
         Preprocess(image.image_size, resize_mode="squash"),
-        ClipTokenizer(_part(MERGES, where), text.context_length),
+        ClipTokenizer(_file_of_teacher(MERGES, where), text.context_length),
         {"provenance": {"source": f"builtin:{name}"}},
     )

@@ -58,7 +58,7 @@ class Job:
     measure: Measure | None = None
 
     @property
-    def beside(self) -> dict[str, Any]:
+    def extras(self) -> dict[str, Any]:
         """What goes along with the model, as the writers take it."""
         return {"certificate": self.certificate, "metrics": self.metrics}
 

@@ -68,7 +68,7 @@ def to_theirs(links: Iterable[Link], ours: Mapping[str, Tensor]) -> dict[str, Te
 
 def to_ours(links: Iterable[Link], theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Their tensors under our names; all must be there, of the right shapes."""
-    made: dict[str, Tensor] = {}
+    ours: dict[str, Tensor] = {}
     for link in links:
-        made.update(link.read(theirs[link.theirs]))
-    return made
+        ours.update(link.read(theirs[link.theirs]))
+    return ours

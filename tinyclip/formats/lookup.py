@@ -19,10 +19,10 @@ def open_model(name: str, where: str = "MODEL") -> Opened:
         UserError: it cannot be loaded.
     """
     with looked_at(name, where):
-        known = recognise(Path(name))
-    if known is None:
+        format_ = recognise(Path(name))
+    if format_ is None:
         return opened(load_source(name, where))
-    return known.load(Path(name), where)
+    return format_.load(Path(name), where)
 
 
 def describe_model(name: str, where: str = "MODEL") -> dict[str, Any]:
@@ -43,6 +43,6 @@ def _described(name: str, where: str) -> dict[str, Any]:
         return guest.describe(folder)
     path = Path(name.removeprefix("run:"))
     for folder in (path, path / "model"):
-        if (known := recognise(folder)) is not None:
-            return known.describe(folder)
+        if (format_ := recognise(folder)) is not None:
+            return format_.describe(folder)
     return describe_loaded(load_source(name, where))

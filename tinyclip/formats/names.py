@@ -82,24 +82,24 @@ def plain_names(
         if len(parts) > 1 and parts[0] in PAPER:
             gone[parts.pop(0)] = None
         bare = ".".join(parts)
-        if bare in plain and not _same(plain[bare], value):
+        if bare in plain and not _are_equal(plain[bare], value):
             raise UserError(where, f"holds two different tensors for {bare!r}")
         plain[bare] = value
     heads = {name.split(".")[0] for name in own}
-    while (head := _common(plain)) and head not in heads:
+    while (head := _common_beginning(plain)) and head not in heads:
         gone[head] = None
         plain = {name.removeprefix(f"{head}."): v for name, v in plain.items()}
     if gone:
-        left = ", ".join(f"'{part}'" for part in gone)
-        log.warning("%s: %s in the names of its tensors is left away", where, left)
+        dropped = ", ".join(f"'{part}'" for part in gone)
+        log.warning("%s: %s in the names of its tensors is left away", where, dropped)
     return plain
 
 
-def _same(one: Tensor, two: Tensor) -> bool:
-    return one.dtype == two.dtype and torch.equal(one, two)
+def _are_equal(first: Tensor, second: Tensor) -> bool:
+    return first.dtype == second.dtype and torch.equal(first, second)
 
 
-def _common(names: Collection[str]) -> str:
+def _common_beginning(names: Collection[str]) -> str:
     """The part that all names begin with; empty where there is none."""
     heads = {name.partition(".")[::2] for name in names}
     firsts = {head for head, _ in heads}
@@ -135,14 +135,16 @@ def check_names(
                 f"those of {expected} are expected",
                 READ_BY[owner],
             )
-    check_fit(own, tensors, where, _inside(own, tensors))
+    check_fit(own, tensors, where, _whole_model_under(own, tensors))
 
 
-def _inside(own: Collection[str], tensors: Collection[str]) -> str:
+def _whole_model_under(own: Collection[str], tensors: Collection[str]) -> str:
     """What to do about a whole model that lies among other tensors."""
     tail = f".{next(iter(own))}"
     for name in tensors:
         prefix = name.removesuffix(tail)
-        if prefix != name and all(f"{prefix}.{one}" in tensors for one in own):
+        if prefix != name and all(
+            f"{prefix}.{own_name}" in tensors for own_name in own
+        ):
             return f"A whole model lies under '{prefix}.': save that alone"
     return ""

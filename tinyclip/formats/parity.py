@@ -126,8 +126,8 @@ def apart(source: str) -> tuple[Probe, Probe | None]:
             source, tuple(images[i] for i in rows), tuple(captions[i] for i in rows)
         )
 
-    held = [i for i in range(count) if i % every == 0]
-    return part(held), part([i for i in range(count) if i % every])
+    measured = [i for i in range(count) if i % every == 0]
+    return part(measured), part([i for i in range(count) if i % every])
 
 
 @torch.no_grad()
@@ -149,9 +149,9 @@ def compare(
     ours, theirs = ours.eval().cpu(), theirs.eval().cpu()
 
     def gap(
-        one: Callable[..., Tensor], two: Callable[..., Tensor], x: tuple[Tensor, Tensor]
+        mine: Callable[..., Tensor], their: Callable[..., Tensor], x: tuple[Tensor, ...]
     ) -> float:
-        first_BE, second_BE = one(x[0], normalize=True), two(x[1], normalize=True)
+        first_BE, second_BE = mine(x[0], normalize=True), their(x[1], normalize=True)
         return float((first_BE - second_BE).abs().amax())
 
     image = gap(ours.encode_image, theirs.encode_image, pixels)
@@ -204,11 +204,11 @@ def compare_agreeing(
             log.warning("%s's tokenizer makes other ids of %r", whose, caption[:80])
     others = int((~images_B).sum())
     if others:
-        told = f"{others} of {len(probe)} pictures{why}"
-        log.warning("%s makes other pixels of %s", whose, told)
-    seen = torch.where(images_B[:, None, None, None], pixels[1], pixels[0])
-    read = torch.where(same_B[:, None], tokens[1], tokens[0])
-    gaps = compare(ours, theirs, (pixels[0], seen), (tokens[0], read))
+        pictures = f"{others} of {len(probe)} pictures{why}"
+        log.warning("%s makes other pixels of %s", whose, pictures)
+    taken_pixels = torch.where(images_B[:, None, None, None], pixels[1], pixels[0])
+    taken_tokens = torch.where(same_B[:, None], tokens[1], tokens[0])
+    gaps = compare(ours, theirs, (pixels[0], taken_pixels), (tokens[0], taken_tokens))
     return {
         **gaps,
         "n": len(probe),

@@ -25,5 +25,5 @@ def opened(loaded: Loaded) -> Opened:
     from .. import cost
 
     model = loaded.model.to("cuda" if torch.cuda.is_available() else "cpu")
-    held = sum(p.numel() * p.element_size() for p in model.parameters())
-    return Opened(loaded, "pytorch", "fp32", held, cost.sizes(model.shape))
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    return Opened(loaded, "pytorch", "fp32", size, cost.sizes(model.shape))

@@ -12,7 +12,8 @@ from .openclip.format import OpenClip
 from .safetensors.format import Safetensors
 
 FORMATS: dict[str, Format] = {
-    one.name: one for one in (Safetensors(), OpenClip(), HuggingFace(), Onnx())
+    format_.name: format_
+    for format_ in (Safetensors(), OpenClip(), HuggingFace(), Onnx())
 }
 
 
@@ -31,33 +32,35 @@ def recognise(folder: Path) -> Format | None:
     """The format of a folder, of several the first; None where it is of none."""
     if not folder.is_dir():
         return None
-    return next((one for one in FORMATS.values() if one.recognises(folder)), None)
+    return next(
+        (format_ for format_ in FORMATS.values() if format_.recognises(folder)), None
+    )
 
 
 def options() -> dict[str, list[tuple[Format, Option]]]:
     """Every option by its name, with the formats that have it."""
-    found: dict[str, list[tuple[Format, Option]]] = {}
-    for one in FORMATS.values():
-        for option in one.options:
-            found.setdefault(option.name, []).append((one, option))
-    return found
+    offered: dict[str, list[tuple[Format, Option]]] = {}
+    for format_ in FORMATS.values():
+        for option in format_.options:
+            offered.setdefault(option.name, []).append((format_, option))
+    return offered
 
 
-def check_options(to: Format, given: dict[str, str]) -> None:
+def check_options(to: Format, chosen: dict[str, str]) -> None:
     """Refuse an option that a format does not have, or a choice that it does not offer.
 
     Raises:
         UserError: there is one.
     """
     own = {option.name: option for option in to.options}
-    for name, value in given.items():
+    for name, value in chosen.items():
         if name in own and value in own[name].choices:
             continue
         where = f"--{name}"
         if name in own:
             what = f"{value!r} is none of --to {to.name}"
             raise UserError(where, what, nearest(value, own[name].choices))
-        others = [f"--to {one.name}" for one, _ in options().get(name, ())]
+        others = [f"--to {format_.name}" for format_, _ in options().get(name, ())]
         if not others:
             raise UserError(where, "unknown option", nearest(name, options()))
         what = f"is for {' and '.join(others)}, not for --to {to.name}"

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, nearest
-from ..files import read_json
+from ..files import expanded, read_json
 from ..model.store import Loaded, load_model
 from ..model.weights import shown
-from .embedded import load_builtin
 from .format import FOREIGN
-from .huggingface.load import load_huggingface
-from .openclip.layout import SUFFIXES
-from .openclip.load import load_openclip
-from .openclip.spec import HF_HUB, LOCAL_DIR, expanded
-from .registry import recognise
 
 SCHEMES = ("builtin", "hf", "openclip", "run")
 OPTIONS = ("tokenizer",)
@@ -72,26 +66,53 @@ def load_source(spec: str, where: str = "--teacher") -> Loaded:
 
 def _load(spec: str, where: str) -> Loaded:
     source, options = split_options(spec, where)
-    if source.startswith((LOCAL_DIR, HF_HUB)):  # as open_clip itself is told
-        source = f"openclip:{source}"
     scheme, colon, rest = source.partition(":")
-    known = recognise(expanded(source)) if source else None
-    if colon and scheme == "openclip":
-        loaded = load_openclip(rest, where, **options)
-    elif colon and scheme == "hf":
-        loaded = load_huggingface(rest, where, **options)
-    elif known is not None:
-        loaded = known.read(expanded(source), where, options)
-    elif options:
+    if colon and scheme in LOADERS:
+        return _with_options(LOADERS[scheme](rest, where, options), options)
+    if source and expanded(source).is_dir():
+        from .registry import recognise
+
+        format_ = recognise(expanded(source))
+        if format_ is not None:
+            loaded = format_.read(expanded(source), where, options)
+            return _with_options(loaded, options)
+    if options:
         raise UserError(where, f"{source} has its own tokenizer", FOREIGN)
-    elif colon and scheme == "builtin":
+    if colon and scheme == "builtin":
+        from .embedded import load_builtin
+
         return load_builtin(rest, where)
-    else:
-        return load_model(folder_of(source, where))
+    return load_model(folder_of(source, where))
+
+
+def _load_huggingface(rest: str, where: str, options: dict[str, str]) -> Loaded:
+    from .huggingface.load import load_huggingface
+
+    return load_huggingface(rest, where, **options)
+
+
+def _load_openclip(rest: str, where: str, options: dict[str, str]) -> Loaded:
+    from .openclip.load import load_openclip
+
+    return load_openclip(rest, where, **options)
+
+
+# who reads what follows a scheme; nothing of a library is imported for another's
+LOADERS: dict[str, Callable[[str, str, dict[str, str]], Loaded]] = {
+    "hf": _load_huggingface,
+    "openclip": _load_openclip,
+    # as open_clip itself is told
+    "local-dir": lambda rest, *more: _load_openclip(f"local-dir:{rest}", *more),
+    "hf-hub": lambda rest, *more: _load_openclip(f"hf-hub:{rest}", *more),
+}
+
+
+def _with_options(loaded: Loaded, options: dict[str, str]) -> Loaded:
+    """The model, whose provenance tells what was taken from elsewhere."""
     if not options:
         return loaded
-    made = {**loaded.config["provenance"], **options}
-    return replace(loaded, config={**loaded.config, "provenance": made})
+    provenance = {**loaded.config["provenance"], **options}
+    return replace(loaded, config={**loaded.config, "provenance": provenance})
 
 
 def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:
@@ -101,8 +122,8 @@ def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:
         UserError: an option is unknown, empty or given twice.
     """
     options: dict[str, str] = {}
-    while not Path(spec).exists() and (found := OPTION.search(spec)):
-        name, value = found.groups()
+    while not Path(spec).exists() and (match := OPTION.search(spec)):
+        name, value = match.groups()
         if name not in OPTIONS:
             raise UserError(
                 where, f"unknown option {name!r} of a source", nearest(name, OPTIONS)
@@ -110,11 +131,11 @@ def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:
         if not value or name in options:
             what = "is given twice" if name in options else "has no value"
             raise UserError(where, f"{name}= {what} in {spec!r}")
-        options[name], spec = value, spec[: found.start()]
+        options[name], spec = value, spec[: match.start()]
     return spec, options
 
 
-def beside(spec: str, name: str) -> dict[str, Any] | None:
+def json_of(spec: str, name: str) -> dict[str, Any] | None:
     """What a JSON file of a model directory says; None if it has none.
 
     A source that is no directory has none.
@@ -169,7 +190,9 @@ def _model_of_run(path: Path, where: str) -> Path:
             f"{path} is an unfinished run",
             "Name a stage's model directory instead",
         )
-    inside = sorted(one.name for one in path.iterdir())
+    from .openclip.layout import SUFFIXES
+
+    inside = sorted(entry.name for entry in path.iterdir())
     todo = "Name a model directory, or a folder of open_clip or transformers"
     if any(name.endswith(SUFFIXES) for name in inside):
         todo = f"If its weights are open_clip's, write openclip:NAME@{path}"

@@ -78,39 +78,39 @@ def _notes(cfg: dict[str, Any], shape: ClipShape) -> Iterator[str]:
 def tables(verdicts: Iterable[Verdict]) -> str:
     """Two tables in Markdown: the supported models, and the others by reason."""
     verdicts = list(verdicts)
-    good = [one for one in verdicts if one.supported]
+    supported = [verdict for verdict in verdicts if verdict.supported]
     lines = [
-        f"### Supported: {len(good)} of {len(verdicts)}",
+        f"### Supported: {len(supported)} of {len(verdicts)}",
         "",
         "| `openclip:` | family | picture | image tower | text tower | parameters "
         "| notes |",
         "|---|---|---|---|---|---|---|",
-        *map(_row, good),
+        *map(_row, supported),
         "",
-        f"### Refused: {len(verdicts) - len(good)} of {len(verdicts)}",
+        f"### Refused: {len(verdicts) - len(supported)} of {len(verdicts)}",
         "",
         "| `openclip:` | why |",
         "|---|---|",
     ]
     reasons: dict[str, list[str]] = {}
-    for one in verdicts:
-        if not one.supported:
-            reasons.setdefault(one.notes, []).append(f"`{one.name}`")
+    for verdict in verdicts:
+        if not verdict.supported:
+            reasons.setdefault(verdict.notes, []).append(f"`{verdict.name}`")
     lines += [f"| {', '.join(names)} | {why} |" for why, names in reasons.items()]
     return "\n".join(lines) + "\n"
 
 
-def _row(one: Verdict) -> str:
-    assert one.shape is not None  # it is supported
-    image, text = one.shape.image, one.shape.text
+def _row(verdict: Verdict) -> str:
+    assert verdict.shape is not None  # it is supported
+    image, text = verdict.shape.image, verdict.shape.text
     cells = (
-        f"`{one.name}`",
-        one.family,
+        f"`{verdict.name}`",
+        verdict.family,
         f"{image.image_size} px in {image.patch_size}",
         f"{len(image.blocks)} × {image.width}",
         f"{len(text.blocks)} × {text.width}",
-        f"{sizes(one.shape)['total'] / 1e6:,.0f} M",
-        one.notes,
+        f"{sizes(verdict.shape)['total'] / 1e6:,.0f} M",
+        verdict.notes,
     )
     return f"| {' | '.join(cells)} |"
 

@@ -100,7 +100,7 @@ def _is_program(path: Path) -> bool:
         return False
 
 
-def _weights(found: Any, path: Path, depth: int = 3) -> dict[str, Tensor]:
+def _weights(content: Any, path: Path, depth: int = 3) -> dict[str, Tensor]:
     """The state dict that a checkpoint is, or holds under a key.
 
     Args:
@@ -109,17 +109,17 @@ def _weights(found: Any, path: Path, depth: int = 3) -> dict[str, Tensor]:
     Raises:
         UserError: there is none.
     """
-    if isinstance(found, Mapping):
+    if isinstance(content, Mapping):
         for holder in HOLDERS if depth else ():
-            if not isinstance(found.get(holder), Mapping):
+            if not isinstance(content.get(holder), Mapping):
                 continue
-            _tell_others(found, holder, path)
-            return _weights(found[holder], path, depth - 1)
-        if all(isinstance(value, Tensor) for value in found.values()):
-            return _checked({str(name): value for name, value in found.items()}, path)
+            _tell_others(content, holder, path)
+            return _weights(content[holder], path, depth - 1)
+        if all(isinstance(value, Tensor) for value in content.values()):
+            return _checked({str(name): value for name, value in content.items()}, path)
     raise UserError(
         str(path),
-        f"holds no state dict: {_kinds(found)}",
+        f"holds no state dict: {_kinds(content)}",
         "Save the state dict alone, with safetensors.torch.save_file",
     )
 
@@ -142,13 +142,13 @@ def _is_plain(value: Tensor) -> bool:
     return strided and not value.is_meta and not value.is_quantized
 
 
-def _tell_others(found: Mapping[str, Any], holder: str, path: Path) -> None:
+def _tell_others(content: Mapping[str, Any], holder: str, path: Path) -> None:
     """Say which other weights a checkpoint holds, such as averaged ones."""
     others = [
         str(key)
-        for key, value in found.items()
+        for key, value in content.items()
         if key != holder and isinstance(value, Mapping) and value
-        if all(isinstance(one, Tensor) for one in value.values())
+        if all(isinstance(tensor, Tensor) for tensor in value.values())
     ]
     if others:
         log.warning(
@@ -159,9 +159,9 @@ def _tell_others(found: Mapping[str, Any], holder: str, path: Path) -> None:
         )
 
 
-def _kinds(found: Any) -> str:
+def _kinds(content: Any) -> str:
     """What was found instead, in a few words."""
-    if not isinstance(found, Mapping):
-        return f"it is a {type(found).__name__}"
-    kinds = [f"{key} ({type(value).__name__})" for key, value in found.items()]
+    if not isinstance(content, Mapping):
+        return f"it is a {type(content).__name__}"
+    kinds = [f"{key} ({type(value).__name__})" for key, value in content.items()]
     return f"it has {shown(kinds)}" if kinds else "it is empty"

@@ -40,8 +40,8 @@ def certify(
     Raises:
         TinyclipError: the difference is over 1e-5, or not a number.
     """
-    whole = _plain(model)
-    small = _plain(student)
+    whole = _float32(model)
+    small = _float32(student)
     device = whole.logit_scale.device
     gates = gates_of(keep, model.shape, device=device)
     joint = joint_keep(keep, model.shape)
@@ -100,7 +100,7 @@ def exact_float32(device: torch.device) -> Iterator[None]:
             backend.fp32_precision = precision
 
 
-def _plain(model: Clip) -> Clip:
+def _float32(model: Clip) -> Clip:
     """The model with float32 weights, in eval; a copy unless it is so already."""
     if not model.training and model.logit_scale.dtype == torch.float32:
         return model

@@ -18,7 +18,7 @@ from ..shapes import TOWERS, ClipShape, TowerShape
 from ..sites import GROUPS
 
 
-def manual_keep(shape: ClipShape, wanted: SizeGoal, manual: Manual) -> ClipKeep:
+def manual_keep(shape: ClipShape, size_goal: SizeGoal, manual: Manual) -> ClipKeep:
     """Evenly spaced layers, and leading or evenly spaced units of every site.
 
     All sites shrink by the same factor, which meets the budget within 0.5 %. A model
@@ -32,19 +32,19 @@ def manual_keep(shape: ClipShape, wanted: SizeGoal, manual: Manual) -> ClipKeep:
         UserError: more layers are asked for than there are, or of a tower that is not
             named, or the size is out of reach.
     """
-    wanted = wanted.against(shape)
+    size_goal = size_goal.against(shape)
     layers = {
         name: _layers(
-            name, tower, getattr(manual, f"{name}_layers"), name in wanted.towers
+            name, tower, getattr(manual, f"{name}_layers"), name in size_goal.towers
         )
         for name, tower in shape.towers().items()
     }
     depth = {name: TowerKeep({}, kept) for name, kept in layers.items()}
     shallow = ClipKeep(**depth).cut(shape)
     if all(tower.is_uniform for tower in shallow.towers().values()):
-        wanted = replace(wanted, layout="uniform")
-    gated = layout(shallow, towers=wanted.towers, pool=wanted.uniform)
-    goal = make_goal(shallow, wanted, tuple(gated))
+        size_goal = replace(size_goal, layout="uniform")
+    gated = layout(shallow, towers=size_goal.towers, pool=size_goal.uniform)
+    goal = make_goal(shallow, size_goal, tuple(gated))
     # gates that are all alike: every site keeps the same share
     units = goal.units()
     counts = solve_counts(goal, {n: np.zeros(sum(units[n])) for n in goal.gated})
@@ -55,7 +55,7 @@ def manual_keep(shape: ClipShape, wanted: SizeGoal, manual: Manual) -> ClipKeep:
             Keep(pick_units(number, total, manual.units), total)
             for number, total in zip(numbers, totals, strict=True)
         )
-    return ClipKeep(**{n: TowerKeep(found, layers[n]) for n, found in kept.items()})
+    return ClipKeep(**{n: TowerKeep(keeps, layers[n]) for n, keeps in kept.items()})
 
 
 def pick_units(count: int, total: int, how: str) -> tuple[int, ...]:

@@ -79,11 +79,11 @@ def taylor_scores(
     try:
         for stack in stacks:
             stack.recompute = True
-        seen = 0
+        batch_count = 0
         for batch in batches:
             loss(model, batch).backward()  # type: ignore[no-untyped-call]
-            seen += 1
-        if not seen:
+            batch_count += 1
+        if not batch_count:
             raise UserError("importance", "taylor needs at least one batch of pairs")
         criterion = tp.GroupTaylorImportance(
             group_reduction="sum", normalizer=None, target_types=[nn.Linear]
@@ -107,17 +107,21 @@ def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
         blocks = [getattr(tower, group.part)] if group.part else list(tower.blocks)  # type: ignore[arg-type]
         like = model.logit_scale.detach()
         if group.site.in_block:
-            found = [like.new_zeros(0)]
-            found += [_units(block, group.site, shape, criterion) for block in blocks]
-            scores[name] = torch.cat(found)
+            by_block = [like.new_zeros(0)]
+            by_block += [
+                _unit_scores(block, group.site, shape, criterion) for block in blocks
+            ]
+            scores[name] = torch.cat(by_block)
             continue
         owned = [pair for block in blocks for pair in _owned(block, group.site)]
         width = getattr(shape, group.site.field)
-        scores[name] = _ask(criterion, owned) if owned else like.new_zeros(width)
+        scores[name] = (
+            _library_scores(criterion, owned) if owned else like.new_zeros(width)
+        )
     return scores
 
 
-def _units(
+def _unit_scores(
     block: nn.Module,
     site: Site,
     shape: TowerShape,
@@ -126,42 +130,46 @@ def _units(
     """One a unit of the block."""
     empty = next(iter(block.parameters())).new_zeros(0)
     if site.owns:  # a whole layer is the sum of all that is in it
-        inside = [one for one in SITES.values() if one.layer == site.name]
-        if not any(_owned(block, one) for one in inside):
+        inside = [member for member in SITES.values() if member.layer == site.name]
+        if not any(_owned(block, member) for member in inside):
             return empty
-        sums = [_units(block, one, shape, criterion).sum() for one in inside]
+        sums = [
+            _unit_scores(block, member, shape, criterion).sum() for member in inside
+        ]
         return torch.stack(sums).sum(0, keepdim=True)
     owned = _owned(block, site)
     if not owned:
         return empty
     # the library scores single rows; a unit is the sum of its own
     rows = 1 if site.rows is None else getattr(shape, site.rows)
-    return _ask(criterion, owned).view(-1, rows).sum(1)
+    return _library_scores(criterion, owned).view(-1, rows).sum(1)
 
 
 def _owned(block: nn.Module, site: Site) -> list[tuple[nn.Linear, bool]]:
     """The matrices of a block that a unit of the site owns a part of, and whether its
     rows; readers of the unit first, then those that write it to the stream."""
-    found = []
+    matrices = []
     for name, axes in BLOCK.items():
         path, _, kind = name.rpartition(".")
-        layer = _inside(block, path)
+        layer = _module_at(block, path)
         if kind == "weight" and isinstance(layer, nn.Linear):
             for dim, axis in enumerate(axes):
                 if axis.site == site.name:
-                    found.append((axis.fold, layer, dim == 0))
-    return [(layer, is_row) for _, layer, is_row in sorted(found, key=lambda f: f[0])]
+                    matrices.append((axis.fold, layer, dim == 0))
+    return [
+        (layer, is_row) for _, layer, is_row in sorted(matrices, key=lambda f: f[0])
+    ]
 
 
-def _inside(block: nn.Module, path: str) -> Any:
+def _module_at(block: nn.Module, path: str) -> Any:
     """A part of a block; None if it lacks it."""
-    found: Any = block
+    module: Any = block
     for step in path.split("."):
-        found = getattr(found, step, None)
-    return found
+        module = getattr(module, step, None)
+    return module
 
 
-def _ask(
+def _library_scores(
     criterion: Callable[[Any], Tensor], owned: list[tuple[nn.Linear, bool]]
 ) -> Tensor:
     """The library's score of the group (matrix, whether its rows are the units)."""

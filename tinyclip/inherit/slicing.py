@@ -15,7 +15,7 @@ from torch import Tensor
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.clip import Clip
 from ..shapes import TOWERS, ClipShape, TowerShape
-from ..sites import BLOCK, JOINT, LAYERS, SITES, STEM, Axis, Site, key_of
+from ..sites import BLOCK, JOINT, LAYERS, SITES, STEM, WIDTH, Axis, Site, key_of
 
 NAME = re.compile(rf"({'|'.join(TOWERS)})\.(?:(blocks\.\d+|pool)\.)?(.+)")
 
@@ -74,7 +74,7 @@ def slice_named(
 
 def joint_keep(keep: ClipKeep, shape: ClipShape) -> Keep | None:
     """The channels of the joint embedding that stay; None where none can be cut."""
-    return None if shape.image.projection else keep.image.one("embed")
+    return None if shape.image.projection else keep.image.sole(WIDTH.name)
 
 
 class Kept:

@@ -99,20 +99,20 @@ def trim(loaded: Loaded, kept: Sequence[int]) -> Loaded:
         UserError: the tokenizer is of a kind that cannot be trimmed.
     """
     end = loaded.model.shape.text.eos_id
-    wanted = [*kept, *([] if end is None else [end])]
+    kept_with_end = [*kept, *([] if end is None else [end])]
     old = loaded.tokenizer
     if isinstance(old, TrimmedTokenizer):
-        tokenizer = old.narrow(wanted)
+        tokenizer = old.narrow(kept_with_end)
         places = {number: place for place, number in enumerate(old.kept)}
         rows = tuple(places[number] for number in tokenizer.kept)
     else:
-        tokenizer = TrimmedTokenizer(old, wanted)
+        tokenizer = TrimmedTokenizer(old, kept_with_end)
         rows = tokenizer.kept
     model = trim_text(loaded.model, rows)
     teacher = loaded.config.get("teacher_sizes") or cost.sizes(loaded.model.shape)
     config = {**loaded.config, "teacher_sizes": dict(teacher)}
-    made = Loaded(model, loaded.preprocess, tokenizer, config)
-    return replace(made, config={**config, **describe(made)})
+    trimmed = Loaded(model, loaded.preprocess, tokenizer, config)
+    return replace(trimmed, config={**config, **describe(trimmed)})
 
 
 @torch.no_grad()
@@ -135,9 +135,9 @@ def trim_text(model: Clip, kept: Sequence[int]) -> Clip:
         raise ValueError(f"the id of end-of-text, {text.eos_id}, must be kept")
     end = None if text.eos_id is None else list(kept).index(text.eos_id)
     small = replace(text, vocab_size=len(kept), eos_id=end)
-    made = Clip(model.shape.with_towers(text=small)).to(model.logit_scale)
+    trimmed = Clip(model.shape.with_towers(text=small)).to(model.logit_scale)
     state = dict(model.state_dict())
     name = "text.token_embedding"
     state[name] = state[name][torch.tensor(kept, device=state[name].device)]
-    made.load_state_dict(state)
-    return made.train(model.training)
+    trimmed.load_state_dict(state)
+    return trimmed.train(model.training)

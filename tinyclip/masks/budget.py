@@ -9,10 +9,10 @@ from .. import cost
 from ..errors import UserError
 from ..goal import TOLERANCE
 from ..shapes import TOWERS, TextShape
-from ..sites import GROUPS, KEYS, SITES, USUAL, keys_of, resized
+from ..sites import FILLING, GROUPS, KEYS, SITES, USUAL, WIDTH, keys_of, resized
 from ..words import amount
 from .goal import Array, Counts, Goal
-from .stock import BLOCK, EMBED, counts_of, is_gated, stocks
+from .stock import counts_of, is_gated, stocks
 
 LITTLE = 0.01  # of the smallest size: a site that holds less limits nothing
 
@@ -23,10 +23,10 @@ def bounds(goal: Goal) -> tuple[Counts, Counts]:
     Raises:
         UserError: no tower of the layout, or no multiple of `round_to`, fits.
     """
-    if goal.wanted.uniform:
-        found = stocks(goal).items()
-        least = {name: (stock.heads[0], stock.ffn[0]) for name, stock in found}
-        most = {name: (stock.heads[-1], stock.ffn[1]) for name, stock in found}
+    if goal.size_goal.uniform:
+        by_tower = stocks(goal).items()
+        least = {name: (stock.filling[0], stock.finest[0]) for name, stock in by_tower}
+        most = {name: (stock.filling[-1], stock.finest[1]) for name, stock in by_tower}
         return counts_of(goal, least), counts_of(goal, most)
     names = goal.full()
     for name in names:
@@ -34,7 +34,7 @@ def bounds(goal: Goal) -> tuple[Counts, Counts]:
             raise UserError(
                 "round_to",
                 f"{GROUPS[name].title} has {goal.full()[name]} channels, fewer "
-                f"than {goal.wanted.round_to}",
+                f"than {goal.size_goal.round_to}",
                 "Use a smaller --round-to",
             )
     return {n: goal.floor(n) for n in names}, {n: goal.most(n) for n in names}
@@ -61,12 +61,12 @@ def check_reachable(goal: Goal) -> None:
 
 def check_smallest(goal: Goal, lowest: Counts) -> None:
     """Refuse a goal that is smaller than the smallest model, as `check_reachable`."""
-    smallest, wanted = goal.count(lowest), _wanted(goal)
+    smallest, asked = goal.count(lowest), _asked_for(goal)
     if smallest > goal.size * (1 + TOLERANCE):
         why, todo = _limit(goal, lowest)
         raise UserError(
             "target",
-            f"{wanted} is out of reach: {_gated(goal)}, the smallest size is "
+            f"{asked} is out of reach: {_gated_sites(goal)}, the smallest size is "
             f"{_sized(smallest, goal)}; {why}",
             f"Ask for a target of {smallest / goal.whole:.4g} or more{todo}",
         )
@@ -74,13 +74,13 @@ def check_smallest(goal: Goal, lowest: Counts) -> None:
 
 def check_largest(goal: Goal, highest: Counts) -> None:
     """Refuse a goal that is larger than the model, as `check_reachable`."""
-    largest, wanted = goal.count(highest), _wanted(goal)
+    largest, asked = goal.count(highest), _asked_for(goal)
     if largest < goal.size * (1 - TOLERANCE):
         whole = largest == goal.count(goal.full())
         has = "the model has" if whole else "its widths allow"
         raise UserError(
             "target",
-            f"{wanted} is more than {has}, {_sized(largest, goal)}",
+            f"{asked} is more than {has}, {_sized(largest, goal)}",
             "Ask for a smaller target" + _finer(goal),
         )
 
@@ -104,12 +104,12 @@ def unreachable(goal: Goal, sizes: Array) -> NoChoice:
     )
 
 
-def _wanted(goal: Goal) -> str:
+def _asked_for(goal: Goal) -> str:
     return f"{_percent(goal.size, goal)} of {_amount(goal.whole, goal)}"
 
 
 def _amount(size: float, goal: Goal) -> str:
-    return amount(size, cost.BUDGETS[goal.wanted.budget].unit)
+    return amount(size, cost.BUDGETS[goal.size_goal.budget].unit)
 
 
 def _percent(size: float, goal: Goal) -> str:
@@ -121,38 +121,40 @@ def _sized(size: float, goal: Goal) -> str:
     return f"{_amount(size, goal)} ({_percent(size, goal)})"
 
 
-def _gated(goal: Goal) -> str:
+def _gated_sites(goal: Goal) -> str:
     """With which sites, counted how."""
     gated = {
         tower: [s for s in SITES if f"{tower}_{s}" in (*goal.gated, *goal.layers)]
         for tower in TOWERS
     }
     towers = (
-        "" if len(goal.wanted.towers) > 1 else f" of the {goal.wanted.towers[0]} tower"
+        ""
+        if len(goal.size_goal.towers) > 1
+        else f" of the {goal.size_goal.towers[0]} tower"
     )
-    alike = gated["image"] == gated["text"] or len(goal.wanted.towers) == 1
-    sites = ", ".join(gated[goal.wanted.towers[0]]) or "nothing"
+    alike = gated["image"] == gated["text"] or len(goal.size_goal.towers) == 1
+    sites = ", ".join(gated[goal.size_goal.towers[0]]) or "nothing"
     if not alike:
         sites = ", ".join(GROUPS[n].title for n in (*goal.gated, *goal.layers))
-    return f"by the {goal.wanted.budget} budget{towers}, with {sites} gated"
+    return f"by the {goal.size_goal.budget} budget{towers}, with {sites} gated"
 
 
 def _finer(goal: Goal) -> str:
     """What else reaches more sizes."""
     ways = []
-    if goal.wanted.round_to > 1:
+    if goal.size_goal.round_to > 1:
         ways.append("use a smaller --round-to")
-    if goal.wanted.uniform:
+    if goal.size_goal.uniform:
         ways.append("use --layout ragged, which reaches most")
-    open_sites = [site for site in USUAL if _whole(goal, site)]
+    open_sites = [site for site in USUAL if _stays_whole(goal, site)]
     if open_sites:
         ways.append(f"gate {' and '.join(open_sites)}, too")
     return "".join(f", or {way}" for way in ways)
 
 
-def _whole(goal: Goal, site: str) -> bool:
+def _stays_whole(goal: Goal, site: str) -> bool:
     """Whether a tower that counts has units of the site that cannot shrink."""
-    return not all(is_gated(goal, tower, site) for tower in goal.wanted.towers)
+    return not all(is_gated(goal, tower, site) for tower in goal.size_goal.towers)
 
 
 def _holds(goal: Goal, counts: Counts, name: str) -> float:
@@ -163,39 +165,41 @@ def _holds(goal: Goal, counts: Counts, name: str) -> float:
 def _limit(goal: Goal, lowest: Counts) -> tuple[str, str]:
     """Which site keeps the smallest model from being smaller, and what to do."""
     smallest = float(goal.count(lowest))
-    own = [n for n in goal.full() if GROUPS[n].tower in goal.wanted.towers]
-    held = {n: _holds(goal, lowest, n) for n in own if n not in goal.gated}
+    own = [n for n in goal.full() if GROUPS[n].tower in goal.size_goal.towers]
+    ungated = {n: _holds(goal, lowest, n) for n in own if n not in goal.gated}
     pool = _pool_holds(goal, lowest)
-    if pool > max([LITTLE * smallest, *held.values()]):
+    if pool > max([LITTLE * smallest, *ungated.values()]):
         why = f"the attention pool holds {_amount(pool, goal)}, and stays whole"
         return why, ", or use --layout uniform, which cuts it"
-    if held and max(held.values()) > LITTLE * smallest:
-        return _open_limit(goal, held)
+    if ungated and max(ungated.values()) > LITTLE * smallest:
+        return _open_limit(goal, ungated)
     # all that counts is gated: the floors limit
-    embeds = [name for name in own if GROUPS[name].site.least]
-    name = max(embeds, key=lambda name: _holds(goal, lowest, name))
-    return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _coarse(goal)
+    limiting = [name for name in own if GROUPS[name].site.least]
+    name = max(limiting, key=lambda name: _holds(goal, lowest, name))
+    return _floor_limit(goal, lowest, name), _vocabulary(goal, name) + _lower_floors(
+        goal
+    )
 
 
-def _open_limit(goal: Goal, held: Mapping[str, float]) -> tuple[str, str]:
+def _open_limit(goal: Goal, ungated: Mapping[str, float]) -> tuple[str, str]:
     """A site that is not gated limits.
 
     Args:
         held: what each site that is not gated holds.
     """
-    ordered = sorted(held, key=lambda name: -held[name])
+    ordered = sorted(ungated, key=lambda name: -ungated[name])
     tower, site = GROUPS[ordered[0]].tower, GROUPS[ordered[0]].key
     token = ""
     if _vocabulary(goal, ordered[0]):
         token = f" (the token embedding alone {_amount(_tokens(goal), goal)})"
-    why = f"{tower} {site} is not gated and holds {_amount(held[ordered[0]], goal)}"
+    why = f"{tower} {site} is not gated and holds {_amount(ungated[ordered[0]], goal)}"
     ways = ""
     if is_gated(goal, tower, *USUAL):
         sites = _enough(goal, [GROUPS[name].key for name in ordered])
         ways = f", or gate {' and '.join(sites)}, too" if sites else ""
     else:
         ways = f", or gate the {tower} tower, too"
-        for other in goal.wanted.towers:
+        for other in goal.size_goal.towers:
             if other != tower:
                 ways += f", or count the {other} tower alone (towers: [{other}])"
     return why + token, ways + _vocabulary(goal, ordered[0])
@@ -205,7 +209,7 @@ def _enough(goal: Goal, sites: Sequence[str]) -> list[str]:
     """The first of the sites that, gated too, bring the goal within reach, if any."""
     unique = list(dict.fromkeys(sites))
     for count in range(1, len(unique) + 1):
-        more = [f"{t}_{s}" for t in goal.wanted.towers for s in unique[:count]]
+        more = [f"{t}_{s}" for t in goal.size_goal.towers for s in unique[:count]]
         trial = replace(goal, gated=(*goal.gated, *more))
         smallest = trial.count({name: trial.floor(name) for name in trial.full()})
         if smallest <= goal.size * (1 + TOLERANCE):
@@ -215,32 +219,34 @@ def _enough(goal: Goal, sites: Sequence[str]) -> list[str]:
 
 def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
     tower, site = GROUPS[name].tower, GROUPS[name].site
-    if goal.wanted.uniform:
+    if goal.size_goal.uniform:
         depth = len(goal.shape.towers()[tower].blocks)
-        heads, width = lowest[f"{tower}_{BLOCK[0]}"] // max(1, depth), lowest[name]
+        count, width = lowest[f"{tower}_{FILLING.name}"] // max(1, depth), lowest[name]
         return (
-            f"the {tower} tower is as narrow as a stock one gets, {heads} "
-            f"{'heads' if heads > 1 else 'head'} a layer and {width} {site.name} "
+            f"the {tower} tower is as narrow as a stock one gets, {count} "
+            f"{FILLING.unit}{'s' if count > 1 else ''} a layer and {width} {site.name} "
             f"{site.unit}s"
         )
     return f"{tower} {site.name} keeps {lowest[name]} {site.unit}s at least"
 
 
-def _coarse(goal: Goal) -> str:
+def _lower_floors(goal: Goal) -> str:
     """What lowers the floors."""
-    ways = ", or use --layout ragged" if goal.wanted.uniform else ""
-    return ways + (", or use a smaller --round-to" if goal.wanted.round_to > 1 else "")
+    ways = ", or use --layout ragged" if goal.size_goal.uniform else ""
+    return ways + (
+        ", or use a smaller --round-to" if goal.size_goal.round_to > 1 else ""
+    )
 
 
 def _tokens(goal: Goal) -> float:
     """The token embedding as it is, in the budget's unit."""
     text: TextShape = goal.shape.text
-    return cost.BUDGETS[goal.wanted.budget].token * text.vocab_size * text.width
+    return cost.BUDGETS[goal.size_goal.budget].token * text.vocab_size * text.width
 
 
 def _vocabulary(goal: Goal, name: str) -> str:
     """What else shrinks the token embedding, if it limits."""
-    counts = cost.BUDGETS[goal.wanted.budget].token and name == f"text_{EMBED}"
+    counts = cost.BUDGETS[goal.size_goal.budget].token and name == f"text_{WIDTH.name}"
     return ", or trim the vocabulary (--vocab captions)" if counts else ""
 
 
@@ -248,7 +254,7 @@ def _pool_holds(goal: Goal, lowest: Counts) -> float:
     """What an attention pool that stays whole holds in the smallest model."""
     image = goal.shape.image
     pooled = {key: [0] for key in keys_of(image) if KEYS[key].part}
-    if "image" not in goal.wanted.towers or not pooled or goal.cuts_pool:
+    if "image" not in goal.size_goal.towers or not pooled or goal.cuts_pool:
         return 0.0
     bare = goal.shape.with_towers(image=resized(image, pooled))
     return float(goal.count(lowest) - replace(goal, shape=bare).count(lowest))

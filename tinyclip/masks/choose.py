@@ -42,7 +42,7 @@ def choose(gates: Gates, target: float | SizeGoal = 0.5, **settings: Any) -> Cli
     Raises:
         UserError: 0.5 % cannot be met; the message says what can.
     """
-    wanted = SizeGoal.of(target, **settings)
+    size_goal = SizeGoal.of(target, **settings)
     rankings = {}
     hard = gates.hardened_values()
     for name, alpha_U in gates.alpha.items():
@@ -51,7 +51,7 @@ def choose(gates: Gates, target: float | SizeGoal = 0.5, **settings: Any) -> Cli
             raise TinyclipError(f"gates: {name} holds a logit that is not a number")
         scale_U = hard[name].double().cpu().numpy()
         rankings[name] = Ranking(score_U, score_U - SHIFT, scale_U)
-    return _choose(make_goal(gates.shape, wanted, tuple(rankings)), rankings)
+    return _choose(make_goal(gates.shape, size_goal, tuple(rankings)), rankings)
 
 
 def choose_by_scores(
@@ -72,9 +72,11 @@ def choose_by_scores(
     Raises:
         UserError: as `choose`, or scores that do not fit the shape.
     """
-    wanted = SizeGoal.of(target, **settings)
+    size_goal = SizeGoal.of(target, **settings)
     rankings = {}
-    for name, units in layout(shape, sites, wanted.towers, wanted.uniform).items():
+    for name, units in layout(
+        shape, sites, size_goal.towers, size_goal.uniform
+    ).items():
         if name not in scores and GROUPS[name].part:
             continue  # refused with what to do about it
         if name not in scores or len(scores[name]) != sum(units):
@@ -86,7 +88,7 @@ def choose_by_scores(
         rank_U[order] = np.arange(len(order))
         share_U = (len(order) - rank_U - 0.5) / max(1, len(order))
         rankings[name] = Ranking(values_U, np.log(share_U / (1 - share_U)))
-    return _choose(make_goal(shape, wanted, tuple(rankings)), rankings)
+    return _choose(make_goal(shape, size_goal, tuple(rankings)), rankings)
 
 
 def check_target(
@@ -106,9 +108,9 @@ def check_target(
     Raises:
         UserError: as `choose` would, before anything is trained.
     """
-    wanted = SizeGoal.of(target, **settings)
-    units = layout(shape, sites, wanted.towers, wanted.uniform)
-    goal = make_goal(shape, wanted, tuple(units))
+    size_goal = SizeGoal.of(target, **settings)
+    units = layout(shape, sites, size_goal.towers, size_goal.uniform)
+    goal = make_goal(shape, size_goal, tuple(units))
     alike = {name: np.zeros(sum(widths)) for name, widths in units.items()}
     try:
         solve(goal, {name: Ranking(zero_U, zero_U) for name, zero_U in alike.items()})
@@ -128,7 +130,7 @@ def solve_counts(goal: Goal, logits: Mapping[str, np.ndarray]) -> dict[str, int]
     Raises:
         UserError: the goal cannot be met.
     """
-    solve = uniform_counts if goal.wanted.uniform else ragged_counts
+    solve = uniform_counts if goal.size_goal.uniform else ragged_counts
     return solve(goal, logits)
 
 
@@ -170,20 +172,20 @@ def _tower_keep(
     """
     goal, layers = shallow.goal, shallow.layers.towers()[name]
     units = {key: keeps for key, keeps in layers.units.items() if key in LAYERS}
-    for full_name, left in goal.units().items():
+    for full_name, totals in goal.units().items():
         group = GROUPS[full_name]
         if group.tower != name or (group.part and full_name not in goal.gated):
             continue
-        keeps = tuple(Keep.everything(total) for total in left)
+        keeps = tuple(Keep.everything(total) for total in totals)
         if full_name in goal.gated:
             ranking, step = shallow.rankings[full_name], goal.step(full_name)
-            even = goal.wanted.uniform
-            keeps = split_keep(ranking, left, counts[full_name], even, step)
+            even = goal.size_goal.uniform
+            keeps = split_keep(ranking, totals, counts[full_name], even, step)
         if group.layer is not None and group.layer.key in units:
             # a layer that is gone has none of the units that it had
             had = units_of(tower, group.key)
-            totals = [had[block] for block in layers.layers.kept]
-            pairs = zip(keeps, totals, strict=True)
+            before = [had[block] for block in layers.layers.kept]
+            pairs = zip(keeps, before, strict=True)
             keeps = tuple(keep if keep.total else Keep((), n) for keep, n in pairs)
         units[group.key] = keeps
     return TowerKeep(units, layers.layers)
@@ -240,7 +242,7 @@ def _every_block(kept: TowerKeep, old: TowerShape) -> dict[str, tuple[Keep, ...]
         for site in LAYERS:
             whole = tuple(units_of(old, site)[block] for block in kept.layers.kept)
             units.setdefault(site, tuple(map(Keep.everything, whole)))
-    made = {}
+    all_blocks = {}
     for key, keeps in units.items():
         totals = units_of(old, key)
         if KEYS[key].site.in_block and not KEYS[key].part:
@@ -248,5 +250,5 @@ def _every_block(kept: TowerKeep, old: TowerShape) -> dict[str, tuple[Keep, ...]
             keeps = tuple(by_block.get(i, Keep((), n)) for i, n in enumerate(totals))
         if [keep.total for keep in keeps] != list(totals):
             raise ValueError("the keep does not fit the shape")
-        made[key] = keeps
-    return made
+        all_blocks[key] = keeps
+    return all_blocks

@@ -85,7 +85,7 @@ def ends(goal: Goal, rankings: Rankings) -> list[float]:
 
 def _numbers(goal: Goal) -> list[Array]:
     """The numbers of layers that every knob may take."""
-    fewest = 1 if goal.wanted.uniform else 0
+    fewest = 1 if goal.size_goal.uniform else 0
     return [np.arange(fewest, _depth(goal, name) + 1) for name in _knobs(goal)]
 
 
@@ -102,7 +102,7 @@ def _knobs(goal: Goal) -> list[str]:
         UserError: not all of a tower's are gated, or there.
     """
     names = [name for name in goal.gated if GROUPS[name].site.owns]
-    if not goal.wanted.uniform:
+    if not goal.size_goal.uniform:
         return names
     towers = dict.fromkeys(GROUPS[name].tower for name in names)
     for tower in towers:
@@ -129,7 +129,7 @@ def _depth(goal: Goal, name: str) -> int:
 
 def _of_blocks(goal: Goal, rankings: Rankings, name: str) -> Ranking:
     """How the layers of a site compare; in a uniform student, the blocks of a tower."""
-    if not goal.wanted.uniform:
+    if not goal.size_goal.uniform:
         return rankings[name]
     tower = GROUPS[name].tower
     logit_U = np.mean([rankings[f"{tower}_{site}"].logit_U for site in LAYERS], axis=0)
@@ -148,9 +148,9 @@ def _expected(goal: Goal, rankings: Rankings, names: Sequence[str]) -> dict[str,
             return np.asarray(1 / (1 + np.exp(-(logit_U + shift))))
 
     def counts(shift: float) -> Counts:
-        made: Counts = dict(goal.full())
+        expected: Counts = dict(goal.full())
         for name in goal.gated:
-            made[name] = float(chance(name, shift).sum())
+            expected[name] = float(chance(name, shift).sum())
         for name in goal.full():
             layer, units = GROUPS[name].layer, _units(goal, name)
             if layer is not None and layer.name in goal.gated:
@@ -161,23 +161,23 @@ def _expected(goal: Goal, rankings: Rankings, names: Sequence[str]) -> dict[str,
                 stays[np.array(_units(goal, layer.name)) > 0] = chance(
                     layer.name, shift
                 )
-                made[name] = float((open_U * np.repeat(stays, units)).sum())
-        return made
+                expected[name] = float((open_U * np.repeat(stays, units)).sum())
+        return expected
 
     low, high = -80.0, 80.0
     for _ in range(48):
         middle = (low + high) / 2
         over = goal.count(counts(middle)) > goal.size
         low, high = (low, middle) if over else (middle, high)
-    made = counts(low)
-    return {name: made[name] for name in names}
+    at_goal = counts(low)
+    return {name: at_goal[name] for name in names}
 
 
 def _limits(
     goal: Goal, rankings: Rankings, numbers_C: Mapping[str, Array]
 ) -> tuple[Array, Array]:
     """The smallest and the largest size with so many layers of every site."""
-    if goal.wanted.uniform:
+    if goal.size_goal.uniform:
         return _limits_of_each(goal, rankings, numbers_C)
     low: Counts = {name: goal.floor(name) for name in goal.full()}
     high: Counts = {name: goal.most(name) for name in goal.full()}
@@ -230,25 +230,26 @@ def _shallow(goal: Goal, rankings: Rankings, numbers: Mapping[str, int]) -> Shal
     towers = {tower: _tower_layers(goal, rankings, tower, numbers) for tower in TOWERS}
     layers = ClipKeep(**towers)
     shape = layers.cut(goal.shape)
-    held = {name: _left(layers, shape, name) for name in goal.gated}
+    units_left = {name: _units_left(layers, shape, name) for name in goal.gated}
     chosen = tuple(name for name in goal.gated if GROUPS[name].site.owns)
     # where no unit is left there is nothing to choose
-    gated = tuple(n for n in goal.gated if n not in chosen and sum(held[n]) > 0)
-    left = replace(goal, shape=shape, gated=gated, layers=chosen)
-    inside = {
-        name: within(rankings[name], _units(goal, name), held[name]) for name in gated
+    gated = tuple(n for n in goal.gated if n not in chosen and sum(units_left[n]) > 0)
+    goal_left = replace(goal, shape=shape, gated=gated, layers=chosen)
+    inner = {
+        name: within(rankings[name], _units(goal, name), units_left[name])
+        for name in gated
     }
-    return Shallow(layers, left, inside)
+    return Shallow(layers, goal_left, inner)
 
 
-def _left(layers: ClipKeep, shape: ClipShape, name: str) -> tuple[int, ...]:
+def _units_left(layers: ClipKeep, shape: ClipShape, name: str) -> tuple[int, ...]:
     """Units that are left of every block of the model that was cut."""
     group = GROUPS[name]
-    held = units_of(shape.towers()[group.tower], group.key)
+    units = units_of(shape.towers()[group.tower], group.key)
     if group.part or not group.site.in_block:
-        return held
+        return units
     blocks = layers.towers()[group.tower].layers
-    by_block = dict(zip(blocks.kept, held, strict=True))
+    by_block = dict(zip(blocks.kept, units, strict=True))
     return tuple(by_block.get(block, 0) for block in range(blocks.total))
 
 
@@ -262,23 +263,23 @@ def _tower_layers(
         name = f"{tower}_{site}"
         if name not in goal.gated:
             continue
-        knob = f"{tower}_{LAYERS[0]}" if goal.wanted.uniform else name
+        knob = f"{tower}_{LAYERS[0]}" if goal.size_goal.uniform else name
         ranking = _of_blocks(goal, rankings, knob)
         chosen = split_keep(ranking, _units(goal, name), numbers[knob], even=False)
         keeps[site] = _scaled(chosen, rankings[name])
     if not keeps:
         return TowerKeep({}, Keep.everything(blocks))
     whole = {site: _units(goal, f"{tower}_{site}") for site in LAYERS}
-    there = [
+    has_layer = [
         any(
             len(keeps[site][block]) if site in keeps else whole[site][block]
             for site in LAYERS
         )
         for block in range(blocks)
     ]
-    kept = tuple(block for block in range(blocks) if there[block])
+    kept = tuple(block for block in range(blocks) if has_layer[block])
     units = {
-        site: tuple(found[block] for block in kept) for site, found in keeps.items()
+        site: tuple(of_site[block] for block in kept) for site, of_site in keeps.items()
     }
     return TowerKeep(units, Keep(kept, blocks))
 
@@ -288,8 +289,8 @@ def _scaled(keeps: Sequence[Keep], ranking: Ranking) -> tuple[Keep, ...]:
     if ranking.scale_U is None:
         return tuple(replace(keep, scale=None) for keep in keeps)
     values = iter(ranking.scale_U.tolist())
-    made = []
+    scaled = []
     for keep in keeps:
         own = [next(values) for _ in range(keep.total)]
-        made.append(replace(keep, scale=tuple(own[unit] for unit in keep.kept)))
-    return tuple(made)
+        scaled.append(replace(keep, scale=tuple(own[unit] for unit in keep.kept)))
+    return tuple(scaled)

@@ -45,7 +45,7 @@ def expected_shape(gates: Gates) -> ClipShape:
         units = _open_units(gates, group)
         if layer is not None and goes:
             pairs = zip(units, _open_units(gates, layer), strict=True)
-            units = [count * there for count, there in pairs]
+            units = [count * open_layers for count, open_layers in pairs]
         expected[group.tower][group.key] = units
     towers = gates.shape.towers()
     return gates.shape.with_towers(

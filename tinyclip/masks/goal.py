@@ -38,30 +38,30 @@ class Goal:
     """
 
     shape: ClipShape
-    wanted: SizeGoal
+    size_goal: SizeGoal
     gated: tuple[str, ...]
     layers: tuple[str, ...] = ()
 
     def count(self, counts: Counts) -> Any:
         """The size with so many units in all at every site."""
-        return self.wanted.size(lumped(self.shape, counts))
+        return self.size_goal.size(lumped(self.shape, counts))
 
     @property
     def whole(self) -> float:
         """The size that shares count from."""
-        assert self.wanted.reference is not None
-        return self.wanted.reference
+        assert self.size_goal.reference is not None
+        return self.size_goal.reference
 
     @property
     def size(self) -> float:
         """Wanted size in the budget's unit."""
-        return self.wanted.target * self.whole
+        return self.size_goal.target * self.whole
 
     @property
     def cuts_pool(self) -> bool:
         """Whether the attention pool is cut: a ragged student leaves it whole."""
         pools = (blocks_of(tower, "pool") for tower in self.shape.towers().values())
-        return self.wanted.uniform and any(pools)
+        return self.size_goal.uniform and any(pools)
 
     @property
     def fine(self) -> list[str]:
@@ -79,7 +79,7 @@ class Goal:
     def step(self, name: str) -> int:
         """What the units of a site are counted in."""
         rounded = name in self.gated and GROUPS[name].site.rounded
-        return self.wanted.round_to if rounded else 1
+        return self.size_goal.round_to if rounded else 1
 
     def most(self, name: str) -> int:
         """The most units that the site may be left with in a ragged student."""
@@ -94,7 +94,7 @@ class Goal:
         return min(self.most(name), -(-GROUPS[name].site.least // step) * step)
 
 
-def make_goal(shape: ClipShape, wanted: SizeGoal, gated: Sequence[str]) -> Goal:
+def make_goal(shape: ClipShape, size_goal: SizeGoal, gated: Sequence[str]) -> Goal:
     """A goal for a model; its own size is the reference, unless there is one.
 
     Args:
@@ -104,15 +104,15 @@ def make_goal(shape: ClipShape, wanted: SizeGoal, gated: Sequence[str]) -> Goal:
     Raises:
         UserError: there is no such tower, or nothing is gated.
     """
-    named = layout(shape, tuple(SITES), wanted.towers, wanted.uniform)
+    named = layout(shape, tuple(SITES), size_goal.towers, size_goal.uniform)
     if not set(named) & set(gated):
         raise UserError(
             "towers",
-            f"no unit of {' and '.join(wanted.towers)} may go",
+            f"no unit of {' and '.join(size_goal.towers)} may go",
             "Gate the towers that are to shrink, or name the ones that are gated",
         )
-    left = tuple(name for name in gated if name in named)
-    return Goal(shape, wanted.against(shape), left)
+    may_shrink = tuple(name for name in gated if name in named)
+    return Goal(shape, size_goal.against(shape), may_shrink)
 
 
 def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
@@ -125,9 +125,9 @@ def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
     def tower(name: str, old: TowerShape) -> TowerShape:
         units = {}
         for key in keys_of(old):
-            own = units_of(old, key)
-            count = counts.get(f"{name}_{key}", sum(own))
-            units[key] = [count, *[0] * (len(own) - 1)] if own else []
+            held = units_of(old, key)
+            count = counts.get(f"{name}_{key}", sum(held))
+            units[key] = [count, *[0] * (len(held) - 1)] if held else []
         return resized(old, units)
 
     return shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})

@@ -41,8 +41,8 @@ def ragged_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
         grid[name] = np.clip(moved, goal.floor(name), goal.most(name))
     _fill(goal, grid)
     grid = dict(zip(grid, np.broadcast_arrays(*grid.values()), strict=True))
-    found = pick(goal, grid, _deviation(goal, grid, base), AIM)
-    return _search(goal, base) if found is None else found
+    chosen = pick(goal, grid, _deviation(goal, grid, base), AIM)
+    return _search(goal, base) if chosen is None else chosen
 
 
 def expected_counts(goal: Goal, logits: Mapping[str, Array], shift: float) -> Counts:
@@ -124,9 +124,9 @@ def _search(goal: Goal, base: Counts) -> dict[str, int]:
         opened = np.meshgrid(*axes, indexing="ij", sparse=True)
         trial = dict(zip(tried, (axis[..., None] for axis in opened), strict=True))
         grid = _solve(goal, {**base, **trial}, solved)
-        found = pick(goal, grid, _deviation(goal, grid, base), AIM)
-        if found is not None:
-            return found
+        chosen = pick(goal, grid, _deviation(goal, grid, base), AIM)
+        if chosen is not None:
+            return chosen
         if reach >= widest:
             break
         reach *= 2

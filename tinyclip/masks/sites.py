@@ -41,11 +41,11 @@ def layout(
     for site in sites:
         if site not in SITES:
             raise UserError("sites", f"unknown site {site!r}", nearest(site, SITES))
-    held = shape.towers()
+    shapes = shape.towers()
     return {
-        name: units_of(held[group.tower], group.key)
+        name: units_of(shapes[group.tower], group.key)
         for name, group in GROUPS.items()
         if group.tower in towers
-        if (pool and blocks_of(held[group.tower], group.part)) or not group.part
+        if (pool and blocks_of(shapes[group.tower], group.part)) or not group.part
         if group.part or group.site.name in sites
     }

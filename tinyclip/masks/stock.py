@@ -1,4 +1,4 @@
-"""What a tower may be as a stock configuration: layers alike, heads that fill embed."""
+"""What a tower may be as a stock configuration: layers alike, and a width filled."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import UserError
-from ..shapes import BlockShape, TowerShape
-from ..sites import blocks_of, key_of
+from ..shapes import TowerShape
+from ..sites import FILLING, FINEST, USUAL, WIDTH, Site, blocks_of, key_of, units_of
 from .goal import Counts, Goal
 
-EMBED, BLOCK = "embed", ("heads", "ffn")  # what a stock configuration has
-FFN = BLOCK[1]
+BLOCK = (FILLING.name, FINEST.name)  # what it has in every block
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,12 @@ class Stock:
     """The layers that a uniform tower may have.
 
     Args:
-        heads: numbers of heads a layer, ascending.
-        ffn: the least and the most ffn units a layer.
+        filling: numbers a layer of the units that fill the width, ascending.
+        finest: the least and the most a layer of the finest units.
     """
 
-    heads: tuple[int, ...]
-    ffn: tuple[int, int]
+    filling: tuple[int, ...]
+    finest: tuple[int, int]
 
 
 def stocks(goal: Goal) -> dict[str, Stock]:
@@ -36,7 +35,7 @@ def stocks(goal: Goal) -> dict[str, Stock]:
     _check_pool(goal)
     towers = goal.shape.towers()
     return {
-        name: Stock(_heads(goal, name, tower), _ffn(goal, name, tower))
+        name: Stock(_filling(goal, name, tower), _finest(goal, name, tower))
         for name, tower in towers.items()
     }
 
@@ -45,7 +44,8 @@ def counts_of(goal: Goal, numbers: dict[str, tuple[Any, Any]]) -> Counts:
     """Units in all at every site of a uniform CLIP.
 
     Args:
-        numbers: heads and ffn units a layer, by tower: ints, or arrays of candidates.
+        numbers: units a layer at the two sites of `BLOCK`, by tower: ints, or arrays
+            of candidates.
     """
     counts: Counts = {}
     for name, tower in goal.shape.towers().items():
@@ -53,7 +53,7 @@ def counts_of(goal: Goal, numbers: dict[str, tuple[Any, Any]]) -> Counts:
             counts[f"{name}_{site}"] = number * len(tower.blocks)
             if goal.cuts_pool and blocks_of(tower, "pool"):  # alike the layers
                 counts[f"{name}_{key_of(site, 'pool')}"] = number
-        counts[f"{name}_{EMBED}"] = numbers[name][0] * tower.head_width
+        counts[f"{name}_{WIDTH.name}"] = numbers[name][0] * tower.head_width
     return counts
 
 
@@ -64,7 +64,7 @@ def is_gated(goal: Goal, tower: str, *keys: str) -> bool:
 def _check_pool(goal: Goal) -> None:
     """A pool can only become like layers that shrink if its units are ranked, too."""
     pool = [key_of(site, "pool") for site in BLOCK]
-    shrinks = is_gated(goal, "image", *BLOCK, EMBED)
+    shrinks = is_gated(goal, "image", *BLOCK, WIDTH.name)
     if goal.cuts_pool and shrinks and not all(is_gated(goal, "image", k) for k in pool):
         raise UserError(
             "layout",
@@ -75,52 +75,56 @@ def _check_pool(goal: Goal) -> None:
         )
 
 
-def _pool(tower: TowerShape) -> BlockShape | None:
-    return next(iter(blocks_of(tower, "pool")), None)
+def _numbers(tower: TowerShape, site: Site) -> tuple[set[int], set[int]]:
+    """The different numbers of a site's units in the blocks, and in the pool."""
+    layers, pool = set(units_of(tower, site.name)), key_of(site.name, "pool")
+    return layers, set(units_of(tower, pool)) if blocks_of(tower, "pool") else set()
 
 
-def _heads(goal: Goal, name: str, tower: TowerShape) -> tuple[int, ...]:
-    """Heads a layer that a uniform tower may have."""
-    width, step = tower.head_width, goal.step(f"{name}_{EMBED}")
-    pool, layers = _pool(tower), {block.heads for block in tower.blocks}
-    most = min([tower.width // width, *layers, *([pool.heads] if pool else [])])
+def _filling(goal: Goal, name: str, tower: TowerShape) -> tuple[int, ...]:
+    """Units a layer, side by side as wide as the tower, that a uniform one may have."""
+    width, step = tower.head_width, goal.step(f"{name}_{WIDTH.name}")
+    layers, pool = _numbers(tower, FILLING)
+    most = min([tower.width // width, *layers, *pool])
     allowed = set(range(1, most + 1))
-    if not is_gated(goal, name, EMBED):
+    if not is_gated(goal, name, WIDTH.name):
         allowed &= {tower.width / width}  # type: ignore[arg-type]
-    if not is_gated(goal, name, BLOCK[0]):
+    if not is_gated(goal, name, FILLING.name):
         allowed &= layers if len(layers) == 1 else set()
-    if pool and not is_gated(goal, name, key_of(BLOCK[0], "pool")):
-        allowed &= {pool.heads}
+    if pool and not is_gated(goal, name, key_of(FILLING.name, "pool")):
+        allowed &= pool
+    filled = f"{FILLING.name} × {width}"
     if not allowed:
-        raise not_uniform(name, f"heads × {width} must equal embed in every layer")
+        raise not_uniform(name, f"{filled} must equal {WIDTH.name} in every layer")
     rounded = sorted(int(number) for number in allowed if number * width % step == 0)
     if not rounded:
         raise UserError(
             "round_to",
-            f"no number of heads up to {most} makes the {name} tower's embed width, "
-            f"heads × {width}, a multiple of {step}",
+            f"no number of {FILLING.name} up to {most} makes the {name} tower's "
+            f"{WIDTH.name} width, {filled}, a multiple of {step}",
             "Use a smaller --round-to, or --layout ragged",
         )
     return tuple(rounded)
 
 
-def _ffn(goal: Goal, name: str, tower: TowerShape) -> tuple[int, int]:
-    """The least and the most ffn units a layer of a uniform tower."""
-    step = goal.step(f"{name}_{FFN}")
-    pool, layers = _pool(tower), {block.ffn for block in tower.blocks}
-    most = min([*layers, *([pool.ffn] if pool else [])], default=0)
-    if not is_gated(goal, name, FFN):
+def _finest(goal: Goal, name: str, tower: TowerShape) -> tuple[int, int]:
+    """The least and the most of the finest units a layer of a uniform tower."""
+    site = FINEST.name
+    step = goal.step(f"{name}_{site}")
+    layers, pool = _numbers(tower, FINEST)
+    most = min([*layers, *pool], default=0)
+    if not is_gated(goal, name, site):
         if len(layers) > 1 or most not in layers:
-            raise not_uniform(name, "its layers differ in ffn, which is not gated")
-        if pool and pool.ffn != most and not is_gated(goal, name, key_of(FFN, "pool")):
-            raise not_uniform(name, "its pool's ffn is not its layers'")
+            raise not_uniform(name, f"its layers differ in {site}, which is not gated")
+        if pool - {most} and not is_gated(goal, name, key_of(site, "pool")):
+            raise not_uniform(name, f"its pool's {site} is not its layers'")
         return most, most
     if most == 0 and layers:
-        raise not_uniform(name, "a layer has no ffn unit left")
+        raise not_uniform(name, f"a layer has no {FINEST.unit} left")
     if most < step and layers:
         raise UserError(
             "round_to",
-            f"a layer of the {name} tower has {most} ffn units, fewer than {step}",
+            f"a layer of the {name} tower has {most} {FINEST.unit}s, fewer than {step}",
             "Use a smaller --round-to, or --layout ragged",
         )
     return step, most - most % step
@@ -130,5 +134,6 @@ def not_uniform(name: str, why: str) -> UserError:
     return UserError(
         "layout",
         f"the {name} tower cannot be uniform: {why}",
-        f"Gate heads, ffn and embed of the {name} tower, or use --layout ragged",
+        f"Gate {', '.join(USUAL[:-1])} and {USUAL[-1]} of the {name} tower, or use "
+        "--layout ragged",
     )

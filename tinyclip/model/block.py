@@ -90,7 +90,7 @@ class Block(nn.Module):
         self.attention: Attention | None = None
         if block.attention_layers:
             self.norm_1 = Norm(width, tower.eps)
-            self.attention = Attention(width, block.heads, tower.head_width, causal)
+            self.attention = Attention(tower, block, causal)
         self.norm_2: Norm | None = None
         self.ffn: Ffn | None = None
         if block.ffn_layers:

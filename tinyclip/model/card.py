@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..sites import in_line
+from ..shapes import TOWERS
+from ..sites import SITES, USUAL, WIDTH, in_line
 
 LOAD = """```python
 import tinyclip
@@ -64,17 +65,16 @@ def model_card(
 
 
 def _widths(shape: Mapping[str, Any]) -> list[str]:
-    lines = [
-        "## Widths",
-        "",
-        "| tower | embed | heads by layer | ffn by layer |",
-        "|---|---|---|---|",
-    ]
-    for name in ("image", "text"):
+    """The widths of both towers as a table; the sites that each block has are told
+    block by block."""
+    by_layer = [name for name in USUAL if SITES[name].in_block]
+    rows = [["tower", WIDTH.name, *(f"{name} by layer" for name in by_layer)]]
+    for name in TOWERS:
         tower = shape[name]
-        heads, ffn = (in_line(tower["blocks"], site) for site in ("heads", "ffn"))
-        lines.append(f"| {name} | {tower['width']} | {heads} | {ffn} |")
-    return lines
+        units = [in_line(tower["blocks"], site) for site in by_layer]
+        rows.append([name, str(tower[WIDTH.field]), *units])
+    head, *body = [f"| {' | '.join(cells)} |" for cells in rows]
+    return ["## Widths", "", head, "|" + "---|" * len(rows[0]), *body]
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:

@@ -1,6 +1,7 @@
 """The attention pool of SigLIP: one learned query asks all patches.
 
-Legend: B batch, N tokens, D embed, H heads, K head width, F ffn units.
+Legend: B batch, N tokens, D embed, H heads, K head width, I = H·K,
+F ffn units.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from ..shapes import BlockShape, TowerShape
 from .attention import Attention
 from .block import Ffn, Norm, fill_normal
-from .gating import BlockGates, TowerGates, gate_columns, gate_rows
+from .gating import BlockGates, TowerGates, gate_rows
 
 
 class CrossAttention(Attention):
@@ -27,15 +28,14 @@ class CrossAttention(Attention):
     ) -> Tensor:
         """What the query gathers from the tokens, (B, D)."""
         bias_D = gate_rows(self.out.bias, embed_D)
-        if self.heads == 0:
+        if self.out.in_features == 0:
             return bias_D.expand(x_BND.shape[0], -1)
         query_11D = query_D.view(1, 1, -1)
         q = self._split(self.q(query_11D)).expand(x_BND.shape[0], -1, -1, -1)
         k, v = self._split(self.k(x_BND)), self._split(self.v(x_BND))
         context_BH1K = F.scaled_dot_product_attention(q, k, v)
-        weight = gate_rows(self.out.weight, embed_D)
-        weight = gate_columns(weight, gates.get("heads"), repeat=self.head_width)
-        return F.linear(context_BH1K.flatten(1), weight, bias_D)
+        weight_DI = self._gated_out(embed_D, gates)
+        return F.linear(context_BH1K.flatten(1), weight_DI, bias_D)
 
 
 class AttentionPool(nn.Module):
@@ -46,7 +46,7 @@ class AttentionPool(nn.Module):
         super().__init__()
         width = tower.width
         self.latent = nn.Parameter(torch.zeros(width))
-        self.attention = CrossAttention(width, block.heads, tower.head_width, False)
+        self.attention = CrossAttention(tower, block)
         self.norm = Norm(width, tower.eps)
         self.ffn = Ffn(width, block.ffn, tower.activation)
 

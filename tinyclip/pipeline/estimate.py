@@ -80,13 +80,7 @@ def macs(shape: ClipShape) -> int:
 
 def activation_bytes(shape: ClipShape) -> int:
     """About what one pair keeps for the backward pass, float32."""
-    kept = 0
-    for tower in shape.towers().values():
-        for block in tower.blocks:
-            inner = block.heads * tower.head_width
-            kept += tower.tokens * (5 * inner + 3 * block.ffn)  # type: ignore[attr-defined]
-        kept += tower.tokens * 4 * tower.width * cost.layer_count(tower)  # type: ignore[attr-defined]
-    return 4 * kept
+    return 4 * sum(int(cost.kept_numbers(tower)) for tower in shape.towers().values())
 
 
 def stage_memory(start: ClipShape, teacher: ClipShape, batch: int) -> float:

@@ -14,7 +14,7 @@ from ..formats import registry
 from ..formats.folder import check_free
 from ..formats.format import Job, Measure
 from ..formats.parity import RANDOM
-from ..formats.source import beside, load_source
+from ..formats.source import json_of, load_source
 from ..model.store import Loaded
 
 DATA = "builtin:pictograms"
@@ -62,8 +62,8 @@ def export(
         folder,
         data,
         options,
-        certificate=beside(str(model), "certificate.json"),
-        metrics=beside(str(model), "metrics.json"),
+        certificate=json_of(str(model), "certificate.json"),
+        metrics=json_of(str(model), "metrics.json"),
         measure=measure_on(data, loaded, say) if kind.measured else None,
     )
     return {"model": str(model), "out": str(folder), "parity": kind.write(job)}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import dtypes
 from ..config.load import dump, load_recipe
+from ..config.options import path_from, with_values
 from ..config.override import override
 from ..config.place import Place
-from ..config.schema import Recipe
+from ..config.schema import Data, Recipe
 from ..data.broken import skipped_of, table_of_kinds
 from ..data.loader import Loader
 from ..data.pairs import open_pairs
@@ -36,8 +37,8 @@ DTYPE = "float16"
 
 
 def cache(
-    teacher: str,
-    data: str,
+    teacher: str | Path,
+    data: str | Path | Mapping[str, Any] | Data,
     out: str | Path,
     *,
     dtype: str = DTYPE,
@@ -51,7 +52,9 @@ def cache(
     (`cache="out"` in a recipe). What is there already stays.
 
     Args:
-        teacher, data: sources: `openclip:...`, `hf:...`; `csv:FILE`, `tars:...`.
+        teacher: a source: `openclip:...`, `hf:...`.
+        data: a source, `csv:FILE`, `tars:...`; or a table of the data's settings,
+            `source` among them.
         out: the folder; a new one, or that of the same cache, which goes on.
         dtype: how features are stored: `float16`, `bfloat16` or `float32`.
         seed: of the augmentations, as the run's.
@@ -59,7 +62,7 @@ def cache(
         watcher: told how far it is (`phase`, `step`), as that of a run.
         stop: asked after each part; True ends it.
         settings: of the data, as a recipe's `data` has them: `augmentations=2`,
-            `crop=0.8`, `caption_column="text"`, `workers=8`.
+            `crop=0.8`, `caption_column="text"`, `workers=8`; they go before a table's.
 
     Returns:
         What `tinyclip cache --json` prints: `pairs`, `captions`, `embed_dim`, `shards`,
@@ -71,14 +74,16 @@ def cache(
         StorageError: a file cannot be written; the shards before it stay.
         Interrupted: `stop` said so; the shards that are whole stay.
     """
-    values = {f"data.{name}": value for name, value in settings.items()}
+    folder = path_from(out, "cache: out")
+    if "source" in settings:
+        raise UserError("cache: source", "is what `data` names", "Leave it out")
+    values: dict[str, Any] = {"teacher": teacher, "data": data}
     values |= {"seed": seed} if seed is not None else {}
     values |= {"precision": precision} if precision is not None else {}
-    recipe = load_recipe(BASE)
-    for name, value in values.items():
-        where = Place("cache", name.removeprefix("data."))
-        recipe = override(recipe, name.split("."), value, where)
-    request = CacheRequest(recipe, teacher, data, Path(out), dtype)
+    recipe = with_values(load_recipe(BASE), values, "cache")
+    for name, value in settings.items():
+        recipe = override(recipe, ["data", name], value, Place("cache", name))
+    request = CacheRequest(recipe, recipe.teacher, recipe.data.source, folder, dtype)
     return make_cache(request, watcher, stop)
 
 

@@ -10,6 +10,7 @@ from .. import cost
 from ..config.load import fingerprint, recipe_to_dict
 from ..config.place import Place
 from ..config.schema import Recipe
+from ..config.setting import without_later
 from ..errors import UserError
 from ..inherit.manual import check_layers
 from ..losses.objectives import check_objectives, refuse_misfits
@@ -123,7 +124,7 @@ def stage_fingerprints(recipe: Recipe, inputs: Mapping[str, str]) -> list[str]:
     Args:
         inputs: fingerprints of teacher, data and, where it is trimmed, vocabulary.
     """
-    whole = recipe_to_dict(recipe)
+    whole = without_later(Recipe, recipe_to_dict(recipe))
     shared = {
         key: value
         for key, value in whole.items()

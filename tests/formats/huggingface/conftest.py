@@ -62,7 +62,7 @@ def scrambled(model: PreTrainedModel) -> PreTrainedModel:
 def clip_tokenizer() -> CLIPTokenizer:
     """CLIP's own with four merges: 518 ids."""
     symbols = list(bytes_to_unicode().values())
-    pieces = symbols + [f"{one}</w>" for one in symbols]
+    pieces = symbols + [f"{symbol}</w>" for symbol in symbols]
     pieces += ["".join(pair) for pair in MERGES]
     pieces += ["<|startoftext|>", "<|endoftext|>"]
     vocab = {piece: i for i, piece in enumerate(pieces)}
@@ -71,10 +71,10 @@ def clip_tokenizer() -> CLIPTokenizer:
 
 def unigram() -> bytes:
     """A sentencepiece file with SigLIP's marks: </s> is 1, <unk> is 2."""
-    made = io.BytesIO()
+    model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(TALK * 9),
-        model_writer=made,
+        model_writer=model,
         vocab_size=60,
         model_type="unigram",
         user_defined_symbols=["<pad>"],
@@ -86,7 +86,7 @@ def unigram() -> bytes:
         num_threads=1,
         minloglevel=2,
     )
-    return made.getvalue()
+    return model.getvalue()
 
 
 @pytest.fixture
@@ -144,8 +144,8 @@ def pictures() -> list[Image.Image]:
     """Odd sizes, portrait and landscape; one whose crop margin is odd (20 by 23)."""
     draw = np.random.default_rng(0)
     sides = [(37, 23), (20, 23), (23, 41), (9, 7), (20, 20)]
-    made = [draw.integers(0, 256, (high, wide, 3)) for wide, high in sides]
-    return [Image.fromarray(one.astype(np.uint8)) for one in made]
+    pixels = [draw.integers(0, 256, (high, wide, 3)) for wide, high in sides]
+    return [Image.fromarray(values.astype(np.uint8)) for values in pixels]
 
 
 @pytest.fixture

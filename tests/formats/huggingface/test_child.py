@@ -70,8 +70,8 @@ json.dump(classes, open("classes.json", "w"))
 
 
 def bent(tower: Any, *blocks: tuple[int, int], **switches: Any) -> Any:
-    made = tuple(BlockShape(heads=heads, ffn=ffn) for heads, ffn in blocks)
-    return replace(tower, blocks=made or tower.blocks, **switches)
+    uneven = tuple(BlockShape(heads=heads, ffn=ffn) for heads, ffn in blocks)
+    return replace(tower, blocks=uneven or tower.blocks, **switches)
 
 
 def shapes(clip: ClipShape, siglip: ClipShape) -> dict[str, tuple[ClipShape, str]]:
@@ -128,8 +128,8 @@ def exported(
     home = tmp_path_factory.mktemp("child")
     stock = conftest.make_loaded(uniform=True)
     models: dict[str, Loaded] = {}
-    wanted = shapes(stock.model.shape, conftest.make_siglip_shape())
-    for name, (shape, _) in wanted.items():
+    expected = shapes(stock.model.shape, conftest.make_siglip_shape())
+    for name, (shape, _) in expected.items():
         model: Clip = conftest.make_pico_clip(shape).eval()
         models[name] = replace(stock, model=model)
         export_huggingface(models[name], home / name, probe)
@@ -138,14 +138,14 @@ def exported(
     inputs = {
         "images": [f"{number}.png" for number in range(len(probe))],
         "captions": CAPTIONS,
-        "folders": {n: kind == "TinyclipModel" for n, (_, kind) in wanted.items()},
+        "folders": {n: kind == "TinyclipModel" for n, (_, kind) in expected.items()},
     }
     (home / "inputs.json").write_text(json.dumps(inputs))
     run_child(home)
     classes = json.loads((home / "classes.json").read_text())
     return {
         name: (models[name], kind, load_file(home / f"{name}.found"), classes[name])
-        for name, (_, kind) in wanted.items()
+        for name, (_, kind) in expected.items()
     }
 
 
@@ -173,7 +173,7 @@ NAMES = ["clip", "siglip", "ragged", "siglip-ragged", "mean"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_ours(exported: Any, probe: Probe, name: str) -> None:
-    loaded, _, found, _ = exported[name]
+    loaded, _, features, _ = exported[name]
     pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
     with torch.no_grad():
         ours = {
@@ -185,21 +185,21 @@ def test_features_are_ours(exported: Any, probe: Probe, name: str) -> None:
             ),
         }
     for key, value in ours.items():
-        assert (found[key] - value).abs().max() <= 1e-5, key
+        assert (features[key] - value).abs().max() <= 1e-5, key
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_have_our_scale_and_bias(exported: Any, name: str) -> None:
-    loaded, _, found, _ = exported[name]
-    image, text = found["image_embeds"], found["text_embeds"]
-    wanted = loaded.model.logit_scale.exp() * image @ text.T
+    loaded, _, features, _ = exported[name]
+    image, text = features["image_embeds"], features["text_embeds"]
+    logits = loaded.model.logit_scale.exp() * image @ text.T
     if loaded.model.logit_bias is not None:
-        wanted = wanted + loaded.model.logit_bias
-    assert torch.allclose(found["logits_per_image"], wanted, atol=1e-4)
-    assert torch.allclose(found["logits_per_text"], wanted.T, atol=1e-4)
+        logits = logits + loaded.model.logit_bias
+    assert torch.allclose(features["logits_per_image"], logits, atol=1e-4)
+    assert torch.allclose(features["logits_per_text"], logits.T, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_stock_class_is_taken_where_it_can_be(exported: Any, name: str) -> None:
-    _, wanted, _, found = exported[name]
-    assert found == wanted
+    _, expected, _, parity = exported[name]
+    assert parity == expected

@@ -31,8 +31,8 @@ CAPTIONS = ["a photo of a cat", "", "cat", "cat!! it's 12"]
 
 @pytest.fixture(scope="module")
 def probe() -> Probe:
-    made = random_probe(16)
-    return Probe("random", made.images, tuple(CAPTIONS * 4))
+    pairs = random_probe(16)
+    return Probe("random", pairs.images, tuple(CAPTIONS * 4))
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def test_a_padding_token_of_its_own_takes_no_other_embedding(
 def test_a_ragged_model_brings_its_code_and_our_names(
     pico_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
-    found = export_huggingface(pico_loaded, tmp_path / "out", probe)
-    assert found["class"] == "TinyclipModel"
+    parity = export_huggingface(pico_loaded, tmp_path / "out", probe)
+    assert parity["class"] == "TinyclipModel"
     weights = load_file(tmp_path / "out" / "model.safetensors")
     ours = pico_loaded.model.state_dict()
     assert set(weights) == set(ours)
@@ -113,8 +113,10 @@ def test_a_layer_without_heads_and_units_is_exported(
     dead = (BlockShape(heads=0, ffn=0), shape.image.blocks[1])
     shape = shape.with_towers(image=replace(shape.image, blocks=dead))
     model = Clip(shape).init_weights(0).eval()
-    found = export_huggingface(replace(pico_loaded, model=model), tmp_path / "o", probe)
-    assert found["max_abs_diff"] <= 1e-5
+    parity = export_huggingface(
+        replace(pico_loaded, model=model), tmp_path / "o", probe
+    )
+    assert parity["max_abs_diff"] <= 1e-5
 
 
 def test_no_modules_are_left_behind(
@@ -131,13 +133,13 @@ def test_no_modules_are_left_behind(
 def test_parity_is_written_beside(
     uniform_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
-    found = export_huggingface(uniform_loaded, tmp_path / "out", probe)
-    assert json.loads((tmp_path / "out" / "parity.json").read_text()) == found
-    assert found["format"] == "huggingface"
-    assert found["max_abs_diff"] <= 1e-5
-    assert found["n"] == 16
-    assert found["captions_with_equal_ids"] == found["captions"] > 16
-    assert found["images_with_equal_pixels"] == 16
+    parity = export_huggingface(uniform_loaded, tmp_path / "out", probe)
+    assert json.loads((tmp_path / "out" / "parity.json").read_text()) == parity
+    assert parity["format"] == "huggingface"
+    assert parity["max_abs_diff"] <= 1e-5
+    assert parity["n"] == 16
+    assert parity["captions_with_equal_ids"] == parity["captions"] > 16
+    assert parity["images_with_equal_pixels"] == 16
 
 
 def test_no_place_of_this_machine_is_in_the_folder(
@@ -159,8 +161,8 @@ def test_pictures_become_the_same_pixels(
 ) -> None:
     preprocess = Preprocess(16, resize_mode=mode, interpolation=interpolation)
     loaded = replace(uniform_loaded, preprocess=preprocess)
-    found = export_huggingface(loaded, tmp_path / "out", probe)
-    assert found["images_with_equal_pixels"] == 16
+    parity = export_huggingface(loaded, tmp_path / "out", probe)
+    assert parity["images_with_equal_pixels"] == 16
 
 
 def test_a_crop_one_pixel_beside_is_told_and_left_out(
@@ -171,8 +173,8 @@ def test_a_crop_one_pixel_beside_is_told_and_left_out(
     images = (Image.fromarray(noise), Image.fromarray(noise[:16]))
     loaded = replace(uniform_loaded, preprocess=Preprocess(16))
     probe = Probe("random", images, ("a cat", "cat"))
-    found = export_huggingface(loaded, tmp_path / "out", probe)
-    assert found["images_with_equal_pixels"] == 1
+    parity = export_huggingface(loaded, tmp_path / "out", probe)
+    assert parity["images_with_equal_pixels"] == 1
     assert "1 of 2 pictures" in caplog.text
 
 
@@ -190,8 +192,8 @@ def test_a_caption_that_needs_mending_is_told(
 ) -> None:
     images = random_probe(2).images
     probe = Probe("random", images, ("cat &amp; dog", "a cat"))
-    found = export_huggingface(uniform_loaded, tmp_path / "out", probe)
-    assert found["captions"] - found["captions_with_equal_ids"] == 1
+    parity = export_huggingface(uniform_loaded, tmp_path / "out", probe)
+    assert parity["captions"] - parity["captions_with_equal_ids"] == 1
     assert "&amp;" in caplog.text
 
 

@@ -49,15 +49,15 @@ def test_clip_has_these_names_and_shapes(pico_shape: ClipShape) -> None:
     stock = CLIPModel(
         CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=12)
     )
-    made = to_huggingface(Clip(shape).state_dict(), shape)
-    assert sizes(made) == sizes(stock.state_dict())
+    weights = to_huggingface(Clip(shape).state_dict(), shape)
+    assert sizes(weights) == sizes(stock.state_dict())
 
 
 def test_siglip_has_these_names_and_shapes(siglip_shape: ClipShape) -> None:
     text = {**TEXT, "projection_size": 24}
     stock = SiglipModel(SiglipConfig(text_config=text, vision_config=VISION))
-    made = to_huggingface(Clip(siglip_shape).state_dict(), siglip_shape)
-    assert sizes(made) == sizes(stock.state_dict())
+    weights = to_huggingface(Clip(siglip_shape).state_dict(), siglip_shape)
+    assert sizes(weights) == sizes(stock.state_dict())
 
 
 @pytest.mark.parametrize("fixture", ["pico_clip", "siglip_clip"])

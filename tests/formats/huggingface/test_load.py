@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,8 @@ def features(loaded: Loaded, pictures: list[Image.Image]) -> list[torch.Tensor]:
 
 def near(ours: Any, theirs: Any) -> bool:
     return all(
-        (one - two).abs().max() <= 1e-5 for one, two in zip(ours, theirs, strict=True)
+        (ours_BE - two).abs().max() <= 1e-5
+        for ours_BE, two in zip(ours, theirs, strict=True)
     )
 
 
@@ -186,3 +189,24 @@ def test_clip_at_full_size_has_the_stock_features() -> None:
             model.encode_text(ids, normalize=True),
         ]
     assert near(ours, [nn.functional.normalize(one) for one in theirs])
+
+
+READ = """
+import sys, tinyclip
+tinyclip.load(f"hf:{sys.argv[1]}")
+print(*sorted(name for name in sys.modules if name.startswith("tinyclip.formats.")))
+"""
+
+
+def test_a_folder_of_transformers_is_read_without_the_loader_of_open_clip(
+    hf_clip: Maker,
+) -> None:
+    read = subprocess.run(
+        [sys.executable, "-c", READ, str(hf_clip())],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = read.stdout.split()
+    assert "tinyclip.formats.huggingface.load" in modules
+    assert not [name for name in modules if "openclip" in name]

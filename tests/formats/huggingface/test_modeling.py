@@ -28,9 +28,9 @@ Pair = tuple[PreTrainedModel, PreTrainedModel]
 def twins(folder: Path, stock: type[PreTrainedModel], pad: int | None = None) -> Pair:
     """A stock model, and ours of the same weights."""
     ours = load_source(f"hf:{folder}").model
-    made = TinyclipModel(TinyclipConfig(**custom_config(ours.shape, pad)))
-    made.load_state_dict(ours.state_dict())
-    return stock.from_pretrained(folder).eval(), made.eval()
+    theirs = TinyclipModel(TinyclipConfig(**custom_config(ours.shape, pad)))
+    theirs.load_state_dict(ours.state_dict())
+    return stock.from_pretrained(folder).eval(), theirs.eval()
 
 
 @pytest.fixture(params=["clip", "siglip"])
@@ -66,11 +66,13 @@ def test_hidden_states_are_the_stock_classes(
     pair: Pair, inputs: dict[str, Tensor], tower: str
 ) -> None:
     theirs, ours = both(pair, inputs, output_hidden_states=True)
-    wanted, found = theirs[tower], ours[tower]
-    assert len(found.hidden_states) == len(wanted.hidden_states)
-    for mine, other in zip(found.hidden_states, wanted.hidden_states, strict=True):
+    expected, states = theirs[tower], ours[tower]
+    assert len(states.hidden_states) == len(expected.hidden_states)
+    for mine, other in zip(states.hidden_states, expected.hidden_states, strict=True):
         assert torch.allclose(mine, other, atol=1e-5)
-    assert torch.allclose(found.last_hidden_state, wanted.last_hidden_state, atol=1e-5)
+    assert torch.allclose(
+        states.last_hidden_state, expected.last_hidden_state, atol=1e-5
+    )
     assert both(pair, inputs)[1][tower].hidden_states is None
 
 
@@ -100,9 +102,9 @@ def test_captions_are_filled_where_padding_counts(
     short = inputs["input_ids"][:, :7]
     full = torch.nn.functional.pad(short, (0, 5), value=5)
     with torch.no_grad():
-        wanted = theirs.get_text_features(full).pooler_output
-        found = ours.get_text_features(short).pooler_output
-    assert torch.allclose(found, wanted, atol=1e-5)
+        full_BE = theirs.get_text_features(full).pooler_output
+        short_BE = ours.get_text_features(short).pooler_output
+    assert torch.allclose(short_BE, full_BE, atol=1e-5)
 
 
 def test_transformers_pipeline_runs_a_ragged_export(
@@ -118,15 +120,17 @@ def test_transformers_pipeline_runs_a_ragged_export(
             image_processor=str(tmp_path / "out"),
             trust_remote_code=True,
         )
-        found = run(picture, candidate_labels=labels, hypothesis_template="{}")
+        answers = run(picture, candidate_labels=labels, hypothesis_template="{}")
         pixels = run.image_processor(picture, return_tensors="pt")["pixel_values"]
     model = pico_loaded.model
     with torch.no_grad():
         image_BE = model.encode_image(pixels, normalize=True)
         text_BE = model.encode_text(pico_loaded.tokenizer(labels), normalize=True)
-        wanted = (model.logit_scale.exp() * image_BE @ text_BE.T).softmax(dim=-1)[0]
-    scores = {one["label"]: one["score"] for one in found}
-    assert [scores[name] for name in labels] == pytest.approx(wanted.tolist(), abs=1e-5)
+        expected = (model.logit_scale.exp() * image_BE @ text_BE.T).softmax(dim=-1)[0]
+    scores = {answer["label"]: answer["score"] for answer in answers}
+    assert [scores[name] for name in labels] == pytest.approx(
+        expected.tolist(), abs=1e-5
+    )
 
 
 def loaded_code() -> set[str]:

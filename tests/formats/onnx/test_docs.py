@@ -33,9 +33,9 @@ def blocks(text: str) -> list[str]:
 
 
 def run(block: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    exec(compile(block, "example", "exec"), found)
-    return found
+    names: dict[str, Any] = {}
+    exec(compile(block, "example", "exec"), names)
+    return names
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -43,13 +43,13 @@ def noise(width: int, height: int) -> Image.Image:
     return Image.fromarray(draw.integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def check_features(found: dict[str, Any], loaded: Loaded, captions: list[str]) -> None:
+def check_features(names: dict[str, Any], loaded: Loaded, captions: list[str]) -> None:
     with no_grad():
         picture = loaded.preprocess(Image.open("picture.png"))[None]
         image = loaded.model.encode_image(picture, normalize=True)
         text = loaded.model.encode_text(loaded.tokenizer(captions), normalize=True)
-    assert np.abs(found["image_features"] - image.numpy()).max() < 1e-5
-    assert np.abs(found["text_features"] - text.numpy()).max() < 1e-5
+    assert np.abs(names["image_features"] - image.numpy()).max() < 1e-5
+    assert np.abs(names["text_features"] - text.numpy()).max() < 1e-5
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def test_the_document_s_lines_make_our_features(
     (block,) = blocks(section)
     lines = [line for line in block.splitlines() if line and "import" not in line]
     assert len(lines) <= 11
-    found = run(block.replace("picture.jpg", "picture.png"))
+    names = run(block.replace("picture.jpg", "picture.png"))
     assert "[[" in capsys.readouterr().out
-    check_features(found, exported, ["a cat", "a dog"])
+    check_features(names, exported, ["a cat", "a dog"])
 
 
 def test_the_folder_s_own_lines_make_our_features(exported: Loaded) -> None:
@@ -104,7 +104,7 @@ def test_pixels_are_ours_in_every_resize_mode(
     (block,) = blocks(usage(replace(pico_loaded, preprocess=how), PARITY))
     lines = block.partition("size, mean, std")[2].partition("\n")[2]
     lines = lines.partition("words =")[0].replace("cat.png", str(tmp_path / "cat.png"))
-    found = {"np": np, "Image": Image, "size": 16, "mean": how.mean, "std": how.std}
-    exec(compile(lines, "card", "exec"), found)
-    wanted = how(Image.open(tmp_path / "cat.png")).numpy()
-    assert np.abs(found["pixels"][0] - wanted).max() < 1e-5
+    names = {"np": np, "Image": Image, "size": 16, "mean": how.mean, "std": how.std}
+    exec(compile(lines, "card", "exec"), names)
+    expected = how(Image.open(tmp_path / "cat.png")).numpy()
+    assert np.abs(names["pixels"][0] - expected).max() < 1e-5

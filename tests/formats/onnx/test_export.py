@@ -64,8 +64,8 @@ def filled(shape: ClipShape) -> Clip:
 
 def check_float32(loaded: Loaded, probe: Probe, out: Path) -> None:
     """Export, then compare both encoders with ours at batches of 1 and 5."""
-    found = export_onnx(loaded, out, probe)
-    assert min(found["cosine"].values()) >= 0.9999
+    parity = export_onnx(loaded, out, probe)
+    assert min(parity["cosine"].values()) >= 0.9999
     draw = torch.Generator().manual_seed(1)
     shape = loaded.model.shape
     for batch in (1, 5):
@@ -105,9 +105,9 @@ def test_other_text_pools_are_the_same_in_float32(
     ids = torch.randint(20, (6, 8), generator=torch.Generator().manual_seed(1))
     assert 7 in ids
     with torch.no_grad():
-        wanted = F.normalize(clip.encode_text(ids), dim=-1)
-    made = features(tmp_path, "text", ids.numpy())
-    assert np.abs(made - wanted.numpy()).max() < 1e-5
+        expected = F.normalize(clip.encode_text(ids), dim=-1)
+    exported = features(tmp_path, "text", ids.numpy())
+    assert np.abs(exported - expected.numpy()).max() < 1e-5
 
 
 @pytest.mark.slow
@@ -128,8 +128,8 @@ def test_siglip_is_the_same_in_float32(
 def test_a_smaller_precision_is_smaller_and_near(
     precision: str, pico_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
-    found = export_onnx(pico_loaded, tmp_path / "out", probe, precision=precision)
-    assert min(found["cosine"].values()) >= COSINE[precision]
+    parity = export_onnx(pico_loaded, tmp_path / "out", probe, precision=precision)
+    assert min(parity["cosine"].values()) >= COSINE[precision]
     stored = {
         onnx_library.TensorProto.DataType.Name(tensor.data_type): 0
         for tensor in onnx_library.load(
@@ -148,11 +148,11 @@ def test_weights_over_the_limit_of_one_file_lie_beside_it(
 ) -> None:
     monkeypatch.setattr(onnx_graph, "ONE_FILE", 1000)
     check_float32(pico_loaded, probe, tmp_path / "out")
-    beside = tmp_path / "out" / "image.onnx.data"
+    data = tmp_path / "out" / "image.onnx.data"
     graph = (tmp_path / "out" / "image.onnx").stat().st_size
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert beside.stat().st_size > 40_000
-    assert config["encoders"]["image"]["bytes"] == beside.stat().st_size + graph
+    assert data.stat().st_size > 40_000
+    assert config["encoders"]["image"]["bytes"] == data.stat().st_size + graph
     with pytest.raises(UserError, match=r"--precision fp16: the image tower is over"):
         export_onnx(pico_loaded, tmp_path / "half", probe, precision="fp16")
 
@@ -162,11 +162,11 @@ def test_the_folder_says_all_and_names_no_place(
     pico_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    found = export_onnx(
+    parity = export_onnx(
         pico_loaded, out, probe, certificate={"max_abs_diff": 1, "n": 2}
     )
-    assert json.loads((out / "parity.json").read_text()) == found
-    assert found["captions_with_equal_ids"] == found["captions"] > 16
+    assert json.loads((out / "parity.json").read_text()) == parity
+    assert parity["captions_with_equal_ids"] == parity["captions"] > 16
     config = json.loads((out / "config.json").read_text())
     assert config["encoders"]["image"]["input"]["shape"] == ["batch", 3, 16, 16]
     assert config["encoders"]["text"]["output"]["name"] == "text_features"
@@ -235,13 +235,13 @@ def test_a_task_of_few_pairs_may_change_by_one(
     pico_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
     values = iter([0.50, 0.51])
-    found = export_onnx(
+    parity = export_onnx(
         pico_loaded,
         tmp_path / "out",
         probe,
         measure=lambda _: ({"retrieval r1": next(values)}, 100),
     )
-    assert found["tasks"]["largest_change"] == pytest.approx(1.0)
+    assert parity["tasks"]["largest_change"] == pytest.approx(1.0)
     assert (
         "| retrieval r1 | 50.0 | 51.0 |" in (tmp_path / "out" / "README.md").read_text()
     )

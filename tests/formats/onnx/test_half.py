@@ -85,15 +85,15 @@ def test_what_overflows_stays_in_float32_and_is_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     path = trace_once(spoil(pico_clip, 1e6), "image", tmp_path)
-    wanted = onnxruntime.InferenceSession(path).run(None, pixels)[0]
+    full_BE = onnxruntime.InferenceSession(path).run(None, pixels)[0]
     with caplog.at_level(logging.WARNING):
-        found = halve(path, pixels, bound=0.999)
-    assert found["largest"] > 65504
-    assert "image.blocks.0.ffn" in found["kept_float32"]
-    assert "image.blocks.1.ffn" not in found["kept_float32"]
+        report = halve(path, pixels, bound=0.999)
+    assert report["largest"] > 65504
+    assert "image.blocks.0.ffn" in report["kept_float32"]
+    assert "image.blocks.1.ffn" not in report["kept_float32"]
     assert "kept in float32: image.blocks.0" in caplog.text
-    made = onnxruntime.InferenceSession(path).run(None, pixels)[0]
-    assert (made * wanted).sum(axis=1).min() >= 0.999
+    half_BE = onnxruntime.InferenceSession(path).run(None, pixels)[0]
+    assert (half_BE * full_BE).sum(axis=1).min() >= 0.999
     # no step through float16 between two layers that stay float32
     graph = onnx.load(path).graph
     casts = {node.output[0] for node in graph.node if node.op_type == "Cast"}
@@ -112,11 +112,11 @@ def test_without_a_list_of_exceptions_the_same_model_overflows(
     options.graph_optimization_level = (
         onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     )
-    made = onnxruntime.InferenceSession(half, options).run(None, pixels)[0]
-    wanted = onnxruntime.InferenceSession(whole.SerializeToString()).run(None, pixels)[
+    half_BE = onnxruntime.InferenceSession(half, options).run(None, pixels)[0]
+    full_BE = onnxruntime.InferenceSession(whole.SerializeToString()).run(None, pixels)[
         0
     ]
-    cosine = (made * wanted).sum(axis=1).min()
+    cosine = (half_BE * full_BE).sum(axis=1).min()
     assert not cosine >= 0.999
 
 

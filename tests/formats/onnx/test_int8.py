@@ -23,8 +23,8 @@ def ids(count: int, seed: int) -> Feed:
 
 
 def test_calibration_hands_out_every_input_once() -> None:
-    given = Calibration({"x": np.arange(19)})
-    parts = [part["x"] for part in iter(given.get_next, None)]
+    calibration = Calibration({"x": np.arange(19)})
+    parts = [part["x"] for part in iter(calibration.get_next, None)]
     assert [len(part) for part in parts] == [8, 8, 3]
     assert np.concatenate(parts).tolist() == list(range(19))
 
@@ -33,8 +33,8 @@ def test_matrices_of_blocks_and_the_token_table_are_int8(
     pico_clip: Clip, tmp_path: Path, trace_once: Trace
 ) -> None:
     path = trace_once(pico_clip.eval(), "text", tmp_path)
-    found = quantise(path, ids(16, 0), ids(40, 1), bound=0.98)
-    assert found == {"calibration": "MinMax", "matrices": 12}
+    report = quantise(path, ids(16, 0), ids(40, 1), bound=0.98)
+    assert report == {"calibration": "MinMax", "matrices": 12}
     kinds: Counter[str] = Counter()
     for tensor in onnx.load(path).graph.initializer:
         if len(tensor.dims) == 2 and np.prod(tensor.dims) > 100:

@@ -61,10 +61,10 @@ def test_the_folder_may_be_moved(
 def test_parity_is_written_beside(
     uniform_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
-    found = export_openclip(uniform_loaded, tmp_path / "out", probe)
-    assert json.loads((tmp_path / "out" / "parity.json").read_text()) == found
-    assert found["max_abs_diff"] <= 1e-5
-    assert found["n"] == 16
+    parity = export_openclip(uniform_loaded, tmp_path / "out", probe)
+    assert json.loads((tmp_path / "out" / "parity.json").read_text()) == parity
+    assert parity["max_abs_diff"] <= 1e-5
+    assert parity["n"] == 16
 
 
 def test_ids_of_the_8192_vocabulary_are_equal_on_plain_captions(tmp_path: Path) -> None:

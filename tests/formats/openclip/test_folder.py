@@ -34,16 +34,16 @@ def folder(plain: Callable[..., Config], stock: Any, tmp_path: Path) -> Stored:
     """Makes a folder as open_clip pushes it to a hub; arguments change the model."""
 
     def make(name: str = "open_clip_model.safetensors", **changes: Any) -> Path:
-        made = tmp_path / "hub"
-        made.mkdir()
+        path = tmp_path / "hub"
+        path.mkdir()
         cfg = plain(text_cfg=WIDE, **changes)
         state = stock(cfg).state_dict()
         safe = name.endswith(".safetensors")
-        save_file(state, made / name) if safe else torch.save(state, made / name)
+        save_file(state, path / name) if safe else torch.save(state, path / name)
         pixels = {"mean": [0.5] * 3, "std": [0.4] * 3, "interpolation": "bilinear"}
         written = {"model_cfg": cfg, "preprocess_cfg": pixels}
-        (made / "open_clip_config.json").write_text(json.dumps(written))
-        return made
+        (path / "open_clip_config.json").write_text(json.dumps(written))
+        return path
 
     return make
 
@@ -94,9 +94,9 @@ def test_a_folder_behind_a_name_gives_its_weights(
     name: str, folder: Stored, named: Any, plain: Any
 ) -> None:
     path = folder(name)
-    known = named("pico", plain(text_cfg=WIDE))
-    whole = tinyclip.load(f"openclip:{known}@{path}")
-    file = tinyclip.load(f"openclip:{known}@{path / name}")
+    model = named("pico", plain(text_cfg=WIDE))
+    whole = tinyclip.load(f"openclip:{model}@{path}")
+    file = tinyclip.load(f"openclip:{model}@{path / name}")
     assert whole.preprocess == file.preprocess
     assert torch.equal(whole.model.image.patch, file.model.image.patch)
 
@@ -310,5 +310,5 @@ def test_it_is_described_and_opened_whatever_its_weights_are_called(
     name: str, folder: Stored
 ) -> None:
     path = folder(name)
-    found = describe_model(str(path))
-    assert found["params"] == sizes(open_model(str(path)).loaded.model.shape)
+    described = describe_model(str(path))
+    assert described["params"] == sizes(open_model(str(path)).loaded.model.shape)

@@ -128,8 +128,8 @@ def test_a_file_has_open_clips_default_where_published_weights_disagree(
 def test_what_lies_beside_a_file_says_how_pictures_are_prepared(
     plain: Callable[..., Config], named: Callable[..., str], stored: Path
 ) -> None:
-    beside = {"preprocess_cfg": {"mean": [0.2] * 3, "interpolation": "bilinear"}}
-    (stored.parent / "open_clip_config.json").write_text(json.dumps(beside))
+    settings = {"preprocess_cfg": {"mean": [0.2] * 3, "interpolation": "bilinear"}}
+    (stored.parent / "open_clip_config.json").write_text(json.dumps(settings))
     name = named("pico", plain(text_cfg=WIDE), one=HALVES)
     ours = load_openclip(f"{name}@{stored}", "--teacher").preprocess
     assert (ours.mean, ours.interpolation) == ((0.2, 0.2, 0.2), "bilinear")
@@ -149,18 +149,18 @@ def test_a_damaged_configuration_beside_a_file_is_named(
 
 
 def test_every_published_siglip_is_squashed_to_a_square() -> None:
-    found = openclip_weights.agreed_settings("ViT-B-16-SigLIP", Path("w.pt"))
-    assert (found["mean"], found["resize_mode"]) == ((0.5, 0.5, 0.5), "squash")
+    settings = openclip_weights.agreed_settings("ViT-B-16-SigLIP", Path("w.pt"))
+    assert (settings["mean"], settings["resize_mode"]) == ((0.5, 0.5, 0.5), "squash")
 
 
 def test_a_tokenizer_of_a_hub_is_not_fetched_before_it_is_needed(
     siglip: Callable[..., Config], named: Callable[..., str]
 ) -> None:
-    made = load_openclip(named("pico", siglip()), "--teacher").tokenizer
-    assert isinstance(made, HubTokenizer)
-    settings = (made.name, made.clean, made.strip_sep, made.mode)
+    tokenizer = load_openclip(named("pico", siglip()), "--teacher").tokenizer
+    assert isinstance(tokenizer, HubTokenizer)
+    settings = (tokenizer.name, tokenizer.clean, tokenizer.strip_sep, tokenizer.mode)
     assert settings == ("timm/pico", "canonicalize", False, None)
-    assert (made.context_length, made.vocab_size) == (8, 60)
+    assert (tokenizer.context_length, tokenizer.vocab_size) == (8, 60)
 
 
 def test_clipa_strips_separators_and_keeps_case() -> None:
@@ -169,10 +169,10 @@ def test_clipa_strips_separators_and_keeps_case() -> None:
 
     cfg = open_clip.get_model_config("ViT-L-14-CLIPA")
     shape = shape_of(cfg, "here")
-    made = tokenizer_of("ViT-L-14-CLIPA", cfg["text_cfg"], shape, None, "here")
-    assert isinstance(made, HubTokenizer)
-    assert (made.name, made.strip_sep) == ("bert-base-uncased", True)
-    assert made.clean == "whitespace"
+    tokenizer = tokenizer_of("ViT-L-14-CLIPA", cfg["text_cfg"], shape, None, "here")
+    assert isinstance(tokenizer, HubTokenizer)
+    assert (tokenizer.name, tokenizer.strip_sep) == ("bert-base-uncased", True)
+    assert tokenizer.clean == "whitespace"
 
 
 @pytest.mark.parametrize("clean", ["lower", "canonicalize"])

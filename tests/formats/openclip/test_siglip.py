@@ -60,8 +60,8 @@ def test_features_of_any_plain_trunk_are_timms(
     stock: Any,
     gap: Callable[..., float],
 ) -> None:
-    made = trunk("vit_pico_other", **TRUNKS[name])
-    cfg = siglip(vision_cfg={"timm_model_name": made})
+    timm_trunk = trunk("vit_pico_other", **TRUNKS[name])
+    cfg = siglip(vision_cfg={"timm_model_name": timm_trunk})
     theirs = stock(cfg)
     assert gap(theirs, from_openclip(cfg, theirs.state_dict())) <= 1e-5
 

@@ -34,8 +34,8 @@ NAME = "vit_pico_export_siglip"
 
 @pytest.fixture(scope="module")
 def probe() -> Probe:
-    made = random_probe(16)
-    return Probe("random", made.images, tuple((CAPTIONS * 4)[:16]))
+    pairs = random_probe(16)
+    return Probe("random", pairs.images, tuple((CAPTIONS * 4)[:16]))
 
 
 def refilled(loaded: Loaded, shape: ClipShape, **changes: Any) -> Loaded:
@@ -83,10 +83,10 @@ def test_every_switch_survives_the_folder(
     name: str, uniform_loaded: Loaded, probe: Probe, tmp_path: Path
 ) -> None:
     loaded = changed(uniform_loaded, *SWITCHES[name])
-    found = export_openclip(loaded, tmp_path / "out", probe)
-    assert found["max_abs_diff"] <= 1e-5
-    assert found["captions_with_equal_ids"] == found["captions"]
-    assert found["images_with_equal_pixels"] == 16
+    parity = export_openclip(loaded, tmp_path / "out", probe)
+    assert parity["max_abs_diff"] <= 1e-5
+    assert parity["captions_with_equal_ids"] == parity["captions"]
+    assert parity["images_with_equal_pixels"] == 16
     again = tinyclip.load(tmp_path / "out").model
     assert again.shape == loaded.model.shape
     before, after = loaded.model.state_dict(), again.state_dict()
@@ -132,19 +132,19 @@ def siglips(length: int = 8) -> HfTokenizer:
 LAST = {"pool": "last", "causal": False}
 
 
-@pytest.mark.parametrize("made", [bert, siglips])
+@pytest.mark.parametrize("make", [bert, siglips])
 def test_a_tokenizer_of_transformers_makes_the_same_ids_in_open_clip(
-    made: Callable[[], HfTokenizer],
+    make: Callable[[], HfTokenizer],
     uniform_loaded: Loaded,
     probe: Probe,
     tmp_path: Path,
 ) -> None:
-    loaded = replace(changed(uniform_loaded, text=LAST), tokenizer=made())
-    found = export_openclip(loaded, tmp_path / "out", probe)
+    loaded = replace(changed(uniform_loaded, text=LAST), tokenizer=make())
+    parity = export_openclip(loaded, tmp_path / "out", probe)
     moved = (tmp_path / "out").rename(tmp_path / "moved")
     tokenizer = open_clip.get_tokenizer(f"local-dir:{moved}")
     assert torch.equal(tokenizer(CAPTIONS), loaded.tokenizer(CAPTIONS))
-    assert found["captions_with_equal_ids"] == found["captions"]
+    assert parity["captions_with_equal_ids"] == parity["captions"]
 
 
 def test_a_tokenizer_that_transformers_cleans_itself_is_kept(
@@ -155,8 +155,8 @@ def test_a_tokenizer_that_transformers_cleans_itself_is_kept(
     hf = HfTokenizer(hf.hf, 8, vocab_size=516)
     loaded = replace(changed(uniform_loaded, text=LAST), tokenizer=hf)
     plain = Probe("random", probe.images, ("a cat", "the cat") * 8)
-    found = export_openclip(loaded, tmp_path / "out", plain)
-    assert found["captions_with_equal_ids"] == found["captions"]
+    parity = export_openclip(loaded, tmp_path / "out", plain)
+    assert parity["captions_with_equal_ids"] == parity["captions"]
 
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
@@ -197,9 +197,9 @@ def test_a_crop_that_open_clip_places_elsewhere_is_told(
     odd = [image.resize((19, 16)) for image in probe.images[:8]]
     mixed = Probe("random", (*even, *odd), probe.captions)
     loaded = replace(uniform_loaded, preprocess=crop)
-    found = export_openclip(loaded, tmp_path / "out", mixed)
+    parity = export_openclip(loaded, tmp_path / "out", mixed)
     assert "other pixels of 8 of 16 pictures" in caplog.text
-    assert found["images_with_equal_pixels"] == 8
+    assert parity["images_with_equal_pixels"] == 8
 
 
 def test_pixels_that_are_all_others_stop_the_export(

@@ -97,9 +97,9 @@ def _defaults(kind: str, config: Mapping[str, Any], where: str) -> Any:
     from transformers import CLIPConfig, SiglipConfig
 
     try:
-        made = SiglipConfig if kind == "siglip" else CLIPConfig
+        config_class = SiglipConfig if kind == "siglip" else CLIPConfig
         with quiet_configs():
-            return made.from_dict(dict(config))
+            return config_class.from_dict(dict(config))
     except Exception as error:  # transformers checks types with errors of its own
         first = str(error).strip().splitlines()[0][:200]
         raise UserError(
@@ -148,14 +148,14 @@ def tower_config(tower: TowerShape) -> dict[str, Any]:
 
 def _grid(image: Any, where: str) -> dict[str, Any]:
     """Sides of picture and patch, which transformers also takes as pairs."""
-    made = {}
+    sides_px = {}
     for name in ("image_size", "patch_size"):
         value = getattr(image, name)
         sides = set(value) if isinstance(value, list | tuple) else {value}
         if len(sides) != 1:
             raise UserError(where, f"{name} {value!r} is not square")
-        made[name] = int(sides.pop())
-    return made
+        sides_px[name] = int(sides.pop())
+    return sides_px
 
 
 def _clip(read: Any, where: str) -> ClipShape:

@@ -118,10 +118,10 @@ def export_huggingface(
         load = LOAD.format_map(words) + (PADDED if hf.pad_token == PAD else "")
         card = model_card(describe(loaded), certificate, metrics, load)
         write_bytes(draft / "README.md", card.encode())
-        found = {"format": "huggingface", "class": config["architectures"][0]}
-        found.update(_read_back(loaded, draft, probe))
-        write_json(draft / "parity.json", found)
-    return found
+        parity = {"format": "huggingface", "class": config["architectures"][0]}
+        parity.update(_read_back(loaded, draft, probe))
+        write_json(draft / "parity.json", parity)
+    return parity
 
 
 def _with_padding(loaded: Loaded, hf: Any) -> tuple[ClipShape, dict[str, Tensor]]:
@@ -164,8 +164,8 @@ def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:
         as_ours_BT = theirs_BT.masked_fill(theirs_BT == hf.pad_token_id, source)
     same_B = torch.tensor(same_ids(ids_BT, as_ours_BT, text))
     pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
-    made = [processor(images=i, return_tensors="pt") for i in probe.images]
-    theirs = torch.cat([one["pixel_values"] for one in made])
+    processed = [processor(images=i, return_tensors="pt") for i in probe.images]
+    theirs = torch.cat([inputs["pixel_values"] for inputs in processed])
     return compare_agreeing(
         loaded.model,
         read_model(folder),

@@ -35,7 +35,7 @@ class HuggingFace(PytorchFormat):
         from ..parity import probe_of
         from .export import export_huggingface
 
-        return export_huggingface(job.loaded, job.out, probe_of(job.data), **job.beside)
+        return export_huggingface(job.loaded, job.out, probe_of(job.data), **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
         from ..describe import describe_export, describe_loaded, read_object

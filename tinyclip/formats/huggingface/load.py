@@ -51,10 +51,10 @@ def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loa
     else:
         fill(model, _theirs(read_state(folder), shape, str(folder)), str(folder))
     check_tokenizer(words, shape, f"hf:{spec}")
-    made = {"source": f"hf:{spec}"}
+    provenance = {"source": f"hf:{spec}"}
     if folder.parent.name == "snapshots":  # the hub's cache names folders by commit
-        made["revision"] = folder.name
-    return Loaded(model.eval(), preprocess, words, {"provenance": made})
+        provenance["revision"] = folder.name
+    return Loaded(model.eval(), preprocess, words, {"provenance": provenance})
 
 
 def _theirs(

@@ -94,19 +94,19 @@ def preprocess_of(processor: Any, size: int, where: str) -> Preprocess:
 
 def _colours(value: Any) -> tuple[float, ...]:
     many = value if isinstance(value, list | tuple) else (value,) * 3
-    return tuple(float(one) for one in many)
+    return tuple(float(colour) for colour in many)
 
 
 def _resizing(processor: Any) -> tuple[str, int | str]:
     """Our resize mode, and the side of the square that comes out; it is a sentence
     where that is none of one size."""
 
-    def given(sides: Any) -> dict[str, int]:
+    def positive(sides: Any) -> dict[str, int]:
         return {name: value for name, value in dict(sides).items() if value}
 
-    sides, cropped = given(processor.size), None
+    sides, cropped = positive(processor.size), None
     if getattr(processor, "do_center_crop", None):
-        cropped = given(processor.crop_size)
+        cropped = positive(processor.crop_size)
     if set(sides) == {"height", "width"} and cropped in (None, sides):
         mode, square = "squash", sides
     elif set(sides) == {"shortest_edge"} and cropped is not None:

@@ -48,13 +48,15 @@ def read_model(folder: Path) -> Stock:
     from transformers import AutoModel
 
     with elsewhere():
-        model, told = AutoModel.from_pretrained(
+        model, loading_info = AutoModel.from_pretrained(
             str(folder),
             trust_remote_code=True,  # our own file
             local_files_only=True,
             output_loading_info=True,
         )
-    wrong = {name: sorted(map(str, keys)) for name, keys in told.items() if keys}
+    wrong = {
+        name: sorted(map(str, keys)) for name, keys in loading_info.items() if keys
+    }
     if wrong:
         raise TinyclipError(
             f"transformers does not take the weights as they are: {wrong}"
@@ -89,8 +91,8 @@ def elsewhere() -> Iterator[None]:
     def ours() -> dict[str, ModuleType]:
         """What is loaded of such code; its package knows one folder only."""
         name = dynamic.TRANSFORMERS_DYNAMIC_MODULE_NAME
-        found = {n for n in sys.modules if n == name or n.startswith(f"{name}.")}
-        return {n: sys.modules.pop(n) for n in found}
+        names = {n for n in sys.modules if n == name or n.startswith(f"{name}.")}
+        return {n: sys.modules.pop(n) for n in names}
 
     before, path, modules = dynamic.HF_MODULES_CACHE, list(sys.path), ours()
     with tempfile.TemporaryDirectory() as folder:

@@ -155,10 +155,10 @@ def encode(call: Any, captions: Sequence[str]) -> Tensor:
     Args:
         call: a tokenizer, or a processor, which adds what the tokenizer's settings say.
     """
-    made: Tensor = call(
+    ids_BT: Tensor = call(
         text=list(captions), padding="max_length", truncation=True, return_tensors="pt"
     )["input_ids"]
-    return made
+    return ids_BT
 
 
 def same_ids(mine_BT: Tensor, theirs_BT: Tensor, text: TextShape) -> list[bool]:

@@ -95,6 +95,6 @@ def usage(loaded: Loaded, parity: Mapping[str, Any]) -> str:
             "|---|---|---|",
         ]
         for name, value in tasks["ours"].items():
-            there = tasks["onnx"][name]
-            lines.append(f"| {name} | {100 * value:.1f} | {100 * there:.1f} |")
+            exported = tasks["onnx"][name]
+            lines.append(f"| {name} | {100 * value:.1f} | {100 * exported:.1f} |")
     return "\n".join(lines)

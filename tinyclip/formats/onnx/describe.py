@@ -70,13 +70,13 @@ def read_graph(path: Path) -> dict[str, Any]:
     return {
         "bytes": size,
         "opset": max((part.version for part in model.opset_import), default=None),
-        "input": _value(model.graph.input[0]),
-        "output": _value(model.graph.output[0]),
+        "input": _port(model.graph.input[0]),
+        "output": _port(model.graph.output[0]),
         "stored": dict(sorted(stored.items())),
     }
 
 
-def _value(value: Any) -> dict[str, Any]:
+def _port(value: Any) -> dict[str, Any]:
     """Name, shape and type of an input or output."""
     import onnx
 

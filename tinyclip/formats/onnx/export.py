@@ -76,30 +76,30 @@ def export_onnx(
     feeds = _feeds(loaded, probe)
     ranges = _feeds(loaded, calibration) if calibration else feeds
     with whole_folder(out) as draft:
-        made: dict[str, Any] = {}
+        conversions: dict[str, Any] = {}
         for tower, feed in feeds.items():
             path = trace(model, tower, draft)
             if precision == "fp16":
-                made[tower] = halve(path, feed, COSINE[precision])
+                conversions[tower] = halve(path, feed, COSINE[precision])
             elif precision == "int8":
                 bound = COSINE[precision]
-                made[tower] = quantise(path, feed, ranges[tower], bound)
+                conversions[tower] = quantise(path, feed, ranges[tower], bound)
             strip(path)
         captions = with_edges(probe, loaded.tokenizer).captions
         ids = write_tokenizer_json(loaded.tokenizer, model.shape.text, captions, draft)
         write_json(draft / "config.json", _config(loaded, precision, draft))
-        found: dict[str, Any] = {"format": "onnx", "precision": precision}
-        found |= _read_back(loaded, draft, feeds, precision)
-        found |= {"n": len(probe), "inputs": probe.source}
-        found |= {"captions": len(captions), "captions_with_equal_ids": ids}
-        if made:
-            found[precision] = made
+        parity: dict[str, Any] = {"format": "onnx", "precision": precision}
+        parity |= _read_back(loaded, draft, feeds, precision)
+        parity |= {"n": len(probe), "inputs": probe.source}
+        parity |= {"captions": len(captions), "captions_with_equal_ids": ids}
+        if conversions:
+            parity[precision] = conversions
         if measure is not None:
-            found["tasks"] = _compare_tasks(loaded, draft, precision, measure)
-        write_json(draft / "parity.json", found)
-        card = model_card(describe(loaded), certificate, metrics, usage(loaded, found))
+            parity["tasks"] = _compare_tasks(loaded, draft, precision, measure)
+        write_json(draft / "parity.json", parity)
+        card = model_card(describe(loaded), certificate, metrics, usage(loaded, parity))
         write_bytes(draft / "README.md", card.encode())
-    return found
+    return parity
 
 
 def _check_size(model: Clip, precision: str) -> None:
@@ -148,10 +148,10 @@ def _config(loaded: Loaded, precision: str, folder: Path) -> dict[str, Any]:
         for tower in INPUT
     }
     bias = model.logit_bias
-    known = describe(loaded)
-    known.pop("dtype", None)  # of a model directory's weights
+    described = describe(loaded)
+    described.pop("dtype", None)  # of a model directory's weights
     return {
-        **known,
+        **described,
         "format": "onnx",
         "precision": precision,
         "opset": OPSET,
@@ -174,10 +174,10 @@ def _read_back(
     )
     again = load_onnx(folder).model
     inputs = (pixels, pixels), (tokens_BT, tokens_BT)
-    found = compare_cosines(loaded.model, again, *inputs)
-    if wrong := under(found["cosine"], COSINE[precision]):
+    cosines = compare_cosines(loaded.model, again, *inputs)
+    if wrong := under(cosines["cosine"], COSINE[precision]):
         _refuse(precision, wrong)
-    return found
+    return cosines
 
 
 def _compare_tasks(

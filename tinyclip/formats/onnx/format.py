@@ -57,7 +57,7 @@ class Onnx(Format):
             precision=precision,
             calibration=others,
             measure=job.measure,
-            **job.beside,
+            **job.extras,
         )
 
     def describe(self, folder: Path) -> dict[str, Any]:

@@ -115,8 +115,8 @@ def _example(model: Clip, tower: str) -> Tensor:
 
 def layer_of(node: Any) -> str:
     """The layer that a traced node comes from, `image.blocks.3.ffn`; "" if unknown."""
-    found = {entry.key: entry.value for entry in node.metadata_props}
-    scopes = found.get("namespace", "").split("/")
+    metadata = {entry.key: entry.value for entry in node.metadata_props}
+    scopes = metadata.get("namespace", "").split("/")
     names = [scope.partition(":")[0].strip() for scope in scopes]
     layers = [n.removeprefix("clip.") for n in names if n.startswith("clip.")]
     return layers[-1] if layers else ""

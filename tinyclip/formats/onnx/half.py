@@ -50,14 +50,14 @@ def halve(path: Path, feed: Feed, bound: float) -> dict[str, Any]:
     layers = {node.name: layer_of(node) or node.name for node in whole.graph.node}
     tensor = max(reach, key=lambda name: reach[name])
     where = _layer_of_tensor(whole, tensor, layers)
-    wanted = open_session(path).run(None, feed)[0]
-    found = math.nan
+    full_BE = open_session(path).run(None, feed)[0]
+    cosine = math.nan
     for limit in LIMITS:
         risky = _touching(whole, {name for name, v in reach.items() if v > limit})
         half = to_float16(whole, risky | _tail(whole))
-        made = open_session(half.SerializeToString()).run(None, feed)[0]
-        found = float((made * wanted).sum(axis=1).min())  # nan, where it overflows
-        if np.isfinite(made).all() and found >= bound:
+        half_BE = open_session(half.SerializeToString()).run(None, feed)[0]
+        cosine = float((half_BE * full_BE).sum(axis=1).min())  # nan, where it overflows
+        if np.isfinite(half_BE).all() and cosine >= bound:
             onnx.save(half, path)
             kept = sorted({layers[name] for name in risky})
             if kept:
@@ -70,7 +70,7 @@ def halve(path: Path, feed: Feed, bound: float) -> dict[str, Any]:
     raise UserError(
         "--precision fp16",
         f"float16 does not keep the features of the {path.stem} tower (cosine "
-        f"{found:.4f}, and {bound} is needed): values grow to {reach[tensor]:.3g} in "
+        f"{cosine:.4f}, and {bound} is needed): values grow to {reach[tensor]:.3g} in "
         f"{where}",
         "Export with --precision fp32",
     )
@@ -88,9 +88,9 @@ def magnitudes(model: Any, feed: Feed) -> dict[str, float]:
     for weight in graph.initializer:
         if weight.data_type == TensorProto.FLOAT and np.prod(weight.dims) > 0:
             reach[weight.name] = _size(numpy_helper.to_array(weight))
-    known = {value.name: value.type.tensor_type for value in graph.value_info}
-    made = [name for node in graph.node for name in node.output if name in known]
-    names = [n for n in made if known[n].elem_type == TensorProto.FLOAT]
+    types = {value.name: value.type.tensor_type for value in graph.value_info}
+    outputs = [name for node in graph.node for name in node.output if name in types]
+    names = [n for n in outputs if types[n].elem_type == TensorProto.FLOAT]
     for name in names:
         for op in ("ReduceMax", "ReduceMin"):
             out = f"{name}/{op}"
@@ -99,12 +99,12 @@ def magnitudes(model: Any, feed: Feed) -> dict[str, float]:
                 helper.make_tensor_value_info(out, TensorProto.FLOAT, [])
             )
     session = open_session(probe.SerializeToString())
-    wanted = [f"{name}/{op}" for name in names for op in ("ReduceMax", "ReduceMin")]
+    extremes = [f"{name}/{op}" for name in names for op in ("ReduceMax", "ReduceMin")]
     count = len(next(iter(feed.values())))
     for start in range(0, count, CHUNK):
         part = {key: value[start : start + CHUNK] for key, value in feed.items()}
-        seen = iter(session.run(wanted, part) if wanted else [])
-        for name, high, low in zip(names, seen, seen, strict=False):
+        values = iter(session.run(extremes, part) if extremes else [])
+        for name, high, low in zip(names, values, values, strict=False):
             reach[name] = max(reach.get(name, 0.0), _size(np.array([high, low])))
     return reach
 
@@ -140,10 +140,10 @@ def to_float16(model: Any, float32: set[str]) -> Any:
         single = list(casts.values())
         del half.graph.node[:]
         half.graph.node.extend(single)
-        made = OnnxModel(half)
-        made.remove_cascaded_cast_nodes()
-        made.prune_graph()
-        made.topological_sort()
+        optimised = OnnxModel(half)
+        optimised.remove_cascaded_cast_nodes()
+        optimised.prune_graph()
+        optimised.topological_sort()
         del half.graph.value_info[:]  # of types that they had before
     return half
 

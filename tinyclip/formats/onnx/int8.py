@@ -51,37 +51,37 @@ def quantise(path: Path, feed: Feed, calibration: Feed, bound: float) -> dict[st
     from onnxruntime.quantization import quantize_static as quantize
     from onnxruntime.quantization.shape_inference import quant_pre_process as prepare
 
-    wanted = open_session(path).run(None, feed)[0]
-    ready, made = path.with_suffix(".ready"), path.with_suffix(".int8")
-    found = math.nan
+    full_BE = open_session(path).run(None, feed)[0]
+    ready, quantised = path.with_suffix(".ready"), path.with_suffix(".int8")
+    cosine = math.nan
     with quiet():
         # symbolic shape inference fails on graphs of this exporter
         prepare(str(path), str(ready), skip_symbolic_shape=True)
-    matrices, left = _matrices(onnx.load(ready).graph)
+    matrices, excluded = _matrices(onnx.load(ready).graph)
     # outliers stretch the range that MinMax takes; Percentile cuts them off
     for method in (CalibrationMethod.MinMax, CalibrationMethod.Percentile):
         with quiet():
             quantize(
                 str(ready),
-                str(made),
+                str(quantised),
                 Calibration(calibration),
                 op_types_to_quantize=["MatMul", "Gemm", "Gather"],
-                nodes_to_exclude=left,
+                nodes_to_exclude=excluded,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=method,
             )
-        given = open_session(made).run(None, feed)[0]
-        found = float((given * wanted).sum(axis=1).min())
-        if np.isfinite(given).all() and found >= bound:
-            made.replace(path)
+        int8_BE = open_session(quantised).run(None, feed)[0]
+        cosine = float((int8_BE * full_BE).sum(axis=1).min())
+        if np.isfinite(int8_BE).all() and cosine >= bound:
+            quantised.replace(path)
             ready.unlink()
             return {"calibration": method.name, "matrices": matrices}
     raise UserError(
         "--precision int8",
         f"int8 does not keep the features of the {path.stem} tower: cosine "
-        f"{found:.4f}, and {bound} is needed",
+        f"{cosine:.4f}, and {bound} is needed",
         "Export with --precision fp16, or calibrate on data of your own with --data",
     )
 
@@ -90,10 +90,10 @@ def _matrices(graph: Any) -> tuple[int, list[str]]:
     """How many matrices become int8, and the nodes to leave alone."""
     weights = {tensor.name for tensor in graph.initializer}
     own: list[str] = []
-    left: list[str] = []
+    excluded: list[str] = []
     for node in graph.node:
         if node.op_type in ("MatMul", "Gemm"):
-            (own if weights & {*node.input} else left).append(node.name)
+            (own if weights & {*node.input} else excluded).append(node.name)
         elif node.op_type == "Gather" and node.input[0] not in weights:
-            left.append(node.name)  # it takes one token's state, not an embedding
-    return len(own[:-1]), left + own[-1:]
+            excluded.append(node.name)  # it takes one token's state, not an embedding
+    return len(own[:-1]), excluded + own[-1:]

@@ -43,7 +43,7 @@ def write_tokenizer_json(
         log.warning("this tokenizer has no %s: tinyclip's own makes the ids", FILE)
         return 0
     mine_BT = tokenizer(list(captions))
-    theirs_BT = torch.tensor([one.ids for one in backend.encode_batch(list(captions))])
+    theirs_BT = torch.tensor([row.ids for row in backend.encode_batch(list(captions))])
     same = same_ids(mine_BT, theirs_BT, text)
     for caption, equal in zip(captions, same, strict=True):
         if not equal:

@@ -71,10 +71,10 @@ def name_of(cfg: Mapping[str, Any]) -> str:
     """The name by which open_clip knows this very configuration; empty without one."""
     import open_clip
 
-    wanted = dict(_flat(cfg))
+    flat = dict(_flat(cfg))
     for name in open_clip.list_models():
-        known = open_clip.get_model_config(name)
-        if dict(_flat(known)) == wanted and _is_supported(known):
+        named = open_clip.get_model_config(name)
+        if dict(_flat(named)) == flat and _is_supported(named):
             return str(name)
     return ""
 
@@ -90,10 +90,10 @@ def _is_supported(cfg: Mapping[str, Any]) -> bool:
 
 def _towers(theirs: Mapping[str, Any], named: Mapping[str, Any]) -> Iterator[str]:
     """What of the towers differs, by open_clip's keys."""
-    one, two = dict(_flat(theirs)), dict(_flat(named))
-    for key in sorted(one.keys() | two.keys()):
-        if key.rpartition(".")[2] not in WORDS and one.get(key) != two.get(key):
-            yield _said(key, one.get(key), two.get(key))
+    of_file, of_name = dict(_flat(theirs)), dict(_flat(named))
+    for key in sorted(of_file.keys() | of_name.keys()):
+        if key.rpartition(".")[2] not in WORDS and of_file.get(key) != of_name.get(key):
+            yield _differs(key, of_file.get(key), of_name.get(key))
 
 
 def _tokenizers(
@@ -104,22 +104,22 @@ def _tokenizers(
     Args:
         words: whether another one is taken anyway: how it is called still counts.
     """
-    one, two = theirs["text_cfg"], named["text_cfg"]
-    named_by = [text.get(WORDS[0]) or None for text in (one, two)]
+    file_text, named_text = theirs["text_cfg"], named["text_cfg"]
+    named_by = [text.get(WORDS[0]) or None for text in (file_text, named_text)]
     if not words and named_by[0] != named_by[1]:
-        yield _said(WORDS[0], *named_by)
+        yield _differs(WORDS[0], *named_by)
         return
-    modes = [text.get("tokenizer_mode") or None for text in (one, two)]
+    modes = [text.get("tokenizer_mode") or None for text in (file_text, named_text)]
     if modes[0] != modes[1]:
-        yield _said("tokenizer_mode", *modes)
+        yield _differs("tokenizer_mode", *modes)
     hugging = words or bool(named_by[0])
-    calls = [call_of(text, hugging, str(path)) for text in (one, two)]
+    calls = [call_of(text, hugging, str(path)) for text in (file_text, named_text)]
     if calls[0] != calls[1]:
-        yield _said("tokenizer_kwargs", *calls)
+        yield _differs("tokenizer_kwargs", *calls)
 
 
-def _said(key: str, here: Any, there: Any) -> str:
-    return f"{key} is {here!r} there, and {there!r} by that name"
+def _differs(key: str, in_file: Any, by_name: Any) -> str:
+    return f"{key} is {in_file!r} there, and {by_name!r} by that name"
 
 
 def _flat(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -132,16 +132,16 @@ def _flat(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "init_logit_bias", cfg.get("init_logit_bias") is not None
     vision, text = cfg["vision_cfg"], cfg["text_cfg"]
     trunk = bool(vision.get("timm_model_name"))
-    for tower, given, defaults, keys in (
+    for tower, settings, defaults, keys in (
         ("vision_cfg", vision, CLIPVisionCfg(), TRUNK if trunk else VISION),
         ("text_cfg", text, CLIPTextCfg(), TEXT | set(WORDS)),
     ):
-        merged = {**asdict(defaults), **given}
+        merged = {**asdict(defaults), **settings}
         for key in keys:
-            yield f"{tower}.{key}", _plain(merged.get(key))
+            yield f"{tower}.{key}", _one_spelling(merged.get(key))
 
 
-def _plain(value: Any) -> Any:
+def _one_spelling(value: Any) -> Any:
     """A value in one spelling: pairs of one side, and what is not there."""
     if isinstance(value, list | tuple) and value == type(value)(value[:1]) * 2:
         return value[0]

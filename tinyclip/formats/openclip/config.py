@@ -52,7 +52,7 @@ WHY = {
 
 
 def refuse_unknown(
-    cfg: Mapping[str, Any], known: set[str], defaults: Mapping[str, Any], where: str
+    cfg: Mapping[str, Any], keys: set[str], defaults: Mapping[str, Any], where: str
 ) -> None:
     """Refuse every switch that our towers do not have.
 
@@ -64,7 +64,7 @@ def refuse_unknown(
         UserError: a key outside `known` has a value that changes the model.
     """
     for key, value in cfg.items():
-        if key in known or (key in defaults and value == defaults[key]):
+        if key in keys or (key in defaults and value == defaults[key]):
             continue
         if key == "block_type" and value in BLOCKS:
             continue
@@ -112,7 +112,7 @@ def shape_of(cfg: Mapping[str, Any], where: str) -> ClipShape:
     )
 
 
-def _trunk(given: Mapping[str, Any], embed_dim: int, where: str) -> ImageShape:
+def _trunk(cfg: Mapping[str, Any], embed_dim: int, where: str) -> ImageShape:
     """The image tower that timm builds by a name.
 
     Raises:
@@ -120,11 +120,11 @@ def _trunk(given: Mapping[str, Any], embed_dim: int, where: str) -> ImageShape:
     """
     from open_clip.model import CLIPVisionCfg
 
-    vision = {**asdict(CLIPVisionCfg()), **given}
+    vision = {**asdict(CLIPVisionCfg()), **cfg}
     # its own widths win over those that the configuration names
-    known = TRUNK | TRUNK_FREE | VISION | VISION_FREE
-    known |= {"timm_proj_bias"}  # of a projection that is not there
-    refuse_unknown(vision, known, asdict(CLIPVisionCfg()), f"{where}: vision_cfg")
+    keys = TRUNK | TRUNK_FREE | VISION | VISION_FREE
+    keys |= {"timm_proj_bias"}  # of a projection that is not there
+    refuse_unknown(vision, keys, asdict(CLIPVisionCfg()), f"{where}: vision_cfg")
     name = vision["timm_model_name"]
     entry_of(name, where)  # a foreign family is the plainer reason
     pool, proj = vision["timm_pool"], vision["timm_proj"]
@@ -146,11 +146,11 @@ def _trunk(given: Mapping[str, Any], embed_dim: int, where: str) -> ImageShape:
     return image
 
 
-def _image(given: Mapping[str, Any], quick: bool, where: str) -> ImageShape:
+def _image(cfg: Mapping[str, Any], quick: bool, where: str) -> ImageShape:
     """open_clip's own vision transformer."""
     from open_clip.model import CLIPVisionCfg
 
-    vision = {**asdict(CLIPVisionCfg()), **given}
+    vision = {**asdict(CLIPVisionCfg()), **cfg}
     timm = {key for key in vision if key.startswith("timm_")}
     refuse_unknown(vision, VISION | VISION_FREE | timm, asdict(CLIPVisionCfg()), where)
     if vision["pool_type"] not in POOLS:
@@ -167,12 +167,10 @@ def _image(given: Mapping[str, Any], quick: bool, where: str) -> ImageShape:
     )
 
 
-def _text(
-    given: Mapping[str, Any], embed_dim: int, quick: bool, where: str
-) -> TextShape:
+def _text(cfg: Mapping[str, Any], embed_dim: int, quick: bool, where: str) -> TextShape:
     from open_clip.model import CLIPTextCfg
 
-    text = {**asdict(CLIPTextCfg()), **given}
+    text = {**asdict(CLIPTextCfg()), **cfg}
     hugging = {key for key in text if key.startswith("hf_")}
     refuse_unknown(text, TEXT | TEXT_FREE | hugging, asdict(CLIPTextCfg()), where)
     pool: TextPool = text["pool_type"]
@@ -244,9 +242,9 @@ def _activation(
         str(TANH): "gelu_tanh",
     }.get(str(settings))  # type: ignore[assignment]
     if quick or kind is None:
-        beside = " beside quick_gelu" if quick else ""
+        clash = " beside quick_gelu" if quick else ""
         raise UserError(
-            where, f"act_kwargs={settings!r}{beside} is not supported", LISTED
+            where, f"act_kwargs={settings!r}{clash} is not supported", LISTED
         )
     return kind
 

@@ -67,9 +67,9 @@ def export_openclip(
         write_json(draft / CONFIG, {"model_cfg": cfg, "preprocess_cfg": settings})
         card = model_card(describe(loaded), certificate, metrics, LOAD)
         write_bytes(draft / "README.md", card.encode())
-        found = {"format": "openclip", **_read_back(loaded, draft, probe)}
-        write_json(draft / "parity.json", found)
-    return found
+        parity = {"format": "openclip", **_read_back(loaded, draft, probe)}
+        write_json(draft / "parity.json", parity)
+    return parity
 
 
 def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:

@@ -43,12 +43,12 @@ def read_folder_config(folder: Path) -> FolderConfig | None:
     path = folder / CONFIG
     if not path.is_file():
         return None
-    found = read_json(path)
-    if not isinstance(found, dict):
+    config = read_json(path)
+    if not isinstance(config, dict):
         raise UserError(str(path), "holds no settings", "Mend or remove it")
-    if "model_cfg" not in found and PARTS.keys() <= found.keys():
-        found = {"model_cfg": found}  # one of open_clip's own files, copied
-    model, preprocess = found.get("model_cfg"), found.get("preprocess_cfg")
+    if "model_cfg" not in config and PARTS.keys() <= config.keys():
+        config = {"model_cfg": config}  # one of open_clip's own files, copied
+    model, preprocess = config.get("model_cfg"), config.get("preprocess_cfg")
     if model is not None:
         _check_model(model, path)
     if preprocess is not None:
@@ -86,9 +86,9 @@ def _check_model(model: Any, path: Path) -> None:
             )
 
 
-def settings_of(found: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(cfg: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of preprocess among others."""
-    return {key: found[key] for key in KEYS if found.get(key) is not None}
+    return {key: cfg[key] for key in KEYS if cfg.get(key) is not None}
 
 
 def _read_preprocess(cfg: Any, path: Path) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def weights_at(path: Path, name: str = "") -> Path:
     for name in WEIGHTS:
         if (path / name).is_file():
             return path / name
-    inside = sorted(one.name for one in path.iterdir())
+    inside = sorted(entry.name for entry in path.iterdir())
     files = [
         name for name in inside if name.endswith(SUFFIXES) and (path / name).is_file()
     ]
@@ -163,8 +163,8 @@ def _other_source(folder: Path) -> str:
     """What reads a folder that is not open_clip's."""
     if not (folder / "config.json").is_file():
         return f"open_clip's are called {WEIGHTS[0]}"
-    found = read_json(folder / "config.json")
-    ours = isinstance(found, dict) and "format_version" in found
+    config = read_json(folder / "config.json")
+    ours = isinstance(config, dict) and "format_version" in config
     return f"Write {folder} alone" if ours else f"Write hf:{folder}"
 
 

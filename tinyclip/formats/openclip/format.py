@@ -34,7 +34,7 @@ class OpenClip(PytorchFormat):
         from ..parity import probe_of
         from .export import export_openclip
 
-        return export_openclip(job.loaded, job.out, probe_of(job.data), **job.beside)
+        return export_openclip(job.loaded, job.out, probe_of(job.data), **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
         from ..describe import describe_export, describe_loaded

@@ -135,8 +135,8 @@ def _in_folder(read: Spec, where: str) -> Origin:
     config = read_folder_config(file.parent)
     settings = config.preprocess if config is not None else None
     if settings is None:
-        known = name_of(cfg)
-        settings = agreed_settings(known, file) if known else {}
+        name = name_of(cfg)
+        settings = agreed_settings(name, file) if name else {}
     # by the hub's word open_clip takes the tokenizer that the configuration names
     home = str(file.parent) if has_tokenizer(file.parent) and not read.hub else None
     words = home if cfg["text_cfg"].get("hf_tokenizer_name") else None

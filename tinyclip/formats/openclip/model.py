@@ -104,5 +104,5 @@ def preprocess_cfg(preprocess: Preprocess) -> dict[str, Any]:
     """open_clip's settings of our preprocess; it takes the size from the model."""
     from open_clip.transform import PreprocessCfg
 
-    known = asdict(PreprocessCfg()).keys() - {"size"}
-    return {k: v for k, v in preprocess.to_dict().items() if k in known}
+    fields = asdict(PreprocessCfg()).keys() - {"size"}
+    return {k: v for k, v in preprocess.to_dict().items() if k in fields}

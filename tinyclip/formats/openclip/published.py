@@ -26,13 +26,13 @@ def download(
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    found = get_pretrained_cfg(name, tag)
-    if not found:
+    entry = get_pretrained_cfg(name, tag)
+    if not entry:
         tags = open_clip.list_pretrained_tags_by_model(name)
-        known = f"{nearest(tag, tags)}" if tags else "It has none"
-        raise UserError(where, f"{name} has no weights {tag!r}", known)
-    _check_gelu(name, tag, bool(found.get("quick_gelu")), cfg)
-    return _file(name, tag, found, where), settings_of(found)
+        todo = f"{nearest(tag, tags)}" if tags else "It has none"
+        raise UserError(where, f"{name} has no weights {tag!r}", todo)
+    _check_gelu(name, tag, bool(entry.get("quick_gelu")), cfg)
+    return _fetched(name, tag, entry, where), settings_of(entry)
 
 
 def _check_gelu(name: str, tag: str, quick: bool, cfg: Mapping[str, Any]) -> None:
@@ -51,29 +51,29 @@ def _check_gelu(name: str, tag: str, quick: bool, cfg: Mapping[str, Any]) -> Non
     if quick == bool(cfg.get("quick_gelu")):
         return
     other = f"{name}-quickgelu" if quick else name.removesuffix("-quickgelu")
-    known = other in open_clip.list_models() and other != name
+    exists = other in open_clip.list_models() and other != name
     raise UserError(
         f"openclip:{name}/{tag}",
         f"these weights were trained with {'quick-' if quick else 'the exact '}GELU, "
         f"and {name} has another",
-        f"Write openclip:{other}/{tag}" if known else f"Is there a {other}?",
+        f"Write openclip:{other}/{tag}" if exists else f"Is there a {other}?",
     )
 
 
-def _file(name: str, tag: str, found: Mapping[str, Any], where: str) -> Path:
+def _fetched(name: str, tag: str, entry: Mapping[str, Any], where: str) -> Path:
     from open_clip.pretrained import download_pretrained
 
     what = f"the weights of {name}/{tag}"
     todo = f"Without a network, name a local file: openclip:{name}@FILE"
-    if found.get("hf_hub") and "file" not in found:
+    if entry.get("hf_hub") and "file" not in entry:
 
         def fetch(cached: bool) -> Path:
-            path = _cached(found["hf_hub"]) if cached else download_pretrained(found)
+            path = _cached(entry["hf_hub"]) if cached else download_pretrained(entry)
             return Path(path)
 
         return from_hub(fetch, where, what, todo)
     try:
-        return Path(download_pretrained(found))
+        return Path(download_pretrained(entry))
     except Exception as error:  # whatever the network library raises
         raise UserError(
             where,
@@ -97,8 +97,8 @@ def _cached(address: str) -> str:
     folder, _, file = address.rpartition("/")
     file = file or HF_WEIGHTS_NAME
     safe = HF_SAFE_WEIGHTS_NAME if file == HF_WEIGHTS_NAME else ""
-    for one in (safe, str(Path(file).with_suffix(".safetensors")), file):
-        path = try_to_load_from_cache(folder, one) if one else None
+    for name in (safe, str(Path(file).with_suffix(".safetensors")), file):
+        path = try_to_load_from_cache(folder, name) if name else None
         if isinstance(path, str):
             return path
     raise FileNotFoundError(address)
@@ -132,15 +132,15 @@ def agreed_settings(name: str, file: Path) -> dict[str, Any]:
     from open_clip.pretrained import get_pretrained_cfg
 
     tags = open_clip.list_pretrained_tags_by_model(name)
-    known = [settings_of(get_pretrained_cfg(name, tag)) for tag in tags]
-    if not known or any(one != known[0] for one in known):
+    published = [settings_of(get_pretrained_cfg(name, tag)) for tag in tags]
+    if not published or any(settings != published[0] for settings in published):
         return {}
-    if preprocess_of(known[0], 1) != preprocess_of({}, 1):
+    if preprocess_of(published[0], 1) != preprocess_of({}, 1):
         log.warning(
             "%s: its pictures are prepared as all published weights of %s want them "
             "(%s); given a file, open_clip itself would take its default",
             file,
             name,
-            ", ".join(f"{key} {value}" for key, value in known[0].items()),
+            ", ".join(f"{key} {value}" for key, value in published[0].items()),
         )
-    return known[0]
+    return published[0]

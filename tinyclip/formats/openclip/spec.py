@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import UserError, nearest
+from ...files import expanded
 from ...model.weights import shown
 
 # open_clip's own words for a folder and for the hub
@@ -91,11 +91,6 @@ def _models() -> list[str]:
     return models
 
 
-def expanded(text: str) -> Path:
-    """A path, and what `~` stands for in it."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 (Path's raises)
-
-
 def _hub_id(spec: str, where: str) -> str:
     identity = spec.removeprefix(HF_HUB)
     if not HUB_ID.fullmatch(identity):
@@ -113,16 +108,16 @@ def _unknown(spec: str, where: str) -> UserError:
         return UserError(where, f"there is no {spec}")
     name, _, rest = spec.partition("@")
     name = name if rest else spec
-    todo = _near(name.partition("/")[0])
+    todo = _similar_names(name.partition("/")[0])
     if HUB_ID.fullmatch(spec) and not todo.startswith("Did"):
         todo = f"For an id of the Hugging Face hub, write openclip:{HF_HUB}{spec}"
     return UserError(where, f"open_clip has no model {name.partition('/')[0]!r}", todo)
 
 
-def _near(name: str) -> str:
+def _similar_names(name: str) -> str:
     """Names that a user may have meant, whatever their capitals."""
-    known = {one.lower(): one for one in _models()}
-    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.6)
+    by_lower = {model.lower(): model for model in _models()}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     if not close:
-        return nearest(name, known.values())
-    return f"Did you mean {' or '.join(repr(known[one]) for one in close)}?"
+        return nearest(name, by_lower.values())
+    return f"Did you mean {' or '.join(repr(by_lower[match]) for match in close)}?"

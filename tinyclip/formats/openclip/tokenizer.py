@@ -73,10 +73,10 @@ def call_of(text: Mapping[str, Any], hugging: bool, where: str) -> dict[str, Any
     Raises:
         UserError: there is another setting.
     """
-    given = text.get("tokenizer_kwargs") or {}
-    if not isinstance(given, Mapping):
-        raise UserError(where, f"tokenizer_kwargs is {given!r}, and not settings")
-    settings = dict(given)
+    kwargs = text.get("tokenizer_kwargs") or {}
+    if not isinstance(kwargs, Mapping):
+        raise UserError(where, f"tokenizer_kwargs is {kwargs!r}, and not settings")
+    settings = dict(kwargs)
     # open_clip's two tokenizers clean differently where nothing is said
     default = "whitespace" if text.get("hf_tokenizer_name") else "lower"
     clean = str(settings.pop("clean", default))

@@ -79,10 +79,10 @@ def trunk_shape(name: str, where: str) -> ImageShape:
     Raises:
         UserError: timm has no such model, or ours cannot be it.
     """
-    found = _built(entry_of(name, where), name)
-    if isinstance(found, str):
-        raise _unsupported(where, found)
-    return found
+    shape = _built(entry_of(name, where), name)
+    if isinstance(shape, str):
+        raise _unsupported(where, shape)
+    return shape
 
 
 def _unsupported(where: str, what: str) -> UserError:
@@ -130,11 +130,11 @@ def _built(entry: Callable[..., nn.Module], name: str) -> ImageShape | str:
     except Exception as error:  # whatever timm's or the user's function raises
         why = f"{type(error).__name__}: {error}"
         return f"a {name}, which timm cannot build with an attention pool ({why})"
-    foreign = sorted(_foreign(trunk))
+    foreign = sorted(_foreign_classes(trunk))
     if foreign:
         return f"a {name}, whose {', '.join(foreign)} ours lack"
     try:
-        shape = _read(trunk)
+        shape = _shape_of(trunk)
     except (AttributeError, ValueError) as error:
         return f"a {name} that is no plain transformer ({error})"
     stored = {f"visual.trunk.{k}": v.shape for k, v in trunk.state_dict().items()}
@@ -143,13 +143,13 @@ def _built(entry: Callable[..., nn.Module], name: str) -> ImageShape | str:
     return shape
 
 
-def _foreign(trunk: nn.Module) -> set[str]:
+def _foreign_classes(trunk: nn.Module) -> set[str]:
     """Classes of its modules that ours do not compute."""
     kinds = {type(module).__name__ for module in trunk.modules()}
     return kinds - PLAIN - ACTIVATIONS.keys() - {"GELU"}
 
 
-def _read(trunk: Any) -> ImageShape:
+def _shape_of(trunk: Any) -> ImageShape:
     """The shape of a plain vision transformer.
 
     Raises:

@@ -41,7 +41,7 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
         cfg["init_logit_bias"] = 0.0  # the weights bring their own
     if trunk is not None:
         cfg["custom_text"] = True
-    quick = {tower.activation == "quick_gelu" for tower in _own(shape)}
+    quick = {tower.activation == "quick_gelu" for tower in _towers_of_its_own(shape)}
     if quick == {True, False}:
         raise UserError(
             WHERE,
@@ -52,7 +52,7 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
     return {**cfg, "quick_gelu": True} if quick == {True} else cfg
 
 
-def _own(shape: ClipShape) -> list[TowerShape]:
+def _towers_of_its_own(shape: ClipShape) -> list[TowerShape]:
     """The towers that open_clip itself builds: timm's has its own activation."""
     return [shape.text] if shape.image.pool == "map" else [shape.image, shape.text]
 
@@ -99,51 +99,51 @@ def _image(image: ImageShape) -> dict[str, Any]:
                 "say",
                 OUT,
             )
-    made = {
+    cfg = {
         "image_size": image.image_size,
         "patch_size": image.patch_size,
         "head_width": image.head_width,
         **_common(image),
     }
     if not image.norm_pre:
-        made["no_ln_pre"] = True
+        cfg["no_ln_pre"] = True
     if image.pool == "mean":
-        made["pool_type"] = THEIR_POOL[image.pool]
-        made["final_ln_after_pool"] = image.norm_after_pool
-    return made
+        cfg["pool_type"] = THEIR_POOL[image.pool]
+        cfg["final_ln_after_pool"] = image.norm_after_pool
+    return cfg
 
 
 def _text(text: TextShape) -> dict[str, Any]:
-    made = {
+    cfg = {
         "context_length": text.context_length,
         "vocab_size": text.vocab_size,
         "heads": text.blocks[0].heads,
         **_common(text),
     }
     if not text.causal:
-        made["no_causal_mask"] = True
+        cfg["no_causal_mask"] = True
     if text.pool != "argmax":
-        made["pool_type"] = text.pool
+        cfg["pool_type"] = text.pool
     if text.pool == "eos":
-        made["eos_id"] = text.eos_id
+        cfg["eos_id"] = text.eos_id
     if text.projection_bias:
-        made["proj_bias"] = True
-    return made
+        cfg["proj_bias"] = True
+    return cfg
 
 
 def _common(tower: TowerShape) -> dict[str, Any]:
-    made: dict[str, Any] = {
+    cfg: dict[str, Any] = {
         "layers": len(tower.blocks),
         "width": tower.width,
         "mlp_ratio": ratio_of(tower.width, tower.blocks[0].ffn),
     }
     if tower.layer_scale:
-        made["ls_init_value"] = 1.0  # the weights bring their own
+        cfg["ls_init_value"] = 1.0  # the weights bring their own
     if tower.activation == "gelu_tanh":
-        made["act_kwargs"] = dict(TANH)
+        cfg["act_kwargs"] = dict(TANH)
     if tower.eps != EPS:
-        made["norm_kwargs"] = {"eps": tower.eps}
-    return made
+        cfg["norm_kwargs"] = {"eps": tower.eps}
+    return cfg
 
 
 def ratio_of(width: int, ffn: int) -> float:

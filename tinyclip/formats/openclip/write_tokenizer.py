@@ -70,6 +70,6 @@ def _settings(full: Any) -> dict[str, Any]:
     if getattr(full, "strip_sep", False):
         kwargs["strip_sep_token"] = True
     # any name will do: under local-dir open_clip reads the folder itself
-    made = {"hf_tokenizer_name": "tokenizer", "tokenizer_kwargs": kwargs}
+    settings = {"hf_tokenizer_name": "tokenizer", "tokenizer_kwargs": kwargs}
     mode = getattr(full, "mode", None)
-    return {**made, "tokenizer_mode": mode} if mode else made
+    return {**settings, "tokenizer_mode": mode} if mode else settings

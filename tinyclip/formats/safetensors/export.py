@@ -56,9 +56,9 @@ def export_safetensors(
         for file in inner.iterdir():
             file.replace(draft / file.name)
         inner.rmdir()
-        found = {"format": "safetensors", **_read_back(loaded, draft, probe, dtype)}
-        write_json(draft / "parity.json", found)
-    return found
+        parity = {"format": "safetensors", **_read_back(loaded, draft, probe, dtype)}
+        write_json(draft / "parity.json", parity)
+    return parity
 
 
 def _read_back(
@@ -76,15 +76,16 @@ def _read_back(
     pixels = torch.stack([loaded.preprocess(image) for image in probe.images])
     pixels_again = torch.stack([again.preprocess(image) for image in probe.images])
     tokens = loaded.tokenizer(probe.captions), again.tokenizer(probe.captions)
-    known = {"n": len(probe), "inputs": probe.source, "dtype": dtype}
+    about_probe = {"n": len(probe), "inputs": probe.source, "dtype": dtype}
     if dtype == "float32":
         return (
-            compare(loaded.model, again.model, (pixels, pixels_again), tokens) | known
+            compare(loaded.model, again.model, (pixels, pixels_again), tokens)
+            | about_probe
         )
     model = loaded.model.eval().cpu()
-    found = compare_cosines(model, again.model, (pixels, pixels_again), tokens)
-    if wrong := under(found["cosine"], COSINE[dtype]):
+    cosines = compare_cosines(model, again.model, (pixels, pixels_again), tokens)
+    if wrong := under(cosines["cosine"], COSINE[dtype]):
         raise UserError(
             "--dtype", f"{wrong}. Nothing was written", "Leave --dtype away"
         )
-    return found | known
+    return cosines | about_probe

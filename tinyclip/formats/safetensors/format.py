@@ -37,7 +37,7 @@ class Safetensors(PytorchFormat):
 
         dtype = SHORT[job.options.get("dtype", "fp32")].name
         probe = probe_of(job.data)
-        return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.beside)
+        return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
         from ...files import read_json
@@ -46,11 +46,11 @@ class Safetensors(PytorchFormat):
 
         loaded = load_model(folder)
         header = read_header(folder / WEIGHTS)
-        found = counts(loaded.model.shape, loaded.config, header["bytes"])
+        described = counts(loaded.model.shape, loaded.config, header["bytes"])
         certificate = folder / "certificate.json"
         if certificate.exists():
-            found["certificate"] = read_json(certificate)
-        return {**found, "dtype": header["dtype"]}
+            described["certificate"] = read_json(certificate)
+        return {**described, "dtype": header["dtype"]}
 
     def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
         from ...model.store import load_model
