@@ -27,6 +27,11 @@ def test_a_safetensors_file_names_it_so(name: str, tmp_path: Path) -> None:
     assert header["x"]["dtype"] == dtypes.get(name).stored
 
 
+@pytest.mark.parametrize("one", dtypes.DTYPES.values())
+def test_either_spelling_names_it(one: dtypes.Dtype) -> None:
+    assert dtypes.get(one.name) is dtypes.get(one.short) is one
+
+
 def test_an_unknown_type_gets_the_nearest() -> None:
     with pytest.raises(UserError, match="Did you mean 'float16'"):
         dtypes.get("float61")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError, nearest
 
@@ -43,14 +43,25 @@ DTYPES = {
     )
 }
 SHORT = {one.short: one for one in DTYPES.values()}
+EVERY = {**DTYPES, **SHORT}
+
+
+def long_name(word: Any) -> Any:
+    """A type's name as torch has it, in whichever spelling; other words as they are."""
+    return EVERY[word].name if isinstance(word, str) and word in EVERY else word
+
+
+def short_name(word: Any) -> Any:
+    """A type's short name, in whichever spelling; other words as they are."""
+    return EVERY[word].short if isinstance(word, str) and word in EVERY else word
 
 
 def get(name: str, where: str = "dtype") -> Dtype:
-    """The type of a name.
+    """The type of a name, in either spelling.
 
     Raises:
         UserError: there is none; `where` named it.
     """
-    if name not in DTYPES:
+    if not isinstance(name, str) or name not in EVERY:
         raise UserError(where, f"unknown type {name!r}", nearest(name, DTYPES))
-    return DTYPES[name]
+    return EVERY[name]

@@ -77,6 +77,12 @@ def test_a_signal_stops_it_and_the_line_it_names_goes_on(
     assert json.loads(capsys.readouterr().out)["kept"] == 1
 
 
+def test_types_have_either_spelling(data, tmp_path, capsys) -> None:
+    words = ("--dtype", "fp16", "--precision", "float32", "--json")
+    assert run(data, tmp_path / "out", *words) == 0
+    assert json.loads(capsys.readouterr().out)["dtype"] == "float16"
+
+
 def test_settings_of_the_data_can_be_given(data, tmp_path, capsys) -> None:
     set_ = ("--set", "data.caption_column=title", "--set", "data.workers=2")
     assert run(data, tmp_path / "out", *set_) == 0

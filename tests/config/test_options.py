@@ -31,6 +31,7 @@ def smoke() -> Recipe:
         ("towers", ["text"], ("text",)),
         ("about", "a # b: [c", "a # b: [c"),
         ("teacher", "no", "no"),
+        ("precision", "bfloat16", "bf16"),
         ("max_skipped_share", 1, 1.0),
         ("max_skipped_share", np.float32(0.5), 0.5),
         ("max_skipped_share", np.float64(0.5), 0.5),

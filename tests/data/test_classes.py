@@ -90,14 +90,16 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     ["7", "00417", "n01440764", "class_12", "Class 3", "label-0", "m.0bt9lr", "c7"]
-    + ["3f2a9c0d1e", "0.5"],
+    + ["3f2a9c0d1e", "0.5", "02084071-n", "a3f9", "00Ff"],
 )
 def test_numbers_and_codes_say_nothing(name: str) -> None:
     assert CODE.fullmatch(name)
 
 
 @pytest.mark.parametrize(
-    "name", ["cat", "boeing 747", "2cv", "n", "deadbeef", "polar_bear", "a4 paper"]
+    "name",
+    ["cat", "boeing 747", "2cv", "n", "deadbeef", "polar_bear", "a4 paper"]
+    + ["cafe", "02084071-x", "n01440764_tench"],
 )
 def test_words_say_something(name: str) -> None:
     assert not CODE.fullmatch(name)
@@ -109,6 +111,33 @@ def test_codes_are_warned_of_with_the_way_to_name_them(folders, caplog) -> None:
     assert (
         "--set data.class_names=FILE with lines like 'n01440764 tench'" in caplog.text
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "line"),
+    [
+        (
+            ("001.Black_footed_Albatross", "002.Laysan_Albatross", "other"),
+            "2 of 3 class names begin with a number or code, and so does what captions "
+            "say ('a photo of a 001.Black footed Albatross')",
+            "'001.Black_footed_Albatross Black footed Albatross'",
+        ),
+        (
+            ("n01440764_tench", "n01443537-goldfish"),
+            "2 of 2 class names begin with a number or code",
+            "'n01440764_tench tench'",
+        ),
+    ],
+)
+def test_numbers_before_names_are_warned_of(folders, caplog, names, said, line) -> None:
+    open_pairs(Data(source=folders(*names)))
+    assert said in caplog.text
+    assert f"--set data.class_names=FILE with lines like {line}" in caplog.text
+
+
+def test_numbers_behind_names_or_in_few_are_not(folders, caplog) -> None:
+    open_pairs(Data(source=folders("boeing 747", "4_wheeler", "cat")))
+    assert "begin with a number" not in caplog.text
 
 
 def test_captions_that_are_codes_are_warned_of(table, caplog) -> None:

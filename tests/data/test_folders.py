@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tinyclip.config.schema import Data
@@ -106,6 +108,15 @@ def test_a_single_class_is_refused(place) -> None:
         ("captions/1.txt", "a cat", "Put each NAME.txt beside its NAME.png"),
         ("images/1.png.txt", "a cat", "Put each NAME.txt beside its NAME.png"),
         ("images/1.caption", "a cat", "Put each NAME.txt beside its NAME.png"),
+        ("images/1.TXT", "a cat", "Rename them to end in .txt, not .TXT"),
+        ("list.CSV", "path,caption\nimages/1.png,a cat", "csv:{root}/list.CSV"),
+        (
+            "captions.txt",
+            "image,caption\n1.png,a cat",
+            "Put it beside the pictures that it names, and name it: "
+            "csv:{root}/images/captions.txt",
+        ),
+        ("images/all.txt", "image|text\n1.png|a cat", "csv:{root}/images/all.txt"),
     ],
 )
 def test_no_captions_are_made_up_where_others_lie(place, key, text, todo) -> None:
@@ -115,6 +126,25 @@ def test_no_captions_are_made_up_where_others_lie(place, key, text, todo) -> Non
     message = refusal(root)
     assert key in message
     assert todo.format(root=root) in message
+
+
+@pytest.mark.parametrize(
+    ("path", "file"),
+    [("images/1.png", "captions.parquet"), ("1.png", "images/captions.parquet")],
+)
+def test_a_parquet_of_captions_is_what_to_name(place, path: str, file: str) -> None:
+    """Its bytes need not hold the names as they are: it is compressed."""
+    root = place(**{"images/1.png": "1", "other/2.png": "2"})
+    rows = pa.table({"path": [path] * 3, "caption": ["a"] * 3})
+    pq.write_table(rows, root / "captions.parquet", compression="gzip")
+    message = refusal(root)
+    assert "captions.parquet tells of these pictures" in message
+    assert f"name it: parquet:{root / file}" in message.replace("Name", "name")
+
+
+def test_a_list_of_pictures_holds_no_captions(place) -> None:
+    root = place(**{"cat/1.png": "1", "dog/2.png": "2", "val.txt": "cat/1.png 0\n"})
+    assert opened(root).labels == ("cat", "dog")
 
 
 def test_texts_that_are_no_captions_can_be_left_out(place) -> None:
@@ -134,6 +164,27 @@ def test_texts_that_have_nothing_to_do_with_pictures_do_not_matter(place) -> Non
 def test_folders_that_are_no_classes_are_refused(place) -> None:
     root = place(**{"images/1.png": "1", "masks/1.png": "2"})
     assert "would make captions of 'images', 'masks', which are no" in refusal(root)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train2017", "val2017"),
+        ("Training", "Testing-2"),
+        ("images_001", "images_002"),
+        ("trainA", "testB"),
+        ("train_set", "JPEGImages"),
+    ],
+)
+def test_folders_that_are_no_classes_may_have_numbers(place, folders) -> None:
+    root = place(**{f"{folder}/{i}.png": "1" for i, folder in enumerate(folders)})
+    assert "which are no classes" in refusal(root)
+
+
+@pytest.mark.parametrize("name", ["training_shoe", "rawhide", "label maker", "trainer"])
+def test_a_class_may_begin_as_a_split_does(place, name: str) -> None:
+    root = place(**{f"{name}/1.png": "1", "test/1.png": "2"})
+    assert len(opened(root)) == 2
 
 
 def test_of_folders_by_split_the_one_with_classes_is_named(place) -> None:

@@ -172,6 +172,60 @@ def test_a_caption_with_a_second_dot_is_pointed_at(make_tar, tmp_path, picture) 
     assert "is it a.out.txt? Then call that a.txt" in message
 
 
+def test_what_lies_beside_a_picture_without_a_caption_is_shown(
+    make_tar, tmp_path, picture
+) -> None:
+    members = [("a.png", picture((1, 2, 3))), ("a.caption", b"a"), ("a.cls", b"3")]
+    message = refusal(one(make_tar, tmp_path, members))
+    assert "no .txt or .json of this name; beside it is a.caption, a.cls" in message
+
+
+def test_pictures_whose_names_begin_with_a_dot_are_counted_and_shown(
+    make_tar, tmp_path, picture
+) -> None:
+    """But not what macOS writes beside each file, which is no picture."""
+    png = picture((1, 2, 3))
+    members = [("in/a.png", png), ("in/a.txt", b"a"), ("in/._a.png", b"\0\5\x16\7..")]
+    members += [("in/.0.png", png), ("in/.0.txt", b"b"), (".1.JPG", png)]
+    source = one(make_tar, tmp_path, members)
+    pairs = opened(source, max_broken_share=0.7)
+    assert (len(pairs), pairs.dropped) == (1, {"dotted name": 2})
+    assert "x/in/.0.png: dotted name (names that begin with a dot" in refusal(source)
+
+
+@pytest.mark.parametrize("named", [None, "caption"])
+@pytest.mark.parametrize("several", [False, True])
+def test_a_caption_with_fields_is_told_once_with_one_of_them(
+    make_tar, tmp_path, picture, named, several
+) -> None:
+    said = {"number": 3, "en": "one"}
+    about = json.dumps({"caption": [said] if several else said}).encode()
+    members = []
+    for i in range(3):
+        members += [(f"{i}.png", picture((i, 2, 3))), (f"{i}.json", about)]
+    source = one(make_tar, tmp_path, members)
+    message = refusal(source, caption_column=named)
+    kind = "lists of {number, en}" if several else "{number, en}"
+    assert f"of 3 of 3 samples the value 'caption' holds {kind}, not text" in message
+    assert message.count("--set data.caption_column=caption.en") == 1
+    assert opened(source, caption_column="caption.en").captions(0) == ("one",)
+
+
+def test_a_few_captions_with_fields_are_counted(make_tar, tmp_path, picture) -> None:
+    members = [("a.png", picture((1, 2, 3))), ("a.txt", b"a")]
+    members += [("b.png", picture((1, 2, 3))), ("b.json", b'{"text": {"en": "b"}}')]
+    pairs = opened(one(make_tar, tmp_path, members), max_broken_share=0.5)
+    assert pairs.dropped == {"no text": 1}
+
+
+def test_of_usual_names_the_one_with_text_is_the_caption(
+    make_tar, tmp_path, picture
+) -> None:
+    about = b'{"caption": {"en": "one"}, "text": "two"}'
+    members = [("a.png", picture((1, 2, 3))), ("a.json", about)]
+    assert opened(one(make_tar, tmp_path, members)).captions(0) == ("two",)
+
+
 def test_over_the_share_the_first_ten_are_shown(make_tar, tmp_path, picture) -> None:
     members = [(f"{i}.png", picture((1, 2, 3))) for i in range(12)]
     message = refusal(one(make_tar, tmp_path, [*members, ("0.txt", b"a")]))

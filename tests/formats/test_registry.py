@@ -129,8 +129,8 @@ def test_an_unknown_format_gets_the_nearest() -> None:
 
 def test_an_option_is_for_its_own_format(pico_loaded: Loaded) -> None:
     onnx, own = registry.FORMATS["onnx"], registry.FORMATS["safetensors"]
-    registry.check_options(onnx, {"precision": "int8"})
+    registry.checked_options(onnx, {"precision": "int8"})
     with pytest.raises(UserError, match="is for --to onnx, not for --to safetensors"):
-        registry.check_options(own, {"precision": "int8"})
+        registry.checked_options(own, {"precision": "int8"})
     with pytest.raises(UserError, match="'fp8' is none of --to onnx"):
-        registry.check_options(onnx, {"precision": "fp8"})
+        registry.checked_options(onnx, {"precision": "fp8"})

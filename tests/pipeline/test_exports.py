@@ -14,10 +14,11 @@ from tinyclip.pipeline import exports
 from tinyclip.pipeline.exports import default_out, measure_on
 
 
-def test_it_returns_what_was_measured(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", ["bf16", "bfloat16"])
+def test_it_returns_what_was_measured(dtype: str, tmp_path: Path) -> None:
     out = tmp_path / "half"
     exported = tinyclip.export(
-        "builtin:pico", "safetensors", out=out, data="random", dtype="bf16"
+        "builtin:pico", "safetensors", out=out, data="random", dtype=dtype
     )
     assert exported["out"] == str(out)
     assert exported["parity"]["dtype"] == "bfloat16"

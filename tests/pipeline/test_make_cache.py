@@ -67,6 +67,17 @@ def test_settings_are_values_and_never_text(data: str, tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
 
 
+def test_types_have_either_spelling(data: str, tmp_path: Path) -> None:
+    short = {"dtype": "bf16", "precision": "fp32"}
+    long = {"dtype": "bfloat16", "precision": "float32"}
+    made = [
+        tinyclip.cache("builtin:pico", data, tmp_path / words["dtype"], **words)
+        for words in (short, long)
+    ]
+    assert made[0]["made_of"] == made[1]["made_of"]
+    assert made[0]["dtype"] == "bfloat16"
+
+
 def test_the_data_may_be_a_table_of_its_settings(data: str, tmp_path: Path) -> None:
     table = {"source": data, "augmentations": 2}
     report = tinyclip.cache("builtin:pico", table, tmp_path / "table")

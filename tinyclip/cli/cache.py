@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..dtypes import DTYPES, SHORT
+from ..dtypes import DTYPES, SHORT, long_name, short_name
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
@@ -37,11 +37,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", metavar="N", help="of the augmentations; the run's seed")
     add(
         "--dtype",
+        type=long_name,
         choices=tuple(DTYPES),
         default="float16",
         help="how features are stored; float16",
     )
-    add("--precision", choices=tuple(SHORT), help="of the arithmetic; fp32")
+    add(
+        "--precision",
+        type=short_name,
+        choices=tuple(SHORT),
+        help="of the arithmetic; fp32",
+    )
     add(
         "--set",
         metavar="A.B=V",

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..dtypes import short_name
 from ..formats.registry import FORMATS, options
 
 DATA = "builtin:pictograms"
@@ -24,7 +25,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             + (f"; {option.help}" if option.help else "")
             for kind, option in owners
         )
-        add(f"--{name}", choices=tuple(choices), help="; ".join(words))
+        add(
+            f"--{name}",
+            type=short_name,
+            choices=tuple(choices),
+            help="; ".join(words),
+        )
     add("--out", type=Path, metavar="DIR", help="default: MODEL-FORMAT")
     add(
         "--data",
@@ -70,4 +76,4 @@ def _show(report: dict[str, Any]) -> None:
         for name, value in tasks["ours"].items():
             exported = tasks[parity["format"]][name]
             print(f"{name}: {100 * value:.1f}, exported {100 * exported:.1f}")
-    print(FORMATS[parity["format"]].loads.format(out=out))
+    print(FORMATS[parity["format"]].how_to_load(parity, out))

@@ -90,6 +90,7 @@ def leaf(hint: Any, value: Any, where: Place, bounds: Mapping[str, Any]) -> Any:
     if get_origin(hint) is dict:
         return _table(hint, value, where, bounds)
     if "among" in bounds:
+        value = bounds["spelled"](value) if "spelled" in bounds else value
         return _choice(bounds["among"](), value, where)
     scalar = _scalar(hint, value, where)
     if not isinstance(scalar, str):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..cost import BUDGETS
-from ..dtypes import SHORT
+from ..dtypes import SHORT, short_name
 from ..goal import LAYOUTS
 from ..sites import ROUNDED
 from .data import Data
@@ -66,7 +66,10 @@ class Recipe:
         None, "captions, or a file of texts: token ids that nothing uses go"
     )
     precision: str = setting(
-        "fp32", "of the arithmetic; weights stay float32", among=lambda: SHORT
+        "fp32",
+        "of the arithmetic; weights stay float32",
+        among=lambda: SHORT,
+        spelled=short_name,
     )
     compile: bool = setting(False, "torch.compile for the towers that are trained")
     recompute: bool = setting(

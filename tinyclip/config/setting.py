@@ -20,6 +20,7 @@ def setting(
     above: float | None = None,
     below: float | None = None,
     among: Names | None = None,
+    spelled: Callable[[Any], Any] | None = None,
     later: bool = False,
 ) -> Any:
     """A field of a settings class.
@@ -31,11 +32,15 @@ def setting(
         above, below: what is just not allowed any more.
         among: the names that a text may be, asked for when one is checked.
         later: it came when runs were already stored, which have its default.
+        spelled: gives the name that another spelling stands for.
     """
-    bounds = {"low": low, "high": high, "above": above, "below": below, "among": among}
+    bounds = {"low": low, "high": high, "above": above, "below": below}
+    names = {"among": among, "spelled": spelled}
     metadata: dict[str, Any] = {"help": words, "later": later}
     metadata.update(
-        (name, value) for name, value in bounds.items() if value is not None
+        (name, value)
+        for name, value in {**bounds, **names}.items()
+        if value is not None
     )
     if isinstance(default, dict):
         return field(default_factory=lambda: dict(default), metadata=metadata)

@@ -23,8 +23,8 @@ class Broken(TinyclipError):
     Args:
         kind: a few words that rows of one fault share: missing, empty, not a picture,
             truncated, damaged, too large, too narrow, unreadable; no caption,
-            empty caption, long caption, invalid UTF-8, bad JSON; no picture, no path,
-            bad row, duplicate key, dotted name, torn tar.
+            empty caption, long caption, no text, invalid UTF-8, bad JSON; no picture,
+            no path, bad row, duplicate key, dotted name, torn tar.
         detail: what exactly was wrong.
     """
 

@@ -18,11 +18,19 @@ GENERIC = frozenset(
     "jpegimages pictures pics photos masks mask labels annotations captions data "
     "dataset raw jpg jpeg png input inputs output outputs".split()
 )
-# numbers, WordNet's n01440764, Freebase's m.0bt9lr, class_12, digests
+# what may follow such a word: train2017, images_001, test-set, trainA
+WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+FOLLOWING = frozenset("set split part fold small full px".split())
+# numbers, WordNet's n01440764 and 02084071-n, Freebase's m.0bt9lr, class_12, digests
 CODE = re.compile(
     r"(?:[a-z]|class|label|category|cls|id|type|cluster|synset)?[\s_.-]*\d[\d\s_.-]*"
-    r"|/?m[/._ ]0\w+|(?=.*\d)[0-9a-f-]{8,}",
+    r"|\d{8}-[nvasr]|/?m[/._ ]0\w+"
+    r"|(?=.*\d)[0-9a-f-]{8,}|(?=.*\d)(?=.*[a-f])[0-9a-f]{4,}",
     re.IGNORECASE,
+)
+# such before a name: n01440764_tench, 001.Black_footed_Albatross
+NUMBERED = re.compile(
+    r"(?:[a-z]?\d{8}(?:-[nvasr])?|\d+)[\s_.-]+(?=.*[^\W\d_]{2})", re.I
 )
 SHOWN = 3
 
@@ -35,6 +43,16 @@ def spoken(name: str) -> str:
 def class_captions(name: str) -> tuple[str, ...]:
     """Captions of a class by `CLASS_TEMPLATES`."""
     return tuple(template.format(name) for template in CLASS_TEMPLATES)
+
+
+def is_generic(name: str) -> bool:
+    """Whether a folder's name says where pictures come from: `GENERIC`, train2017."""
+    if name.lower() in GENERIC:
+        return True
+    first, *others = [word.lower() for word in WORDS.findall(name)] or [""]
+    return first in GENERIC and all(
+        len(word) == 1 or word in GENERIC | FOLLOWING for word in others
+    )
 
 
 def class_names(data: Data, keys: Sequence[str], todo: str = "") -> dict[str, str]:
@@ -53,7 +71,7 @@ def class_names(data: Data, keys: Sequence[str], todo: str = "") -> dict[str, st
     where = data.source
     if data.class_names is not None:
         names = read_names(data.class_names, keys)
-    elif all(key.lower() in GENERIC for key in keys):
+    elif all(map(is_generic, keys)):
         raise UserError(
             where,
             f"would make captions of {_listed(keys)}, which are no classes",
@@ -80,6 +98,16 @@ def _warn_of_codes(where: str, keys: Sequence[str]) -> None:
             f"({_listed(codes)}), and no model knows what they mean: zero-shot will be "
             "at chance. Name them: --set data.class_names=FILE with lines like "
             f"'{codes[0]} tench'"
+        )
+    numbered = [key for key in keys if NUMBERED.match(key.strip())]
+    if 2 * len(numbered) > len(keys):
+        key = numbered[0]
+        name = spoken(NUMBERED.sub("", key.strip(), count=1))
+        caption = class_captions(spoken(key))[0]
+        note(
+            f"{where}: {len(numbered)} of {len(keys)} class names begin with a number "
+            f"or code, and so does what captions say ({caption!r})"
+            f". Name them: --set data.class_names=FILE with lines like '{key} {name}'"
         )
 
 

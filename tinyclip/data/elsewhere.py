@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
+from .tables import CAPTION_NAMES, DELIMITERS, IMAGE_NAMES, usual_column
 
 TEXTS = (".txt", ".caption", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
 METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-READ_BY = {".csv": "csv:", ".tsv": "tsv:", ".parquet": "parquet:"}
+READ_BY = {".csv": "csv:", ".tsv": "tsv:", ".parquet": "parquet:", ".txt": "csv:"}
 LOOKED_AT = 2**20  # bytes of a table
-NAMED = 1000  # pictures that are looked for in it
+NAMED = 1000  # pictures that are looked for in it, and rows of a parquet file
 MOST_TABLES = 100
 
 
@@ -38,25 +40,49 @@ def refuse_captions_elsewhere(
     stems = {PurePosixPath(key).stem for key in pictures}
     named = [key for key in texts if _stem(key) in stems]
     if len(named) * 10 >= len(pictures):
-        glob = f"*{PurePosixPath(named[0]).suffix}"
         raise UserError(
             where,
             f"has {len(named)} texts named as pictures are, such as {named[0]}, which "
             "folder: does not read",
-            "Put each NAME.txt beside its NAME.png, or, where these hold no captions, "
-            f"leave them out: --set 'data.exclude=[\"{glob}\"]'",
+            _advice(named[0]),
         )
-    tables = [key for key in texts if PurePosixPath(key).suffix != ".txt"]
-    for key in tables[:MOST_TABLES]:
-        if _names_any(root / key, pictures):
-            reader = READ_BY.get(PurePosixPath(key).suffix)
+    for key in sorted(texts, key=_suffix)[:MOST_TABLES]:
+        picture = _named_in(root / key, pictures)
+        if picture is not None:
             raise UserError(
                 where,
                 f"{key} tells of these pictures, and folder: does not read it",
-                f"Name it: {reader}{root / key}"
-                if reader
-                else "Write path and caption of each into a CSV, and name it: csv:FILE",
+                _reader(root, key, picture),
             )
+
+
+def _advice(text: str) -> str:
+    suffix = PurePosixPath(text).suffix
+    todo = "Put each NAME.txt beside its NAME.png"
+    if suffix.lower() == ".txt" != suffix:
+        todo = f"Rename them to end in .txt, not {suffix}, beside their pictures"
+    return (
+        f"{todo}, or, where these hold no captions, leave them out: "
+        f"--set 'data.exclude=[\"*{suffix}\"]'"
+    )
+
+
+def _reader(root: Path, table: str, picture: str) -> str:
+    """What reads a table that names a picture by its path or by its name alone."""
+    scheme = READ_BY.get(_suffix(table))
+    if scheme is None:
+        return "Write path and caption of each into a CSV, and name it: csv:FILE"
+    folder = PurePosixPath(picture).parent
+    away = PurePosixPath(table).parent
+    path = picture if away == PurePosixPath() else picture.removeprefix(f"{away}/")
+    if folder == away or path.encode() in _head(root / table):
+        return f"Name it: {scheme}{root / table}"
+    beside = root / folder / PurePosixPath(table).name
+    return f"Put it beside the pictures that it names, and name it: {scheme}{beside}"
+
+
+def _suffix(key: str) -> str:
+    return PurePosixPath(key).suffix.lower()
 
 
 def _stem(key: str) -> str:
@@ -64,12 +90,44 @@ def _stem(key: str) -> str:
     return PurePosixPath(key).name.split(".")[0]
 
 
-def _names_any(file: Path, pictures: Sequence[str]) -> bool:
-    """Whether the beginning of a file names one of the pictures."""
+def _named_in(file: Path, pictures: Sequence[str]) -> str | None:
+    """The first picture that the beginning of a table names."""
+    head = _head(file)
+    for picture in pictures[:NAMED] if head else ():
+        if PurePosixPath(picture).name.encode() in head:
+            return picture
+    return None
+
+
+def _head(file: Path) -> bytes:
+    """The beginning of a table; nothing of a text that is none, or of no captions."""
     try:
+        if file.suffix.lower() == ".parquet":
+            return _paths(file)
         with file.open("rb") as opened:
             head = opened.read(LOOKED_AT)
-    except OSError:
-        return False
-    names = {PurePosixPath(key).name.encode() for key in pictures[:NAMED]}
-    return any(name in head for name in names)
+    except (OSError, ValueError):  # Arrow's errors are such
+        return b""
+    if file.suffix.lower() == ".txt":  # a list of pictures, or notes
+        header = head.lstrip(b"\xef\xbb\xbf").split(b"\n")[0].decode(errors="replace")
+        if not _has_captions(re.split(f"[{DELIMITERS}]", header)):
+            return b""
+    return head
+
+
+def _paths(file: Path) -> bytes:
+    """The first paths in a parquet file of paths and captions."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as table:
+        names = table.schema_arrow.names
+        if not _has_captions(names):
+            return b""
+        column = usual_column(names, IMAGE_NAMES)
+        piece = next(table.iter_batches(NAMED, columns=[column]), None)
+        cells = piece.column(0).to_pylist() if piece is not None else []
+    return "\n".join(cell for cell in cells if isinstance(cell, str)).encode()
+
+
+def _has_captions(columns: Sequence[str]) -> bool:
+    return all(usual_column(columns, usual) for usual in (IMAGE_NAMES, CAPTION_NAMES))

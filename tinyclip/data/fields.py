@@ -75,6 +75,15 @@ def value_at(cell: Any, field: Sequence[str]) -> Any:
     return value_at(cell.get(field[0]), field[1:]) if isinstance(cell, dict) else None
 
 
+def kind_of(value: Any) -> Kind:
+    """What a value of JSON is; a list is of what its first item is."""
+    if isinstance(value, dict):
+        return {name: kind_of(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [kind_of(value[0])] if value else "nothing"
+    return TEXT if isinstance(value, str) else type(value).__name__
+
+
 def is_text(kind: Kind) -> bool:
     """Whether a column holds texts, or lists of texts."""
     return kind in (TEXT, [TEXT])
@@ -100,12 +109,12 @@ def described(kind: Kind) -> str:
     return f"{{{', '.join(kind)}}}" if isinstance(kind, dict) else kind
 
 
-def no_text(where: str, column: str, kind: Kind) -> UserError:
+def no_text(where: str, column: str, kind: Kind, called: str = "column") -> UserError:
     """That a column is there and holds no captions; and which field of it may."""
     texts = [name for name in fields_of(kind) if is_text(_step(kind, name))]
     todo = "Name another with --set data.caption_column=NAME"
     if texts:
         todo = f"Name the field: --set data.caption_column={column}.{texts[0]}"
     return UserError(
-        where, f"the column {column!r} holds {described(kind)}, not text", todo
+        where, f"the {called} {column!r} holds {described(kind)}, not text", todo
     )

@@ -1,8 +1,9 @@
-"""Members of a tar with more than one dot in their names.
+"""Members of a tar that are no sample's: mostly, of more than one dot in their names.
 
 webdataset splits a name at its first dot: ``v1.00.png`` is a part called ``00.png`` of
 the sample ``v1``, as ``7.mask.png`` is a part of 7. So such a picture is nobody's, and
-it is counted where it was meant to be a sample of its own.
+it is counted where it was meant to be a sample of its own. Names that begin with a dot
+(``.0.png``) webdataset passes over.
 """
 
 from __future__ import annotations
@@ -12,22 +13,29 @@ from collections.abc import Container
 from .broken import Broken, Dropped
 from .pictures import SUFFIXES
 
+DOTTED = "dotted name"
+APPLE_DOUBLE = b"\0\5\x16\7"  # what macOS writes beside a file: ._0.png
+SHOWN = 3
+
 
 class Dotted:
-    """Pictures and texts that were passed over, by sample."""
+    """Parts of samples that were passed over, by sample."""
 
     def __init__(self) -> None:
         self.pictures: dict[str, list[str]] = {}
         self.texts: dict[str, list[str]] = {}
+        self.others: dict[str, list[str]] = {}
 
     def add(self, key: str, part: str, plain: bool) -> None:
-        """Remember the part of a sample, if it is a picture or a text.
+        """Remember the part of a sample.
 
         Args:
             plain: whether captions are in ``.txt`` too.
         """
-        kind = part.lower().rpartition(".")[2]
-        if f".{kind}" in SUFFIXES:
+        _, dot, kind = part.lower().rpartition(".")
+        if not dot:
+            self.others.setdefault(key, []).append(part)
+        elif f".{kind}" in SUFFIXES:
             self.pictures.setdefault(key, []).append(part)
         elif kind == "json" or (kind == "txt" and plain):
             self.texts.setdefault(key, []).append(part)
@@ -39,6 +47,9 @@ class Dotted:
             part = self.texts[key][0]
             kind = part.rpartition(".")[2]
             why += f": is it {key}.{part}? Then call that {key}.{kind}"
+        elif key in self.others:
+            beside = (f"{key}.{part}" for part in self.others[key][:SHOWN])
+            why += f"; beside it is {', '.join(beside)}"
         return Broken("no caption", why)
 
     def count(self, images: Container[str], dropped: Dropped) -> None:
@@ -54,8 +65,20 @@ class Dotted:
                     dropped.add("other picture")
                 else:
                     dropped.add(
-                        "dotted name",
+                        DOTTED,
                         f"{key}.{part}",
                         f"names are split at the first dot, so this is {part!r} of the "
                         f"sample {key!r}; write the name without that dot",
                     )
+
+
+def hidden(name: str, begin: bytes, dropped: Dropped) -> None:
+    """Count a picture whose name begins with a dot, and name it.
+
+    Args:
+        begin: its first bytes.
+    """
+    own = name.rpartition("/")[2]
+    if own.startswith(".") and own.lower().endswith(SUFFIXES) and begin != APPLE_DOUBLE:
+        why = "names that begin with a dot are passed over, as webdataset does"
+        dropped.add(DOTTED, name, f"{why}; write the name without that dot")

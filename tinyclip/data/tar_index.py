@@ -20,17 +20,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .broken import CAPTION_LIMIT, Broken, Dropped, check_caption, decode_caption
-from .fields import field_path, value_at
+from .fields import field_path, fields_of, is_text, kind_of, no_text, value_at
 from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
-from .tar_dots import Dotted
+from .tar_dots import Dotted, hidden
 from .tar_members import read_members
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 log = logging.getLogger("tinyclip")
-VERSION = 2  # of the index: another one is not read
+VERSION = 3  # of the index: another one is not read
+NO_TEXT = "no text"  # kind of a caption that holds fields
 JSON_LIMIT = 16 * 2**20  # bytes
 LOG_EVERY = 10.0  # seconds between lines of the log while shards are scanned
 _NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key, extension
@@ -101,6 +102,8 @@ def scan(path: Path, caption_key: str | None) -> Index:
         for member, content in read_members(path):
             match = _NAME.fullmatch(member.name)
             if match is None:
+                start = member.offset
+                hidden(member.name, content[start : start + 4], dropped)
                 continue
             key, kind = match[1], match[2].lower()
             if f".{kind}" in SUFFIXES:
@@ -113,7 +116,7 @@ def scan(path: Path, caption_key: str | None) -> Index:
                     start = member.offset
                     raw = content[start : start + min(member.size, JSON_LIMIT + 1)]
                     texts[key] = _captions(kind, raw, caption_key)
-            elif "." in kind:
+            else:
                 dotted.add(key, match[2], caption_key is None)
     except Broken as broken:
         torn = broken.detail
@@ -175,14 +178,20 @@ def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
     if not isinstance(fields, dict):
         raise Broken("bad JSON", "not an object with names")
     names = CAPTION_NAMES if name is None else (name,)
-    values_under = (value_at(fields, field_path(name, fields)) for name in names)
-    value = next((each for each in values_under if each is not None), None)
-    if value is None:
-        present = ", ".join(repr(key[:40]) for key in [*fields][:8]) or "nothing"
-        raise Broken("no caption", f"nothing under {names[0]!r}; there is {present}")
+    values_under = {name: value_at(fields, field_path(name, fields)) for name in names}
+    present = [name for name in names if values_under[name] is not None]
+    if not present:
+        keys = ", ".join(repr(key[:40]) for key in [*fields][:8]) or "nothing"
+        raise Broken("no caption", f"nothing under {names[0]!r}; there is {keys}")
+    texts = (name for name in present if is_text(kind_of(values_under[name])))
+    name = next(texts, present[0])
+    value = values_under[name]
     values = value if isinstance(value, list) else [value]
     if not values:
         raise Broken("empty caption", "an empty list")
+    if fields_of(kind_of(value)):
+        told = no_text("", name, kind_of(value), "value")
+        raise Broken(NO_TEXT, f"{told.what}. {told.todo}")
     if not all(isinstance(text, str) for text in values):
         raise Broken(
             "bad JSON", f"a caption that is not text: {json.dumps(value)[:80]}"

@@ -22,7 +22,7 @@ from .columns import Column, excluder
 from .files import HASHED, evenly
 from .pictures import RGB, decode_picture, parse_background
 from .shards import find_shards, shard_labels
-from .tar_index import Index, index_shards
+from .tar_index import NO_TEXT, Index, index_shards
 from .views import Subset
 
 
@@ -143,9 +143,24 @@ def tars_of(data: Data, shards: Sequence[Path]) -> TarPairs | Subset:
     assert isinstance(_dropped, Dropped)
     pattern = excluder(data.exclude)
     if pattern is None:
-        _dropped.check(where, len(pairs), data.max_broken_share)
+        _check(data, _dropped, len(pairs))
         return pairs
     rows = [i for i in range(len(pairs)) if not pattern.match(pairs.key(i))]
     _dropped.add("excluded", count=len(pairs) - len(rows))
-    _dropped.check(where, len(rows), data.max_broken_share)
+    _check(data, _dropped, len(rows))
     return Subset(pairs, np.asarray(rows, dtype=np.int64))
+
+
+def _check(data: Data, dropped: Dropped, whole: int) -> None:
+    """Stop where too much cannot be used; if for one reason, say that once.
+
+    Raises:
+        UserError: as `Dropped.check`.
+    """
+    count = dropped.get(NO_TEXT, 0)
+    if count > data.max_broken_share * (whole + dropped.broken):
+        whys = [why for kind, why in dropped.rows.values() if kind == NO_TEXT]
+        what, _, todo = whys[0].rpartition(". ") if whys else ("", "", "")
+        counted = f"of {count} of {whole + dropped.broken} samples "
+        raise UserError(data.source, counted + what, todo)
+    dropped.check(data.source, whole, data.max_broken_share)

@@ -95,6 +95,14 @@ class Format(ABC):
     # whether what is written may differ from the model by more than rounding
     measured: ClassVar[bool] = False
 
+    def how_to_load(self, parity: Mapping[str, Any], out: str) -> str:
+        """The line that says how a folder is used, once it is written.
+
+        Args:
+            parity: what `write` returned.
+        """
+        return self.loads.format(out=out)
+
     def require(self) -> None:  # noqa: B027 (most need none)
         """Check for the packages that writing takes.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ..dtypes import short_name
 from ..errors import UserError, nearest
 from .format import Format, Option
 from .huggingface.format import HuggingFace
@@ -46,14 +47,16 @@ def options() -> dict[str, list[tuple[Format, Option]]]:
     return offered
 
 
-def check_options(to: Format, chosen: dict[str, str]) -> None:
-    """Refuse an option that a format does not have, or a choice that it does not offer.
+def checked_options(to: Format, chosen: dict[str, str]) -> dict[str, str]:
+    """The options as the format spells them; refused where it does not have one, or
+    not that choice.
 
     Raises:
         UserError: there is one.
     """
     own = {option.name: option for option in to.options}
-    for name, value in chosen.items():
+    asked = {name: short_name(value) for name, value in chosen.items()}
+    for name, value in asked.items():
         if name in own and value in own[name].choices:
             continue
         where = f"--{name}"
@@ -65,3 +68,4 @@ def check_options(to: Format, chosen: dict[str, str]) -> None:
             raise UserError(where, "unknown option", nearest(name, options()))
         what = f"is for {' and '.join(others)}, not for --to {to.name}"
         raise UserError(where, what, "Leave it out")
+    return asked

@@ -87,7 +87,7 @@ def save_model(
     Raises:
         UserError: the tokenizer cannot be had, or `float16` cannot hold a weight.
     """
-    folder = Path(folder)
+    folder, dtype = Path(folder), dtypes.get(dtype).name
     tensors = stored(model, dtype)
     origin = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
     config = describe(Loaded(model, preprocess, tokenizer, origin), dtype)

@@ -52,7 +52,7 @@ def export(
         TinyclipError: what was written is not the same model.
     """
     kind = registry.get(to, "--to")
-    registry.check_options(kind, options)
+    options = registry.checked_options(kind, options)
     folder = Path(out) if out else default_out(str(model), to)
     check_free(folder)  # before anything is loaded
     kind.require()

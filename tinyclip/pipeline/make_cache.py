@@ -56,7 +56,8 @@ def cache(
         data: a source, `csv:FILE`, `tars:...`; or a table of the data's settings,
             `source` among them.
         out: the folder; a new one, or that of the same cache, which goes on.
-        dtype: how features are stored: `float16`, `bfloat16` or `float32`.
+        dtype: how features are stored: `float16`, `bfloat16` or `float32`; here and
+            everywhere, `fp16`, `bf16` and `fp32` mean the same.
         seed: of the augmentations, as the run's.
         precision: of the arithmetic: `fp32`, `bf16` or `fp16`.
         watcher: told how far it is (`phase`, `step`), as that of a run.
@@ -94,6 +95,10 @@ class CacheRequest:
     Args:
         base: what says seed, precision, and how the data is read and augmented.
         teacher, data: sources.
+        dtype: of the stored features, in either spelling.
+
+    Raises:
+        UserError: there is no such type.
     """
 
     base: Recipe
@@ -101,6 +106,9 @@ class CacheRequest:
     data: str
     out: Path
     dtype: str = DTYPE
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", dtypes.get(self.dtype).name)
 
     @property
     def recipe(self) -> Recipe:
@@ -154,7 +162,6 @@ def _make(
     request: CacheRequest, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
     recipe, folder = request.recipe, request.out
-    dtypes.get(request.dtype)
     engine = Engine(recipe.precision)
     if engine.world > 1:
         raise UserError(

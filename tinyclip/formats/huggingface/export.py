@@ -70,6 +70,7 @@ PADDED = """
 The padding token is new here: one row more in the token embedding, a copy of that of
 the id with which captions were padded in training.
 """
+TRUST = ", trust_remote_code=True"
 STOCK = "with no code but its own"
 CUSTOM = "with the code beside the weights (tinyclip is not needed)"
 
@@ -108,7 +109,7 @@ def export_huggingface(
             for module in CODE:
                 code = Path(__file__).with_name(f"{module}.py")
                 write_bytes(draft / code.name, code.read_bytes())
-            words = {"how": CUSTOM, "trust": ", trust_remote_code=True"}
+            words = {"how": CUSTOM, "trust": TRUST}
         else:
             config = stock_config(shape, family, ids_of(hf))
             weights = to_huggingface(state, shape)

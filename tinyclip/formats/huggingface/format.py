@@ -21,9 +21,16 @@ class HuggingFace(PytorchFormat):
     name = "huggingface"
     writes = "a folder that stock transformers loads; a ragged model brings its code"
     loads = (
-        "Load it: transformers.AutoModel.from_pretrained('{out}'), as its README.md "
-        "says"
+        "Load it: transformers.AutoModel.from_pretrained('{out}'{trust}), as its "
+        "README.md says"
     )
+
+    def how_to_load(self, parity: Mapping[str, Any], out: str) -> str:
+        from .config import CLASSES
+        from .export import TRUST
+
+        trust = "" if parity["class"] in CLASSES.values() else TRUST
+        return self.loads.format(out=out, trust=trust)
 
     def recognises(self, folder: Path) -> bool:
         from ..describe import config_of

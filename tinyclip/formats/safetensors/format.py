@@ -14,8 +14,6 @@ from ..pytorch import PytorchFormat
 if TYPE_CHECKING:
     from ...model.store import Loaded
 
-HALF = ("fp16", "bf16")
-
 
 class Safetensors(PytorchFormat):
     """A model directory, as a run's stages have it."""
@@ -23,7 +21,7 @@ class Safetensors(PytorchFormat):
     name = "safetensors"
     writes = "a model directory of tinyclip, its weights in float32 or a half type"
     loads = 'Load it: model, preprocess, tokenizer = tinyclip.load("{out}")'
-    options = (Option("dtype", HALF, "float32"),)
+    options = (Option("dtype", tuple(SHORT), "fp32"),)
 
     def recognises(self, folder: Path) -> bool:
         from ..describe import config_of
