@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tinyclip.formats.huggingface.export import export_huggingface
-from tinyclip.formats.huggingface.read_back import quiet
+from tinyclip.formats.huggingface.read_back import elsewhere, quiet
 from tinyclip.formats.openclip.export import export_openclip
 from tinyclip.formats.parity import random_probe
 from tinyclip.formats.safetensors.export import export_safetensors
@@ -71,16 +71,10 @@ def test_hugging_face(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from transformers import dynamic_module_utils
-
-    cache = str(tmp_path / "cache")
-    monkeypatch.setattr(dynamic_module_utils, "HF_MODULES_CACHE", cache)
-    monkeypatch.syspath_prepend(cache)  # where transformers copies the code to
     loaded = request.getfixturevalue(fixture)
     export_huggingface(loaded, tmp_path / "small-huggingface", random_probe(2))
-    with quiet():
+    with quiet(), elsewhere():
         names = run(example("Hugging Face"), "small-huggingface", tmp_path)
     assert "tensor([[" in capsys.readouterr().out
     classes = {"uniform_loaded": "CLIPModel", "pico_loaded": "TinyclipModel"}
