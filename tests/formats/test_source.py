@@ -259,7 +259,7 @@ def test_a_comma_in_a_path_is_no_option(pico_loaded: Loaded, tmp_path: Path) -> 
         ("no/such/folder", "is not a model directory"),
         ("run:no/such/run", "does not exist"),
         ("", "is not a model directory"),
-        ("openclip:", "open_clip has no model ''"),
+        ("openclip:", "names no model. Write for example openclip:ViT-B-32@FILE"),
         (f"openclip:{NAME}/", "names no tag. ViT-pico-test has 'mine'"),
         ("run:", "names no run"),
         (":", "unknown source ''"),
