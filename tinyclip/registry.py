@@ -15,14 +15,21 @@ class Registry(Generic[T]):
 
     Args:
         kind: what the entries are, as an error message says it ("objective").
+        reserved: names that mean something else where these stand.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, reserved: tuple[str, ...] = ()) -> None:
+        self.kind, self.reserved = kind, reserved
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that enters what it decorates under `name`."""
+        """A decorator that enters what it decorates under `name`.
+
+        Raises:
+            ValueError: the name is taken, or reserved.
+        """
+        if name in self.reserved:
+            raise ValueError(f"no {self.kind} can be called {name!r}")
 
         def enter(entry: T) -> T:
             if name in self._entries:

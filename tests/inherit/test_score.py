@@ -108,6 +108,16 @@ def test_dead_layers_own_nothing(pico_clip: Clip) -> None:
     assert scores["image_embed"].min() > 0
 
 
+def test_a_block_without_both_layers_owns_nothing(pico_clip: Clip) -> None:
+    image = pico_clip.shape.image
+    bare = BlockShape(heads=0, ffn=0, attention_layers=0, ffn_layers=0)
+    image = replace(image, blocks=(bare, *image.blocks[1:]))
+    model = Clip(pico_clip.shape.with_towers(image=image)).init_weights(0)
+    scores = magnitude_scores(model)
+    assert len(scores["image_heads"]) == sum(block.heads for block in image.blocks)
+    assert len(scores["image_attention_layers"]) == len(image.blocks) - 1
+
+
 def test_taylor_without_pairs_is_refused(pico_clip: Clip) -> None:
     with pytest.raises(UserError, match="at least one batch"):
         taylor_scores(pico_clip, [], loss)

@@ -66,6 +66,11 @@ def test_an_option_out_of_bounds_is_refused_with_the_bound() -> None:
         del objectives._entries["planted"]
 
 
+def test_no_objective_takes_the_name_of_the_penalty() -> None:
+    with pytest.raises(ValueError, match="no objective can be called 'sparsity'"):
+        objectives.register("sparsity")
+
+
 @pytest.mark.parametrize("phase", ["learn", "distil"])
 def test_every_phase_of_every_stage_is_checked(phase: str) -> None:
     kind = {"learn": Learn, "distil": Distil}[phase]

@@ -105,6 +105,14 @@ def test_every_site_that_has_to_be_gated_is_named(vit_b_32: ClipShape) -> None:
     assert "gate" not in none.todo
 
 
+def test_sites_that_went_with_their_layers_are_told_as_gated(
+    vit_b_32: ClipShape,
+) -> None:
+    error = refusal(vit_b_32, 0.5, sites=("heads", "attention_layers"))
+    assert "with heads, attention_layers gated" in error.what
+    assert "gate heads" not in error.todo
+
+
 def test_a_tower_without_gates_limits_a_budget_of_both(vit_b_32: ClipShape) -> None:
     with pytest.raises(UserError, match="text embed is not gated") as refused:
         choose(Gates(vit_b_32, towers=("image",)), 0.2, budget="total")

@@ -8,10 +8,12 @@ The tests launch it:
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from tinyclip.config.objectives import Losses
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch
 from tinyclip.goal import SizeGoal
@@ -24,6 +26,10 @@ from tinyclip.training.engine import Engine
 from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
 from tinyclip.training.teacher.live import LiveTeacher
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from learnable import registered  # type: ignore[import-not-found]  # noqa: E402
 
 STEPS, SIZE = 20, 8
 SHAPE = ClipShape(
@@ -46,7 +52,7 @@ SHAPE = ClipShape(
 
 
 OPTIM = Optim(lr=1e-2, warmup=2)
-LOSSES = {"mimic": 1.0, "contrastive": 0.5, "feature": 0.5}
+LOSSES: Losses = {"mimic": 1.0, "contrastive": 0.5, "feature": 0.5}
 
 
 def random_clip(shape: ClipShape, seed: int) -> Clip:
@@ -63,14 +69,25 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
 
 
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
+    """`KIND` with the usual objectives, `KIND+projected` with one that learns, too."""
+    kind, _, added = kind.partition("+")
+    if not added:
+        return phase_of(kind, shape, engine, LOSSES)
+    with registered(added):
+        return phase_of(kind, shape, engine, {**LOSSES, added: 0.5})
+
+
+def phase_of(
+    kind: str, shape: ClipShape, engine: Engine, losses: Losses
+) -> TrainingPhase:
     student, teacher = random_clip(shape, 0), random_clip(shape, 1)
     live = LiveTeacher(teacher, engine, None)
     if kind == "distil":
-        settings = Distil(steps=20, optim=OPTIM, losses=LOSSES)
+        settings = Distil(steps=20, optim=OPTIM, losses=losses)
         return DistilPhase(student, live, engine, settings, Student())
     gates = Gates(shape).double()
     goal = SizeGoal(0.5, reference=30_000)
-    learn = Learn(steps=20, optim=OPTIM, losses=LOSSES)
+    learn = Learn(steps=20, optim=OPTIM, losses=losses)
     return LearnPhase(student, gates, live, engine, learn, 1.0, goal, 3, Student())
 
 

@@ -23,7 +23,7 @@ from tinyclip.training.launch import (
     refuse_sharding,
 )
 
-KINDS = ["learn", "distil"]
+KINDS = ["learn", "distil", "learn+projected", "distil+projected"]
 ROOT = Path(__file__).resolve().parents[2]
 
 

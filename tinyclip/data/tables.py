@@ -15,7 +15,8 @@ from .columns import gather, tidy_paths
 from .files import FilePairs
 from .notes import note
 from .pictures import SUFFIXES, parse_background
-from .quotes import mended
+from .quotes import Mended, Rows, mended
+from .quotes import header as names_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,6 +34,7 @@ DELIMITERS = ",\t;|"
 PIECE = 50_000  # rows
 LONGEST_HEADER = 2**20  # bytes
 SKIPPED = re.compile(r"Skipping line (\d+): (.*)")  # pandas
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
 HINT = " fields; put captions that hold the delimiter in double quotes"
 
 
@@ -53,11 +55,14 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
 
     path = Path(file).expanduser()
     where = data.source
-    header = _header(path, where)
+    line = QUOTED.sub("", _header(path, where))
+    delimiter = delimiter or max(DELIMITERS, key=line.count)
+    table = mended(path, delimiter, _rows(path, delimiter, data))
+    _note_marks(where, table)
     dropped = Dropped()
     keys: list[pa.Array] = []
     texts: list[pa.Array] = []
-    for piece in _pieces(path, where, delimiter or max(DELIMITERS, key=header.count)):
+    for piece in _pieces(table, where, delimiter):
         if not keys:
             _refuse_headless(where, piece.columns, data)
             image = find_column(piece, data.image_column, IMAGE_NAMES, "image", where)
@@ -120,7 +125,15 @@ def as_strings(values: Any) -> pa.Array:
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
-def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
+def _rows(path: Path, delimiter: str, data: Data) -> Rows:
+    """What the header says of rows."""
+    names = names_of(path, delimiter)
+    image = data.image_column or usual_column(names, IMAGE_NAMES)
+    at = names.index(image) if image in names else None
+    return Rows(len(names), at, path.parent)
+
+
+def _pieces(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     """The table in pieces of `PIECE` rows, every cell as text under its column's name.
 
     `attrs["bad"]` of a piece names its rows that do not fit, and says why.
@@ -128,8 +141,6 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     import pandas as pd
 
     names: list[str] = []
-    table = mended(path, delimiter)
-    _note_strays(where, table.strays)
     try:
         with pd.read_csv(
             table.content,
@@ -166,11 +177,18 @@ def _pieces(path: Path, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
         ) from None
 
 
-def _note_strays(where: str, lines: Sequence[int]) -> None:
-    if lines:
+def _note_marks(where: str, table: Mended) -> None:
+    if lines := table.strays:
         note(
             f"{where}: {len(lines)} fields begin with a quotation mark that quotes "
             f"nothing, and are read as they stand; the first is in line {lines[0]}"
+        )
+    if spans := table.spans:
+        longest, more = max(spans, key=lambda span: span[1])
+        note(
+            f"{where}: {len(spans)} captions span several lines; the first is in line "
+            f"{spans[0][0]}, the longest of {more + 1} lines in line {longest}. If "
+            "these lines are rows, close or remove the quotation mark there"
         )
 
 
@@ -187,9 +205,8 @@ def _header(path: Path, where: str) -> str:
     try:
         with path.open("rb") as file:
             lines = iter(lambda: file.readline(LONGEST_HEADER), b"")
-            raw = next(
-                (line for line in lines if line.strip(b"\xef\xbb\xbf \r\n")), b""
-            )
+            ended = (line for part in lines for line in part.split(b"\r"))
+            raw = next((line for line in ended if line.strip(b"\xef\xbb\xbf \n")), b"")
         header = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(where, "there is no such file", "Check the path") from None

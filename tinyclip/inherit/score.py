@@ -109,7 +109,8 @@ def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
         if group.site.in_block:
             by_block = [like.new_zeros(0)]
             by_block += [
-                _unit_scores(block, group.site, shape, criterion) for block in blocks
+                _unit_scores(block, group.site, shape, criterion, like)
+                for block in blocks
             ]
             scores[name] = torch.cat(by_block)
             continue
@@ -126,15 +127,17 @@ def _unit_scores(
     site: Site,
     shape: TowerShape,
     criterion: Callable[[Any], Tensor],
+    like: Tensor,
 ) -> Tensor:
-    """One a unit of the block."""
-    empty = next(iter(block.parameters())).new_zeros(0)
+    """One a unit of the block, of the type and place of `like`."""
+    empty = like.new_zeros(0)
     if site.owns:  # a whole layer is the sum of all that is in it
         inside = [member for member in SITES.values() if member.layer == site.name]
         if not any(_owned(block, member) for member in inside):
             return empty
         sums = [
-            _unit_scores(block, member, shape, criterion).sum() for member in inside
+            _unit_scores(block, member, shape, criterion, like).sum()
+            for member in inside
         ]
         return torch.stack(sums).sum(0, keepdim=True)
     owned = _owned(block, site)

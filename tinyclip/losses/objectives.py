@@ -6,18 +6,33 @@ loss and the parts worth logging beside it. One with options has a third argumen
 
     @objectives.register("affinity")
     def affinity(student, teacher, options: Affinity = Affinity()): ...
+
+One with parameters of its own is a module, made for the widths of the student's and the
+teacher's embedding; its forward pass is what a function would be:
+
+    @objectives.register("projected")
+    class Projected(nn.Module):
+        def __init__(self, student, teacher, options: Projected = Projected()): ...
+        def forward(self, student, teacher): ...
+
+Its parameters start from (seed, stage, name), anew in each phase: learn's have the
+width before the cut. They are trained as the weights are (rate, schedule, decay),
+clipped by a norm of their own, saved and resumed with the phase under
+`objectives.NAME`, and in no model that is saved. The forward pass must not depend on
+chance (no dropout): a resume would not repeat it.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from hashlib import sha256
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..config.check import resolve
 from ..config.objectives import WEIGHT, Asked, options_of, weight_of
@@ -27,11 +42,23 @@ from ..errors import UserError
 from ..model.clip import Features
 from ..registry import Registry
 from ..shapes import ClipShape
+from .sparsity import PENALTY
 
 Parts: TypeAlias = dict[str, Tensor]
-Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]]
+Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
+Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]] | type[nn.Module]
 
-objectives: Registry[Objective] = Registry("objective")
+Kind = TypeVar("Kind", bound=Objective)
+
+
+class Objectives(Registry[Objective]):
+    """Functions and modules; each keeps its own type."""
+
+    def register(self, name: str) -> Callable[[Kind], Kind]:
+        return cast(Callable[[Kind], Kind], super().register(name))
+
+
+objectives = Objectives("objective", reserved=(PENALTY,))
 # of an objective that does not fit every teacher: why it does not fit one, or ""
 misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
@@ -41,12 +68,35 @@ class Weighted:
     """One objective as a recipe asks for it.
 
     Args:
-        loss: of the student's and the teacher's features, its options settled.
+        loss: of the student's and the teacher's features, its options settled; None
+            of one with parameters until it is `built`.
+        make: of one with parameters: its module for the widths of both embeddings.
     """
 
     name: str
     weight: float
-    loss: Callable[[Features, Features], tuple[Tensor, Parts]]
+    loss: Loss | None
+    make: Callable[[int, int], nn.Module] | None = None
+
+    @property
+    def module(self) -> nn.Module | None:
+        """What of it learns."""
+        return self.loss if isinstance(self.loss, nn.Module) else None
+
+    def built(self, student: int, teacher: int, seed: int) -> Weighted:
+        """It with its parameters, if it has any; one of weight 0 needs none.
+
+        They start as a function of seed and name; torch's generator stays untouched.
+
+        Args:
+            student, teacher: widths of the embeddings.
+        """
+        if self.make is None or self.weight == 0:
+            return self
+        digest = sha256(f"{seed}/{self.name}".encode()).digest()
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(int.from_bytes(digest[:6], "big"))
+            return replace(self, loss=self.make(student, teacher))
 
 
 def options_class(objective: Objective) -> type | None:
@@ -69,7 +119,12 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
     for name, asked in losses.items():
         objective = objectives.get(name, str(where))
         options = _options(name, objective, asked, where.key(name))
-        settled.append(Weighted(name, weight_of(asked), partial(objective, **options)))
+        weight = weight_of(asked)
+        if isinstance(objective, type):
+            one = Weighted(name, weight, None, partial(objective, **options))
+        else:
+            one = Weighted(name, weight, partial(objective, **options))
+        settled.append(one)
     return tuple(settled)
 
 
@@ -133,14 +188,14 @@ def weighted(
     An objective of weight 0 is not computed.
 
     Args:
-        losses: as a recipe has them (`{"mimic": 1.0}`), or settled already.
+        losses: as a recipe has them (`{"mimic": 1.0}`), or settled (and built) already.
 
     Returns:
         The loss, and parts: each objective's unweighted value under its name and what
         it logs beside it (`affinity_kl`, `feature.image`, ...).
 
     Raises:
-        UserError: as `settle`.
+        UserError: as `settle`; an objective has parameters, and they were not made.
     """
     if isinstance(losses, Mapping):
         losses = settle(losses, Place(path="losses"))
@@ -149,6 +204,12 @@ def weighted(
     for objective in losses:
         if objective.weight == 0:
             continue
+        if objective.loss is None:
+            raise UserError(
+                f"losses.{objective.name}",
+                "has parameters, which somebody has to keep and train",
+                "Settle the losses and build each of them first",
+            )
         loss, logged = objective.loss(student, teacher)
         total = total + objective.weight * loss
         parts[objective.name] = loss.detach()

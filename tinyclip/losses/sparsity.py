@@ -18,6 +18,7 @@ BETA_START, BETA_MOST = 30.0, 1e4
 # Inside it, beta hardly grows any more.
 GAP_SEEN = 0.02
 LAMBDA_SHARE = 0.25  # of the ascent's step; more of it swings around q
+PENALTY = "sparsity"  # its part in the loss, as metrics.jsonl names it
 
 
 class Multipliers(nn.Module):

@@ -124,7 +124,7 @@ def _sized(size: float, goal: Goal) -> str:
 def _gated_sites(goal: Goal) -> str:
     """With which sites, counted how."""
     gated = {
-        tower: [s for s in SITES if f"{tower}_{s}" in (*goal.gated, *goal.layers)]
+        tower: [s for s in SITES if f"{tower}_{s}" in (*goal.gated, *goal.settled)]
         for tower in TOWERS
     }
     towers = (
@@ -135,7 +135,7 @@ def _gated_sites(goal: Goal) -> str:
     alike = gated["image"] == gated["text"] or len(goal.size_goal.towers) == 1
     sites = ", ".join(gated[goal.size_goal.towers[0]]) or "nothing"
     if not alike:
-        sites = ", ".join(GROUPS[n].title for n in (*goal.gated, *goal.layers))
+        sites = ", ".join(GROUPS[n].title for n in (*goal.gated, *goal.settled))
     return f"by the {goal.size_goal.budget} budget{towers}, with {sites} gated"
 
 
@@ -154,7 +154,8 @@ def _finer(goal: Goal) -> str:
 
 def _stays_whole(goal: Goal, site: str) -> bool:
     """Whether a tower that counts has units of the site that cannot shrink."""
-    return not all(is_gated(goal, tower, site) for tower in goal.size_goal.towers)
+    asked = (*goal.gated, *goal.settled)
+    return not all(f"{tower}_{site}" in asked for tower in goal.size_goal.towers)
 
 
 def _holds(goal: Goal, counts: Counts, name: str) -> float:

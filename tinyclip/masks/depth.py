@@ -234,7 +234,8 @@ def _shallow(goal: Goal, rankings: Rankings, numbers: Mapping[str, int]) -> Shal
     chosen = tuple(name for name in goal.gated if GROUPS[name].site.owns)
     # where no unit is left there is nothing to choose
     gated = tuple(n for n in goal.gated if n not in chosen and sum(units_left[n]) > 0)
-    goal_left = replace(goal, shape=shape, gated=gated, layers=chosen)
+    settled = tuple(name for name in goal.gated if name not in gated)
+    goal_left = replace(goal, shape=shape, gated=gated, settled=settled)
     inner = {
         name: within(rankings[name], _units(goal, name), units_left[name])
         for name in gated

@@ -31,16 +31,16 @@ class Goal:
 
     Args:
         shape: the model that is cut.
-        wanted: the size, against a reference.
+        size_goal: the size, against a reference.
         gated: names of the sites that may shrink.
-        layers: names of the sites of whole layers that are chosen already: the shape
-            has what is left.
+        settled: names of gated sites of which nothing is left to choose: whole layers
+            that are chosen already, and the units that went with them.
     """
 
     shape: ClipShape
     size_goal: SizeGoal
     gated: tuple[str, ...]
-    layers: tuple[str, ...] = ()
+    settled: tuple[str, ...] = ()
 
     def count(self, counts: Counts) -> Any:
         """The size with so many units in all at every site."""

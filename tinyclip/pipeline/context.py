@@ -260,9 +260,9 @@ class RunContext:
             self.folder.write("teacher.json", metrics)
         return values_of(metrics["tasks"])
 
-    def noise_seed(self, stage: int) -> int:
-        """A seed of the stage's gate noise."""
-        text = f"{self.recipe.seed}/{stage}/gates".encode()
+    def seed_of(self, stage: int, what: str) -> int:
+        """A seed of one thing that is left to chance in a stage."""
+        text = f"{self.recipe.seed}/{stage}/{what}".encode()
         return int.from_bytes(hashlib.sha256(text).digest()[:6], "big")
 
 

@@ -68,7 +68,7 @@ class StageContext:
     @property
     def noise_seed(self) -> int:
         """Of the gates' noise."""
-        return self.run.noise_seed(self.folder.number)
+        return self.run.seed_of(self.folder.number, "gates")
 
     def teacher(self) -> Teacher:
         """The run's, as the stage asks for it."""
@@ -77,7 +77,14 @@ class StageContext:
 
     def student(self, progress: Progress) -> Student:
         """How the student is trained."""
-        return Student(self.settings.scale, self.run.recipe.towers, progress.channels)
+        run = self.run
+        return Student(
+            self.settings.scale,
+            run.recipe.towers,
+            progress.channels,
+            run.teacher.model.shape.embed_dim,
+            run.seed_of(self.folder.number, "objectives"),
+        )
 
     def match_scale(self, model: Clip) -> None:
         """A fixed scale is the student's too, as in the published code."""

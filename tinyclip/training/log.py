@@ -10,6 +10,11 @@ from typing import Any
 from ..errors import StorageError
 from ..files import write_bytes
 
+# what every line has, in this order; a phase that pushes on no size has no p, q, λ, β
+COLUMNS = tuple(
+    "stage phase step samples loss parts p q lambda beta lr seconds".split()
+)
+
 
 class MetricsLog:
     """The growing metrics file of a run.
@@ -34,14 +39,15 @@ class MetricsLog:
             os.truncate(self.path, offset)
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append one record.
+        """Append one record; a column that it lacks is empty.
 
         Raises:
             StorageError: it cannot be written.
         """
+        line = json.dumps({**dict.fromkeys(COLUMNS), **record})
         try:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+                file.write(line + "\n")
         except OSError as error:
             raise StorageError(self.path, error) from None
 

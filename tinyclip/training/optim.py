@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from ..config.schema import Optim
 from ..inherit.slicing import slice_named
 from ..keep import ClipKeep
-from ..model.clip import Clip
 from ..shapes import ClipShape
 
 NO_DECAY = ("token_embedding", "position")
@@ -48,11 +47,17 @@ class Trainable:
     scheduled: bool = True
 
     @classmethod
-    def of_weights(cls, model: Clip, optim: Optim) -> Trainable:
-        """What a model leaves to train, as a recipe says."""
+    def of_weights(
+        cls, module: nn.Module, optim: Optim, owner: str = "model"
+    ) -> Trainable:
+        """What a module leaves to train, as a recipe says.
+
+        Args:
+            owner: the name that a state has the module under.
+        """
         weights = {
-            f"model.{name}": parameter
-            for name, parameter in model.named_parameters()
+            f"{owner}.{name}": parameter
+            for name, parameter in module.named_parameters()
             if parameter.requires_grad
         }
         return cls(
@@ -127,6 +132,7 @@ def slice_moments(
 ) -> dict[str, dict[str, Tensor]]:
     """Adam's moments of the weights that survive a cut; nothing gives nothing.
 
+    Those of all else, gates and parameters of objectives, end with their phase.
     A weight that takes a gate's value s in has 1/s of the gradient, so the first moment
     is divided by s and the second by s².
     """

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..config.phases.phase import TrainingSettings
 from ..config.place import Place
 from ..data.batch import Batch
-from ..losses.objectives import Parts, settle, weighted
+from ..losses.objectives import Parts, Weighted, settle, weighted
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
 from .engine import Engine
@@ -38,11 +38,15 @@ class Student:
         scale: logit scale to use in place of its own.
         towers: which are trained; the others stay as they are.
         channels: which channels of the teacher's embedding it has kept; None for all.
+        teacher_width: of the teacher's embedding; None for as wide as its own.
+        seed: of where the parameters of objectives start.
     """
 
     scale: float | None = None
     towers: tuple[str, ...] = TOWERS
     channels: tuple[int, ...] | None = None
+    teacher_width: int | None = None
+    seed: int = 0
 
     def freeze(self, model: Clip) -> None:
         """Take the towers that stay as they are out of training."""
@@ -80,18 +84,45 @@ class TrainingPhase:
         self.most_scale = most_scale(model)
         self.teacher, self.engine, self.student = teacher, engine, student
         self.steps, self.optim = settings.steps, settings.optim
-        self.losses = settle(settings.losses, Place().key(self.name).key("losses"))
+        self.losses = self._built(settings)
         self.optimizer = NamedAdamW(self.trainables())
+
+    def _built(self, settings: TrainingSettings) -> tuple[Weighted, ...]:
+        """The objectives, those with parameters where and as the weights are."""
+        width, student = self.model.shape.embed_dim, self.student
+        widths = width, student.teacher_width or width
+        asked = settle(settings.losses, Place().key(self.name).key("losses"))
+        losses = tuple(objective.built(*widths, student.seed) for objective in asked)
+        for objective in losses:
+            if objective.module is not None:
+                objective.module.to(self.model.logit_scale).train()
+        return losses
 
     # what it trains, and what of it resumes
 
+    def objective_modules(self) -> dict[str, nn.Module]:
+        """What objectives have of their own; no model that is saved has any of it."""
+        return {
+            f"objectives.{objective.name}": objective.module
+            for objective in self.losses
+            if objective.module is not None
+        }
+
     def modules(self) -> dict[str, nn.Module]:
         """All that has a state, by the name that a checkpoint has it under."""
-        return {"model": self.model}
+        return {"model": self.model, **self.objective_modules()}
 
     def trainables(self) -> tuple[Trainable, ...]:
-        """The groups of parameters that it trains: first the student's weights."""
-        return (Trainable.of_weights(self.model, self.optim),)
+        """The groups of parameters that it trains: first the student's weights.
+
+        An objective's are trained as they are, and clipped by a norm of their own: they
+        must not shrink the weights' share of it.
+        """
+        modules = {"model": self.model, **self.objective_modules()}
+        return tuple(
+            Trainable.of_weights(module, self.optim, name)
+            for name, module in modules.items()
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """Everything that resumes, flat."""
@@ -141,5 +172,5 @@ class TrainingPhase:
         self.model.logit_scale.clamp_(0, self.most_scale)
 
     def record(self) -> dict[str, float | None]:
-        """Where the budget stands after the step; nothing where none is pushed on."""
-        return {"p": None, "q": None, "lambda": None, "beta": None}
+        """Columns of the step's line in `metrics.jsonl` that only this phase knows."""
+        return {}

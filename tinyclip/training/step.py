@@ -37,14 +37,17 @@ def backward(
     text_BE = torch.cat([piece.text_BE for piece in features]).requires_grad_()
     student = phase.with_scale(image_BE, text_BE)
     result = _loss(phase, student, batch, step, engine)
-    assert image_BE.grad is not None and text_BE.grad is not None
-    shares = zip(image_BE.grad.chunk(pieces), text_BE.grad.chunk(pieces), strict=True)
-    for part, share in zip(parts, shares, strict=True):
+    # objectives that look at one tower alone leave the other's features without any
+    shares = [
+        [None] * len(parts) if rows.grad is None else rows.grad.chunk(pieces)
+        for rows in (image_BE, text_BE)
+    ]
+    for part, *share in zip(parts, *shares, strict=True):
         again = phase.features(part, step)
-        outputs = [(again.image_BE, share[0]), (again.text_BE, share[1])]
+        outputs = zip((again.image_BE, again.text_BE), share, strict=True)
         # a tower that is not trained has none
-        outputs = [pair for pair in outputs if pair[0].requires_grad]
-        torch.autograd.backward([x for x, _ in outputs], [g for _, g in outputs])
+        taken = [(x, g) for x, g in outputs if g is not None and x.requires_grad]
+        torch.autograd.backward([x for x, _ in taken], [g for _, g in taken])
     return result
 
 

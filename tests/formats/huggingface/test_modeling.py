@@ -156,3 +156,16 @@ def test_code_of_another_export_that_is_loaded_is_not_in_the_way(
     for name in after:
         del sys.modules[name]
     assert before and before == after
+
+
+def test_a_cache_of_code_that_is_on_the_path_is_not_in_the_way(
+    pico_loaded: Loaded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "elsewhere" / "transformers_modules"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(package.parent))
+    for name in loaded_code():
+        monkeypatch.delitem(sys.modules, name)
+    parity = export_huggingface(pico_loaded, tmp_path / "out", random_probe(16))
+    assert parity["max_abs_diff"] <= 1e-5

@@ -97,8 +97,9 @@ def elsewhere() -> Iterator[None]:
     before, path, modules = dynamic.HF_MODULES_CACHE, list(sys.path), ours()
     with tempfile.TemporaryDirectory() as folder:
         dynamic.HF_MODULES_CACHE = folder
-        # the user's cache would be searched first
-        sys.path[:] = [place for place in path if place != str(before)]
+        # a cache that is on the path already would be searched first
+        package = dynamic.TRANSFORMERS_DYNAMIC_MODULE_NAME
+        sys.path[:] = [place for place in path if not (Path(place) / package).is_dir()]
         try:
             yield
         finally:

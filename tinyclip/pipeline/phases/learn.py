@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ...config.schema import Learn
 from ...goal import SizeGoal
 from ...losses.objectives import Parts
-from ...losses.sparsity import Multipliers, penalty, ramp
+from ...losses.sparsity import PENALTY, Multipliers, penalty, ramp
 from ...masks.choose import choose
 from ...masks.expected import expected_shape
 from ...masks.gates import Gates
@@ -23,7 +23,6 @@ from ..handover import Progress
 from ..stage_context import StageContext
 
 GATE_BETAS = (0.9, 0.999)
-PENALTY = "sparsity"  # its part in the loss, as metrics.jsonl names it
 
 
 class LearnPhase(TrainingPhase):
