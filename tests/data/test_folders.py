@@ -202,6 +202,12 @@ def test_pictures_that_nothing_names_are_refused(place) -> None:
     assert "2 pictures with neither captions nor class folders" in message
 
 
+def test_one_picture_or_text_is_no_plural(place) -> None:
+    message = refusal(place(**{"1.png": "1"}))
+    assert ": 1 picture with neither captions nor class folders" in message
+    assert "has 1 text named" in refusal(place(**{"a/1.txt": "a cat"}))
+
+
 def test_captions_that_are_all_empty_are_refused(place) -> None:
     message = refusal(place(**{"1.png": "1", "1.txt": " \n"}))
     assert "1 of 1 pictures are broken" in message

@@ -151,7 +151,7 @@ def test_a_mark_that_swallows_rows_of_a_folder_is_refused_with_its_line(
     folder = stray(name, inside)
     message = refusal(folder)
     assert f"line 4 of {name} has a quotation mark" in message
-    assert "9 are lost" in message
+    assert "takes 9 rows after it for a part of its text" in message
     assert f"csv:{folder / name}" in message
     assert len(open_pairs(Data(source=f"csv:{folder / name}"))) == 20
 

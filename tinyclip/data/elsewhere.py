@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import UserError
+from .notes import number_of
 from .tables import CAPTION_NAMES, DELIMITERS, IMAGE_NAMES, usual_column
 
 TEXTS = (".txt", ".caption", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
@@ -42,8 +43,8 @@ def refuse_captions_elsewhere(
     if len(named) * 10 >= len(pictures):
         raise UserError(
             where,
-            f"has {len(named)} texts named as pictures are, such as {named[0]}, which "
-            "folder: does not read",
+            f"has {number_of(len(named), 'text', 'texts')} named as pictures are, "
+            f"such as {named[0]}, which folder: does not read",
             _advice(named[0]),
         )
     for key in sorted(texts, key=_suffix)[:MOST_TABLES]:

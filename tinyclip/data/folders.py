@@ -13,6 +13,7 @@ from .classes import class_captions, class_names
 from .columns import excluder
 from .elsewhere import TEXTS, refuse_captions_elsewhere
 from .files import FilePairs
+from .notes import number_of
 from .pictures import SUFFIXES, UNREAD_SUFFIXES, parse_background
 
 
@@ -77,7 +78,8 @@ def _classes(
     if pictures and not folders:
         raise UserError(
             where,
-            f"{len(pictures)} pictures with neither captions nor class folders",
+            f"{number_of(len(pictures), 'picture', 'pictures')} with neither captions "
+            "nor class folders",
             "Put a NAME.txt beside each NAME.png, or the pictures of each class in a "
             "folder with the name of the class",
         )

@@ -12,3 +12,8 @@ log = logging.getLogger("tinyclip")
 def note(text: str) -> None:
     """Say something of a source that is no fault of it, but should be known."""
     log.warning("%s", text)
+
+
+def number_of(count: int, one: str, several: str) -> str:
+    """A number and what is counted: ``1 field begins``, ``2 fields begin``."""
+    return f"{count} {one if count == 1 else several}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import UserError
+from .notes import number_of
 from .pictures import SUFFIXES
 
 READERS = {".csv": "csv:", ".tsv": "tsv:"}
@@ -58,11 +59,11 @@ def refuse_swallowed(where: str, folder: Path, lost: Sequence[Swallowed]) -> Non
             if at < 0:
                 continue
             line = content.count(b"\n", 0, at) + 1
-            rows = sum(each.rows for each in lost)
+            rows = number_of(sum(each.rows for each in lost), "row", "rows")
             raise UserError(
                 where,
                 f"line {line} of {path.relative_to(folder)} has {MARK}, and the "
-                f"library datasets takes rows for a part of its text: {rows} are lost",
+                f"library datasets takes {rows} after it for a part of its text",
                 f"Let that table be read without it: {READERS[path.suffix]}{path}",
             )
 
