@@ -113,6 +113,13 @@ def test_marks_that_quote_nothing_are_told_with_the_first_line(table, caplog) ->
     assert "the first is in line 4" in caplog.text
 
 
+def test_one_such_mark_is_no_plural(table, caplog) -> None:
+    file = table()
+    file.write_text('path,caption\n0.png,a\n1.png,"x\n2.png,y\n')
+    opened(file)
+    assert "1 field begins with a quotation mark" in caplog.text
+
+
 def test_rows_of_pictures_are_no_lines_of_a_caption(table) -> None:
     """The mark in row 0 is closed right at the end of row 2, as a quoted one is."""
     file = table()
@@ -196,10 +203,11 @@ def test_lines_are_counted_whatever_ends_them(table, caplog, end: str) -> None:
     rows = ["path,caption", "0.png,a", '1.png,"b', "2.png,c", '0.png,"d', 'e"', "x,y,z"]
     file.write_text(end.join([*rows, ""]), newline="")
     pairs = opened(file, max_broken_share=0.5)
-    assert "quotes nothing, and are read as they stand; the first is in line 3" in (
-        caplog.text
+    assert (
+        "quotes nothing; what stands there is read as it is; the first is in line 3"
+        in (caplog.text)
     )
-    assert "1 captions span several lines; the first is in line 5" in caplog.text
+    assert "1 caption spans several lines; the first is in line 5" in caplog.text
     assert list(pairs.dropped.rows) == ["line 7"]
 
 

@@ -13,7 +13,7 @@ from ..errors import UserError, nearest
 from .broken import Dropped
 from .columns import gather, tidy_paths
 from .files import FilePairs
-from .notes import note
+from .notes import note, number_of
 from .pictures import SUFFIXES, parse_background
 from .quotes import Mended, Rows, mended
 from .quotes import header as names_of
@@ -179,14 +179,16 @@ def _pieces(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]
 
 def _note_marks(where: str, table: Mended) -> None:
     if lines := table.strays:
+        begin = number_of(len(lines), "field begins", "fields begin")
         note(
-            f"{where}: {len(lines)} fields begin with a quotation mark that quotes "
-            f"nothing, and are read as they stand; the first is in line {lines[0]}"
+            f"{where}: {begin} with a quotation mark that quotes nothing; what stands "
+            f"there is read as it is; the first is in line {lines[0]}"
         )
     if spans := table.spans:
         longest, more = max(spans, key=lambda span: span[1])
+        span = number_of(len(spans), "caption spans", "captions span")
         note(
-            f"{where}: {len(spans)} captions span several lines; the first is in line "
+            f"{where}: {span} several lines; the first is in line "
             f"{spans[0][0]}, the longest of {more + 1} lines in line {longest}. If "
             "these lines are rows, close or remove the quotation mark there"
         )
