@@ -44,8 +44,8 @@ SETTINGS = (
 AS_IT_COMES = {"KMP_BLOCKTIME": "200"}
 WAITING: dict[str, dict[str, str]] = {
     "default": AS_IT_COMES,
-    "passive": {},
-    "brief": {"GOMP_SPINCOUNT": "3000"},  # spins a hundredth of the default
+    "brief": {},  # as tinyclip asks for: spins a hundredth of the default
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
 }
 NEIGHBOUR = "while True: pass"
 POLL = 0.05  # seconds
@@ -223,7 +223,7 @@ def main() -> None:
     add("--neighbours", type=int, default=1)
     add("--steps", type=int, default=12, help="that are measured in each cell")
     add("--seconds", type=float, default=40.0, help="after which fewer are enough")
-    add("--waiting", default="default,passive", help=f"of {', '.join(WAITING)}")
+    add("--waiting", default="default,brief", help=f"of {', '.join(WAITING)}")
     add("--out", type=Path, help="write the JSON here too")
     args = parser.parse_args()
     effort = Effort("demo", args.steps, 2, args.seconds)

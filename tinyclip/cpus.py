@@ -2,9 +2,10 @@
 
 torch computes with OpenMP, whose threads spin for a while after every operation instead
 of sleeping. On a machine that has other work, the spinning takes the CPU from whoever
-they wait for; a training step then takes up to ten times as long. Passive waiting costs
-an idle machine next to nothing. OpenMP counts the CPUs of the affinity mask by itself;
-it does not know a container's quota.
+they wait for; a training step then takes up to ten times as long. Not to spin at all
+costs an idle machine an eighth of its speed, to spin a hundredth as long a few percent
+(docs/decisions.md). OpenMP counts the CPUs of the affinity mask by itself; it does not
+know a container's quota.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
+SPINS = "3000"  # of GNU's OpenMP, which comes with torch; its own default is 300,000
 COUNTING = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 GROUPS, MOUNT = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 
@@ -30,7 +32,7 @@ def prepare(environment: MutableMapping[str, str] | None = None) -> None:
         return
     environment = os.environ if environment is None else environment
     if not any(name in environment for name in WAITING):
-        environment["OMP_WAIT_POLICY"] = "PASSIVE"
+        environment["GOMP_SPINCOUNT"] = SPINS
     if not any(name in environment for name in COUNTING):
         count = usable()
         if count < in_mask():  # else OpenMP counts better: it knows cores from threads

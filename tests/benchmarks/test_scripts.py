@@ -58,11 +58,11 @@ def test_one_cut_at_its_full_size(script: Any) -> None:
 @pytest.mark.slow
 def test_training_on_a_busy_machine(script: Any) -> None:
     report = script("busy.py", "--quick")
-    cells = {"idle default", "idle passive", "busy default", "busy passive"}
+    cells = {"idle default", "idle brief", "busy default", "busy brief"}
     assert set(report["pairs_per_second"]) == cells
     assert report["over_default"]["default"] == {"idle": 1.0, "busy": 1.0}
-    assert set(report["over_default"]["passive"]) == {"idle", "busy"}
-    assert set(report["busy_over_idle"]) == {"default", "passive"}
+    assert set(report["over_default"]["brief"]) == {"idle", "busy"}
+    assert set(report["busy_over_idle"]) == {"default", "brief"}
     for speeds in report["rounds"]:
         assert set(speeds) == cells
         assert all(cell["pairs_per_second"] > 0 for cell in speeds.values())
