@@ -104,7 +104,9 @@ def test_no_rows_have_moments_of_zero() -> None:
 
 
 def test_second_moments_are_symmetric_to_the_bit() -> None:
-    second = moment_of(rows_of(0, 500, 30).float(), chunk=100).second
+    moment = moment_of(rows_of(0, 500, 30).float(), chunk=100)
+    moment.state[2][0, 1] += 1e-9  # as some libraries multiply
+    second = moment.second
     assert torch.equal(second, second.T)
 
 

@@ -37,6 +37,11 @@ def test_columns_are_orthonormal_and_sum_to_zero_however_singular_the_moment(
     assert (values >= 0).all() and (values.diff() <= 0).all()
 
 
+def test_columns_of_a_wide_stream_sum_to_zero_as_well() -> None:
+    basis, _ = principal_basis(torch.from_numpy(second_of(0, 400, 500)), centred=True)
+    assert basis.sum(0).abs().max() < 4e-15
+
+
 def test_of_a_centred_stream_it_is_the_eigenvectors_but_for_the_ones() -> None:
     second = second_of(0, 12, 50)
     centre = np.eye(12) - 1 / 12

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .principal import column_signs
 
-SMALL = 1e-8  # a singular value below this share of its factors' sizes is rounding
+SMALL = 1e-12  # a singular value below this share of its factors' sizes is rounding
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,11 @@ class Read:
 
     @classmethod
     def of(cls, covariance_KK: Tensor, mean_K: Tensor) -> Read:
-        """In float64, of what `Moment` found."""
+        """In float64, of what `Moment` found; eigenvalues that are rounding are 0."""
         values_K, vectors_KK = torch.linalg.eigh(covariance_KK.double())
-        root_KK = values_K.clamp(min=0).sqrt()[:, None] * vectors_KK.T
+        least = len(values_K) * torch.finfo(torch.float64).eps * values_K[-1:]
+        values_K = torch.where(values_K > least, values_K, 0.0)
+        root_KK = values_K.sqrt()[:, None] * vectors_KK.T
         return cls(mean_K.double(), root_KK)
 
 

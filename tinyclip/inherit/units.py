@@ -106,9 +106,7 @@ def _panel(left: Tensor, carried: Tensor, least: Tensor, steps: int) -> _Panel:
         product = carried @ moved[step] - told[:, :step] @ (moved[:step] @ moved[step])
         share = told[:, step]
         strength = strength - share * (2 * product - share * moved[step].square().sum())
-        strength.clamp_(min=0)
-        own = own - share.square()
-        own[best] = 0
+        own = own - share.square()  # of the chosen one nothing is left
     taken = len(chosen)
     index = torch.stack(chosen) if chosen else least.new_zeros(0, dtype=torch.long)
     return _Panel(index, gains[:taken], told[:, :taken], moved[:taken])
