@@ -189,6 +189,13 @@ def test_factors_are_balanced_and_at_right_angles() -> None:
         np.testing.assert_allclose(side.T @ side, change.singular_d.diag(), atol=1e-12)
 
 
+def test_signs_are_fixed_by_the_largest_entry_of_each_column() -> None:
+    draw = np.random.default_rng(0).normal
+    sides = (torch.from_numpy(draw(size=(n, 6))) for n in (9, 7))
+    left = change_of_basis(*sides).left
+    assert (left.max(0).values == left.abs().max(0).values).all()
+
+
 def test_what_is_read_has_the_covariance_as_the_square_of_its_root() -> None:
     covariance = np.cov(rows_of(0, count=5).T, bias=True)  # singular
     root = Read.of(torch.from_numpy(covariance), torch.zeros(WIDTH)).root_KK
