@@ -55,7 +55,9 @@ def test_a_table_has_default_bounds_and_help() -> None:
     assert "| `betas` | `[0.9, 0.98]` | 2 numbers, at least 0, below 1 |" in table(
         Optim
     )
-    assert '| `importance` | `"taylor"` | magnitude \\| taylor |' in table(Score)
+    assert '| `importance` | `"taylor"` | magnitude \\| taylor \\| hessian |' in table(
+        Score
+    )
 
 
 def test_the_page_of_settings_is_the_one_that_the_classes_print() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,26 @@ def test_a_csv_is_split_by_hash(table) -> None:
     keys = [{half.key(i) for i in range(len(half))} for half in (train, val)]
     assert [len(half) for half in keys] == [5, 5]
     assert not keys[0] & keys[1]
+
+
+def train_keys(file: Path, limit: int | None = None) -> list[str]:
+    train, _ = open_split(Data(source=f"csv:{file}", limit=limit))
+    return [train.key(i) for i in range(len(train))]
+
+
+def test_a_limit_takes_some_of_the_pairs_to_train_on_in_their_order(table) -> None:
+    file = table(40)
+    whole, some, fewer = (train_keys(file, limit) for limit in (None, 12, 5))
+    assert (len(whole), len(some), len(fewer)) == (20, 12, 5)
+    assert [key for key in whole if key in some] == some != whole[:12]
+    assert set(fewer) < set(some)
+
+
+def test_a_limit_leaves_validation_pairs_and_what_is_below_it(table) -> None:
+    data = Data(source=f"csv:{table(10)}", limit=5)
+    train, val = open_split(data)
+    assert (len(train), len(val)) == (5, 5)
+    assert train.fingerprint() == open_split(replace(data, limit=None))[0].fingerprint()
 
 
 def test_pairs_of_their_own_validate_when_named(table) -> None:

@@ -90,19 +90,30 @@ def test_pairs_named_for_validation_are_all_tested_on(table) -> None:
     assert keys(task.pairs) == ["0.png", "1.png", "2.png"]
 
 
-def test_class_folders_offer_zero_shot_over_all_classes(tmp_path, picture) -> None:
+@pytest.fixture
+def class_folders(tmp_path: Path, picture) -> str:
     for name in ("b_b", "a", "c"):
         for i in range(2):
             path = tmp_path / name / f"{i}.png"
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(picture((1, 2, 3)))
-    (task,) = tasks_of(Data(source=f"folder:{tmp_path}"))
+    return f"folder:{tmp_path}"
+
+
+def test_class_folders_offer_zero_shot_over_all_classes(class_folders: str) -> None:
+    (task,) = tasks_of(Data(source=class_folders))
     assert isinstance(task, ZeroShotTask)
     assert task.classes == ("a", "b b", "c")
     assert len(task.pairs) == len(task.labels) == 3
     for i, label in enumerate(task.labels):
         folder = task.pairs.key(i).split("/")[0]
         assert task.classes[label] == folder.replace("_", " ")
+
+
+def test_fewer_pairs_to_train_on_leave_the_task_as_it_is(class_folders: str) -> None:
+    (task,) = tasks_of(Data(source=class_folders, limit=1))
+    assert isinstance(task, ZeroShotTask)
+    assert (task.classes, len(task.pairs)) == (("a", "b b", "c"), 3)
 
 
 def test_a_single_pair_leaves_nothing_to_measure_on(table) -> None:

@@ -11,7 +11,12 @@ import torch
 from torch import Tensor
 
 from tinyclip.errors import UserError
-from tinyclip.inherit.score import importance, magnitude_scores, taylor_scores
+from tinyclip.inherit.score import (
+    hessian_scores,
+    importance,
+    magnitude_scores,
+    taylor_scores,
+)
 from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape
 
@@ -41,16 +46,18 @@ def expected(
     scores = {}
     for name in ("image", "text"):
         tower, head_width = getattr(model, name), getattr(model.shape, name).head_width
-        heads, ffn, embed = [], [], 0.0
+        heads, places, ffn, embed = [], [], [], 0.0
         for block in tower.blocks:
             a, f = block.attention, block.ffn
             dims = sum(amount(m.weight).sum(1) for m in (a.q, a.k, a.v))
             dims = dims + amount(a.out.weight).sum(0)
             heads.append(dims.reshape(-1, head_width).sum(1))
+            places.append(dims.reshape(-1, head_width).sum(0))
             ffn.append(amount(f.up.weight).sum(1) + amount(f.down.weight).sum(0))
             embed = embed + sum(amount(m.weight).sum(0) for m in (a.q, a.k, a.v, f.up))
             embed = embed + amount(a.out.weight).sum(1) + amount(f.down.weight).sum(1)
         scores[f"{name}_heads"] = np.concatenate(heads)
+        scores[f"{name}_dims"] = np.concatenate(places)
         scores[f"{name}_ffn"] = np.concatenate(ffn)
         scores[f"{name}_embed"] = embed
         # a layer owns all of its matrices
@@ -78,6 +85,32 @@ def test_taylor_is_the_sum_of_weight_times_gradient(pico_clip: Clip) -> None:
         lambda w: np.abs(w.detach().double().numpy() * w.grad.double().numpy()),
     )
     check(scores, reference)
+
+
+def test_hessian_is_the_weight_squared_times_the_mean_squared_gradient(
+    pico_clip: Clip,
+) -> None:
+    pairs = batches(3)
+    scores = hessian_scores(pico_clip, (loss(pico_clip, pair) for pair in pairs))
+    squares: dict[int, np.ndarray] = {}
+    for pair in pairs:
+        pico_clip.zero_grad()
+        loss(pico_clip, pair).backward()
+        for p in pico_clip.parameters():
+            if p.grad is not None:
+                square = p.grad.double().numpy() ** 2
+                squares[id(p)] = squares.get(id(p), 0) + square / len(pairs)
+    check(
+        scores,
+        expected(
+            pico_clip, lambda w: w.detach().double().numpy() ** 2 * squares[id(w)]
+        ),
+    )
+
+
+def test_hessian_without_pairs_is_refused(pico_clip: Clip) -> None:
+    with pytest.raises(UserError, match="at least one pair"):
+        hessian_scores(pico_clip, [])
 
 
 def test_layers_of_a_site_compare_by_their_own_size(pico_clip: Clip) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tinyclip.config.schema import Recipe
+from tinyclip.data.batch import Batch
 from tinyclip.errors import Interrupted
 from tinyclip.formats.source import load_source
+from tinyclip.inherit.score import magnitude_scores
 from tinyclip.inherit.slicing import inherit
 from tinyclip.model.block import Block
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import load_model
+from tinyclip.pipeline.context import RunContext
 from tinyclip.pipeline.phases.distil import DistilPhase
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
@@ -194,6 +198,39 @@ def test_taylor_gates_follow_from_as_many_samples_as_are_asked_for(
     assert torch.equal(few, taylor(4))
     assert not torch.equal(few, taylor(16))
     assert torch.equal(taylor(4, "magnitude"), taylor(16, "magnitude"))
+
+
+def test_hessian_looks_at_the_share_of_each_pair(
+    one_stage: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+
+    def scores(model: Clip, losses: Iterable[Tensor]) -> dict[str, Tensor]:
+        parameter = model.text.projection
+        seen.extend(torch.autograd.grad(loss, parameter)[0] for loss in losses)
+        return magnitude_scores(model)
+
+    monkeypatch.setattr("tinyclip.pipeline.stage_context.hessian_scores", scores)
+    batches: list[Batch] = []
+    drawn = RunContext.batches
+
+    def remembered(self: RunContext, batch: int, steps: int) -> Iterator[Batch]:
+        batches.extend(drawn(self, batch, steps))
+        return iter(batches)
+
+    monkeypatch.setattr(RunContext, "batches", remembered)
+    sets = ("phases=[score,inherit]", "score.importance=hessian", "score.samples=8")
+    recipe = one_stage("stages[*].batch=4", *(f"stages[*].{text}" for text in sets))
+    execute(Request(tmp_path / "run", recipe))
+    assert (len(batches), len(seen)) == (2, 8)
+    teacher = load_source(recipe.teacher).model.requires_grad_(True)
+    for batch, parts in zip(batches, (seen[:4], seen[4:]), strict=True):
+        features = teacher(batch.pixels, batch.tokens_BT)
+        own = torch.eye(4).argmax(-1)
+        logits = features.scale * features.image_BE @ features.text_BE.T
+        loss = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+        (whole,) = torch.autograd.grad(loss, teacher.text.projection)
+        torch.testing.assert_close(sum(parts), whole, rtol=1e-4, atol=1e-6)
 
 
 @pytest.fixture

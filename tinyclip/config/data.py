@@ -28,6 +28,12 @@ class Data:
         "a file: what folders or labels are called; null: as they are",
         later=True,
     )
+    limit: int | None = setting(
+        None,
+        "most pairs to train on, chosen by hash of their keys; null: all",
+        low=1,
+        later=True,
+    )
     exclude: tuple[str, ...] = setting((), "globs on the key: rows that are dropped")
     background: str = setting("white", "colour that transparency is laid on")
     augmentations: int = setting(

@@ -61,8 +61,13 @@ def open_split(data: Data) -> tuple[Pairs, Pairs]:
     """The pairs to train on and the validation pairs, which share no picture.
 
     `data.val` where it is set, the validation split of an embedded set, and else
-    `split_validation`.
+    `split_validation`. `data.limit` takes its choice of what is left to train on.
     """
+    train, held_out = _split(data)
+    return limited(train, data.limit), held_out
+
+
+def _split(data: Data) -> tuple[Pairs, Pairs]:
     pairs = open_pairs(data)
     if data.val is not None:
         held_out = open_pairs(replace(data, source=data.val, val=None))
@@ -72,6 +77,24 @@ def open_split(data: Data) -> tuple[Pairs, Pairs]:
         return pairs, open_pairs(data, embedded.about.validation)
     train_rows, held_out_rows = split_validation(pairs)
     return Subset(pairs, train_rows), Subset(pairs, held_out_rows)
+
+
+def limited(pairs: Pairs, limit: int | None) -> Pairs:
+    """At most so many pairs, in their order: those with the smallest hashes.
+
+    So the choice depends on no order of rows and no seed, and a smaller one is part of
+    every larger one.
+    """
+    if limit is None or len(pairs) <= limit:
+        return pairs
+    return Subset(pairs, _smallest(pairs, "limit", limit))
+
+
+def _smallest(pairs: Pairs, purpose: str, count: int) -> NDArray[np.int64]:
+    """The rows, ascending, whose keys have the smallest hashes."""
+    keys = (number(purpose, pairs.key(i)) for i in range(len(pairs)))
+    hashes = np.fromiter(keys, dtype=np.int64, count=len(pairs))
+    return np.sort(np.argsort(hashes, kind="stable")[:count])
 
 
 def _without(pairs: Pairs, held_out: Pairs) -> Pairs:
@@ -102,9 +125,7 @@ def split_validation(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]
     """
     count = round(VALIDATION_SHARE * len(pairs))
     count = min(max(count, VALIDATION_LEAST), VALIDATION_MOST, len(pairs) // 2)
-    keys = (number("validation", pairs.key(i)) for i in range(len(pairs)))
-    hashes = np.fromiter(keys, dtype=np.int64, count=len(pairs))
-    held_out = np.sort(np.argsort(hashes, kind="stable")[:count])
+    held_out = _smallest(pairs, "validation", count)
     return np.delete(np.arange(len(pairs)), held_out), held_out
 
 

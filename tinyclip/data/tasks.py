@@ -16,7 +16,7 @@ from .pairs import open_pairs, open_split
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
 from .protocol import Pairs
-from .views import Recaptioned, Subset, labels_of
+from .views import Recaptioned, Subset, labels_of, source_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,8 @@ def tasks_of(
 
 
 def _own_task(data: Data, tested: Pairs, others: Pairs | None = None) -> Task:
-    """Zero-shot over the classes that `tested` or `others` have, else retrieval."""
+    """Zero-shot over the classes of the sources that `tested` and `others` are parts
+    of, else retrieval: a choice of pairs makes no test easier."""
     if not len(tested):
         count = len(others or ())
         raise UserError(
@@ -101,7 +102,7 @@ def _own_task(data: Data, tested: Pairs, others: Pairs | None = None) -> Task:
     labels = labels_of(tested)
     if labels is None:
         return RetrievalTask("retrieval", tested)
-    more = (labels_of(others) if others is not None else None) or ()
+    more = (labels_of(source_of(others)) if others is not None else None) or ()
     classes = tuple(sorted({*more, *labels}))
     numbers = {name: i for i, name in enumerate(classes)}
     return ZeroShotTask(

@@ -76,6 +76,13 @@ class Recaptioned(View):
         return (self.texts[i],)
 
 
+def source_of(pairs: Pairs) -> Pairs:
+    """All pairs of the source that these are a view of."""
+    while isinstance(pairs, View):
+        pairs = pairs.pairs
+    return pairs
+
+
 def labels_of(pairs: Pairs) -> Sequence[str] | None:
     """The class names of pairs from a source that has classes, or None."""
     if isinstance(pairs, View):

@@ -3,26 +3,28 @@
 The library cannot trace our gated towers (its graph would also cut dims inside heads
 and skip bare parameters), so its groups are built by hand: what dies with a unit is
 known. Its defaults divide each group by its own mean, which makes layers incomparable;
-here the raw sums are taken, Σ|w|² or Σ|w·∂L/∂w| over all matrices that a unit owns, and
-are comparable between the layers of a site. Biases and LayerNorms do not count.
+here the raw sums are taken, Σ|w|², Σ|w·∂L/∂w| or Σw²·h over all matrices that a unit
+owns, and are comparable between the layers of a site. Biases and LayerNorms do not
+count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from ..axes import BLOCK
 from ..errors import UserError, nearest
 from ..model.clip import Clip
-from ..shapes import TowerShape
-from ..sites import BLOCK, GROUPS, SITES, Site
+from ..sites import DIMS, FILLING, GROUPS, SITES, Site
 
 Scores = dict[str, Tensor]  # one a unit, flat, by site name, as `masks` lays them out
 Batch = TypeVar("Batch")
-KINDS = ("magnitude", "taylor")
+KINDS = ("magnitude", "taylor", "hessian")
 
 
 def importance(
@@ -34,16 +36,19 @@ def importance(
     """Scores of every unit of all sites.
 
     Args:
-        kind: `magnitude` needs no data; `taylor` needs batches and a loss.
+        kind: `magnitude` needs no data; `taylor` and `hessian` need batches and a
+            loss, and `hessian` takes each batch for a sample.
 
     Raises:
         UserError: the kind is unknown.
     """
     if kind == "magnitude":
         return magnitude_scores(model)
-    if kind == "taylor":
+    if kind in KINDS:
         assert loss is not None
-        return taylor_scores(model, batches, loss)
+        if kind == "taylor":
+            return taylor_scores(model, batches, loss)
+        return hessian_scores(model, (loss(model, batch) for batch in batches))
     raise UserError("importance", f"unknown importance {kind!r}", nearest(kind, KINDS))
 
 
@@ -72,13 +77,7 @@ def taylor_scores(
     """
     from torch_pruning.pruner import importance as tp
 
-    before = {name: p.grad for name, p in model.named_parameters()}
-    stacks = (model.image.blocks, model.text.blocks)
-    recompute = [stack.recompute for stack in stacks]
-    model.zero_grad(set_to_none=True)
-    try:
-        for stack in stacks:
-            stack.recompute = True
+    with _own_gradients(model):
         batch_count = 0
         for batch in batches:
             loss(model, batch).backward()  # type: ignore[no-untyped-call]
@@ -89,6 +88,57 @@ def taylor_scores(
             group_reduction="sum", normalizer=None, target_types=[nn.Linear]
         )
         return _scores(model, criterion)
+
+
+def hessian_scores(model: Clip, losses: Iterable[Tensor]) -> Scores:
+    """Σw²·h of what each unit owns, h the mean over pairs of (∂L/∂w)²: what the loss
+    rises by in second order, its Hessian the diagonal of the empirical Fisher (LeCun et
+    al. 1989, "Optimal Brain Damage", eq. 5, grouped as in Fang et al. 2023).
+
+    The library's own sum over pairs keeps the last one alone; it is taken here.
+
+    Args:
+        losses: one a pair, each made when it is asked for.
+
+    Raises:
+        UserError: there are none.
+    """
+    from torch_pruning.pruner import importance as tp
+
+    with _own_gradients(model):
+        squares: dict[str, Tensor] = {}
+        pair_count = 0
+        for loss in losses:
+            model.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            pair_count += 1
+            for name, parameter in model.named_parameters():
+                if parameter.grad is not None:
+                    square = parameter.grad.square()
+                    squares[name] = (
+                        squares[name] + square if name in squares else square
+                    )
+        if not pair_count:
+            raise UserError("importance", "hessian needs at least one pair")
+        for name, parameter in model.named_parameters():
+            parameter.grad = squares[name] / pair_count if name in squares else None
+        criterion = tp.GroupHessianImportance(
+            group_reduction="sum", normalizer=None, target_types=[nn.Linear]
+        )
+        return _scores(model, criterion)
+
+
+@contextmanager
+def _own_gradients(model: Clip) -> Iterator[None]:
+    """No gradient at first, activations made twice; all as it was at the end."""
+    before = {name: p.grad for name, p in model.named_parameters()}
+    stacks = (model.image.blocks, model.text.blocks)
+    recompute = [stack.recompute for stack in stacks]
+    model.zero_grad(set_to_none=True)
+    try:
+        for stack in stacks:
+            stack.recompute = True
+        yield
     finally:
         for stack, was in zip(stacks, recompute, strict=True):
             stack.recompute = was
@@ -109,8 +159,7 @@ def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
         if group.site.in_block:
             by_block = [like.new_zeros(0)]
             by_block += [
-                _unit_scores(block, group.site, shape, criterion, like)
-                for block in blocks
+                _unit_scores(block, group.site, criterion, like) for block in blocks
             ]
             scores[name] = torch.cat(by_block)
             continue
@@ -125,27 +174,28 @@ def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
 def _unit_scores(
     block: nn.Module,
     site: Site,
-    shape: TowerShape,
     criterion: Callable[[Any], Tensor],
     like: Tensor,
 ) -> Tensor:
     """One a unit of the block, of the type and place of `like`."""
     empty = like.new_zeros(0)
     if site.owns:  # a whole layer is the sum of all that is in it
-        inside = [member for member in SITES.values() if member.layer == site.name]
+        # heads hold all that dims do
+        inside = [m for m in SITES.values() if m.layer == site.name and m is not DIMS]
         if not any(_owned(block, member) for member in inside):
             return empty
-        sums = [
-            _unit_scores(block, member, shape, criterion, like).sum()
-            for member in inside
-        ]
+        sums = [_unit_scores(block, member, criterion, like).sum() for member in inside]
         return torch.stack(sums).sum(0, keepdim=True)
     owned = _owned(block, site)
     if not owned:
         return empty
+    scores = _library_scores(criterion, owned)
+    if not site.inner:
+        return scores
     # the library scores single rows; a unit is the sum of its own
-    rows = 1 if site.rows is None else getattr(shape, site.rows)
-    return _library_scores(criterion, owned).view(-1, rows).sum(1)
+    attention = _module_at(block, "attention")
+    scores_HK = scores.view(attention.heads, attention.dims)
+    return scores_HK.sum(1 if site is FILLING else 0)
 
 
 def _owned(block: nn.Module, site: Site) -> list[tuple[nn.Linear, bool]]:
@@ -156,9 +206,12 @@ def _owned(block: nn.Module, site: Site) -> list[tuple[nn.Linear, bool]]:
         path, _, kind = name.rpartition(".")
         layer = _module_at(block, path)
         if kind == "weight" and isinstance(layer, nn.Linear):
-            for dim, axis in enumerate(axes):
-                if axis.site == site.name:
-                    matrices.append((axis.fold, layer, dim == 0))
+            matrices += [
+                (axis.fold, layer, dim == 0)
+                for dim, ruled in enumerate(axes)
+                for axis in ruled
+                if axis.site == site.name
+            ]
     return [
         (layer, is_row) for _, layer, is_row in sorted(matrices, key=lambda f: f[0])
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,14 +13,14 @@ from torch import Tensor
 from ..config.schema import Stage
 from ..data.batch import Batch
 from ..goal import SizeGoal
-from ..inherit.score import magnitude_scores, taylor_scores
+from ..inherit.score import hessian_scores, magnitude_scores, taylor_scores
 from ..losses.contrastive import contrastive
 from ..model.clip import Clip
 from ..training.engine import Engine
 from ..training.loop import Surroundings, run_phase
 from ..training.phase import Student, TrainingPhase
 from ..training.state import Checkpoints
-from ..training.teacher.live import Teacher
+from ..training.teacher.live import Teacher, placed
 from .context import RunContext
 from .estimate import goal_of
 from .handover import Progress
@@ -97,23 +98,40 @@ class StageContext:
         """The importance of every unit, by Torch-Pruning's criteria.
 
         Args:
-            kind: `magnitude` or `taylor`.
-            samples: pairs that Taylor importance looks at, in whole batches.
+            kind: `magnitude`, `taylor` or `hessian`.
+            samples: pairs that the last two look at, in whole batches.
         """
         if kind == "magnitude":
             return magnitude_scores(model)
-        device, batch = self.engine.device, self.settings.batch
+        batch = self.settings.batch
+        batches = self.run.batches(batch, max(1, samples // batch))
+        model.requires_grad_(True)  # a teacher's was taken away
+        model = self.engine.place(model)
+        if kind == "hessian":
+            return hessian_scores(model, self._pair_losses(model, batches))
 
         # the model's own contrastive loss: at the start of stage 1 the student is the
         # teacher, and the gradient of a distance to itself is 0
         def loss(student: Clip, pairs: Batch) -> Tensor:
-            return contrastive(
-                student(pairs.pixels.to(device), pairs.tokens_BT.to(device))
-            )
+            return contrastive(student(*placed(pairs, student)))
 
-        batches = self.run.batches(batch, max(1, samples // batch))
-        model.requires_grad_(True)  # a teacher's was taken away
-        return taylor_scores(self.engine.place(model), batches, loss)
+        return taylor_scores(model, batches, loss)
+
+    @staticmethod
+    def _pair_losses(model: Clip, batches: Iterable[Batch]) -> Iterator[Tensor]:
+        """What each pair has of the gradient of its batch's contrastive loss: its
+        features times the loss's gradient there, the other pairs held fixed."""
+        for batch in batches:
+            with torch.no_grad():
+                features = model(*placed(batch, model))
+            image_BE = features.image_BE.requires_grad_()
+            text_BE = features.text_BE.requires_grad_()
+            slopes = torch.autograd.grad(contrastive(features), (image_BE, text_BE))
+            for pair in torch.arange(len(batch)).split(1):
+                own = model(*placed(batch.rows(pair), model))
+                yield (own.image_BE * slopes[0][pair]).sum() + (
+                    own.text_BE * slopes[1][pair]
+                ).sum()
 
     def train(self, phase: TrainingPhase, progress: Progress) -> None:
         """Train a phase from wherever it is to its end.

@@ -15,9 +15,9 @@ class Score(PhaseSettings):
 
     chooses: ClassVar[bool] = True
 
-    importance: Literal["magnitude", "taylor"] = setting(
+    importance: Literal["magnitude", "taylor", "hessian"] = setting(
         "taylor", "what units are ranked by; magnitude needs no data"
     )
     samples: int = setting(
-        512, "pairs that Taylor importance looks at, in whole batches", low=1
+        512, "pairs that taylor and hessian look at, in whole batches", low=1
     )
