@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -120,6 +121,14 @@ class Search:
                     break
                 step, moved = step if moved else step**0.5, False
         return keep, verdict
+
+    def told(self, verdict: Verdict) -> dict[str, Any]:
+        """What was measured, as plain JSON values."""
+        return {
+            "verdict": vars(verdict),
+            "judged": self.judged,
+            "curves": {name: curve.points for name, curve in self.curves.items()},
+        }
 
     def _keep(self, goal: SizeGoal, factors: Mapping[str, float]) -> ClipKeep:
         def weigh(name: str, gone: float) -> float:
