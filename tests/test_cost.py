@@ -11,13 +11,41 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinyclip import cost
 from tinyclip.errors import UserError
+from tinyclip.goal import SizeGoal
 from tinyclip.masks.goal import lumped
+from tinyclip.masks.inside import inside_widths
 from tinyclip.model.clip import Clip
-from tinyclip.shapes import BlockShape, ClipShape
+from tinyclip.shapes import BlockShape, ClipShape, TowerShape
 
 
-@pytest.fixture(params=["ragged", "dead head layer", "dead ffn", "siglip", "mean"])
+def rotated(shape: ClipShape) -> ClipShape:
+    """The shape of a rotated CLIP that lost dims of its heads."""
+
+    def tower(old: TowerShape) -> TowerShape:
+        blocks = tuple(replace(block, dims=3) for block in old.blocks)
+        return replace(
+            old,
+            blocks=blocks,
+            width=old.width - 1,
+            norm="rms",
+            full_width=old.width,
+            projection_bias=getattr(old, "projection", True),
+        )
+
+    return shape.with_towers(image=tower(shape.image), text=tower(shape.text))
+
+
+@pytest.fixture(
+    params=[
+        *("ragged", "dead head layer", "dead ffn", "siglip", "mean"),
+        *("rotated", "rotated siglip"),
+    ]
+)
 def shape(request: pytest.FixtureRequest, pico_shape: ClipShape) -> ClipShape:
+    if request.param == "rotated":
+        return rotated(pico_shape)
+    if request.param == "rotated siglip":
+        return rotated(request.getfixturevalue("siglip_shape"))
     if request.param == "siglip":
         siglip: ClipShape = request.getfixturevalue("siglip_shape")
         return siglip
@@ -51,7 +79,7 @@ def test_the_named_sizes_add_up(shape: ClipShape) -> None:
     sizes = cost.sizes(shape)
     joint = 1 + shape.logit_bias
     assert sizes["image"] + sizes["text"] + joint == sizes["total"]
-    assert sizes["token_embedding"] == 50 * 16
+    assert sizes["token_embedding"] == 50 * shape.text.width
 
 
 @pytest.mark.parametrize("tower", ["image", "text"])
@@ -74,9 +102,12 @@ def test_heads_and_ffn_count_through_their_totals(
     counts = {}
     for name, tower in shape.towers().items():
         counts[f"{name}_heads"] = np.array([sum(b.heads for b in tower.blocks)])
+        counts[f"{name}_dims"] = np.array([sum(b.dims for b in tower.blocks)])
         counts[f"{name}_ffn"] = np.array([sum(b.ffn for b in tower.blocks)])
         counts[f"{name}_embed"] = np.array([tower.width])
-    assert cost.size(lumped(shape, counts), budget)[0] == cost.size(shape, budget)
+    inside = inside_widths(shape, SizeGoal(), {})
+    lump = lumped(shape, counts, inside)
+    assert cost.size(lump, budget)[0] == cost.size(shape, budget)
 
 
 def test_an_unknown_budget_is_named_with_its_neighbour(pico_shape: ClipShape) -> None:

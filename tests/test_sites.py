@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tinyclip.axes import BLOCK, axes_of
 from tinyclip.inherit.slicing import NAME
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape, ClipShape
-from tinyclip.sites import BLOCK, SITES, STEM, in_line, keys_of, resized, units_of
+from tinyclip.sites import SITES, in_line, keys_of, resized, units_of
 
 
 def test_gates_draw_their_noise_in_the_order_that_they_always_had(
@@ -30,8 +31,8 @@ def test_every_parameter_has_a_rule_of_its_own_dimensions(
         if match is None:
             assert name in ("logit_scale", "logit_bias")
             continue
-        table = BLOCK if match[2] else STEM
-        assert len(table[match[3]]) == value.ndim, name
+        tower = model.shape.towers()[match[1]]
+        assert len(axes_of(tower, match[2], match[3])) == value.ndim, name
 
 
 def test_a_layer_owns_what_its_gate_folds_into_and_the_units_inside_it() -> None:
@@ -42,7 +43,11 @@ def test_a_layer_owns_what_its_gate_folds_into_and_the_units_inside_it() -> None
     }
     for layer in layers:
         inside = [site.name for site in SITES.values() if site.layer == layer.name]
-        ruled = {n for n in BLOCK if any(axis.site in inside for axis in BLOCK[n])}
+        ruled = {
+            name
+            for name, dimensions in BLOCK.items()
+            if any(axis.site in inside for axes in dimensions for axis in axes)
+        }
         assert ruled and all(name.startswith(layer.owns) for name in ruled)
         joined = [name for name in BLOCK if name.startswith(layer.joins)]
         assert joined and all(name.startswith(layer.owns) for name in joined)
@@ -56,7 +61,9 @@ def test_a_tower_has_the_size_that_it_is_given(siglip_shape: ClipShape) -> None:
     assert small.width == 5
     assert units_of(small, "heads") == (1, 2)
     assert units_of(small, "ffn") == units_of(tower, "ffn")
-    assert small.pool_block == BlockShape(heads=tower.pool_block.heads, ffn=3)  # type: ignore[union-attr, attr-defined]
+    assert small.pool_block == BlockShape(
+        heads=tower.pool_block.heads, ffn=3, dims=tower.head_width
+    )  # type: ignore[union-attr, attr-defined]
 
 
 def test_a_layer_that_is_gone_is_a_dash_not_a_nought() -> None:

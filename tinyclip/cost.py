@@ -5,6 +5,7 @@ Every formula is a polynomial in the widths, so the same line counts a real mode
 widths of different sites are independent, so the expectation of a product is the
 product of the expectations. Only an attention pool multiplies a width by itself: there
 the expectation leaves out the variance, a share under 1 / (4 · width) of those terms.
+A rotated tower's stem, pool and first embedding keep its full width.
 """
 
 from __future__ import annotations
@@ -31,9 +32,14 @@ FLOAT_BYTES = 4  # a stored parameter
 ENTRY_BYTES = 96
 
 
-def attention_params(width: Number, block: BlockShape, head_width: int) -> Number:
+def inner_width(block: BlockShape) -> Number:
+    """The width inside attention: all heads side by side."""
+    return block.heads * block.dims
+
+
+def attention_params(width: Number, block: BlockShape) -> Number:
     """q, k, v and out with their biases, where the block has attention."""
-    inner = block.heads * head_width
+    inner = inner_width(block)
     matrices = 3 * (width * inner + inner) + inner * width
     return matrices + block.attention_layers * width
 
@@ -44,16 +50,14 @@ def ffn_params(width: Number, block: BlockShape) -> Number:
     return matrices + block.ffn_layers * width
 
 
-def block_params(width: Number, block: BlockShape, head_width: int) -> Number:
-    """What one block counts in `encoder`: its matrices and biases, no LayerNorm."""
-    return attention_params(width, block, head_width) + ffn_params(width, block)
+def block_params(width: Number, block: BlockShape) -> Number:
+    """What one block counts in `encoder`: its matrices and biases, no norm."""
+    return attention_params(width, block) + ffn_params(width, block)
 
 
 def encoder_params(tower: TowerShape) -> Number:
     """The convention of the paper's "25 %": the blocks' matrices and biases."""
-    return sum(
-        block_params(tower.width, block, tower.head_width) for block in tower.blocks
-    )
+    return sum(block_params(tower.width, block) for block in tower.blocks)
 
 
 def layer_count(tower: TowerShape) -> Number:
@@ -61,23 +65,41 @@ def layer_count(tower: TowerShape) -> Number:
     return sum(block.attention_layers + block.ffn_layers for block in tower.blocks)
 
 
+def norm_vectors(tower: TowerShape) -> int:
+    """How many vectors a norm of the stream has: LayerNorm a weight and a bias."""
+    return 1 if tower.rotated else 2
+
+
 def stem_params(tower: TowerShape, embed_dim: Number) -> Number:
-    """Everything outside the blocks' matrices: embeddings, LayerNorms, projection."""
+    """Everything outside the blocks' matrices: embeddings, norms, projection."""
     width = tower.width
-    # vectors as wide as the stream: a norm a layer, its scale, what stands alone
-    vectors = layer_count(tower) * (3 if tower.layer_scale else 2) + 2  # the last norm
+    # vectors as wide as the stream: a norm a layer, its scale, and the last norm
+    norm = norm_vectors(tower)
+    vectors = layer_count(tower) * (norm + tower.layer_scale) + norm
     if isinstance(tower, TextShape):
         vectors += tower.vocab_size + tower.context_length
         bias = embed_dim if tower.projection_bias else 0
         return vectors * width + width * embed_dim + bias
     assert isinstance(tower, ImageShape)
-    vectors += tower.tokens + 3 * tower.patch_size**2
-    vectors += 2 * tower.norm_pre + tower.class_token + tower.patch_bias
-    pool: Number = 0
-    if tower.pool_block is not None:
-        vectors += 3  # the latent and a norm
-        pool = block_params(width, tower.pool_block, tower.head_width)
-    return vectors * width + pool + (width * embed_dim if tower.projection else 0)
+    first = tower.tokens + 3 * tower.patch_size**2
+    first += 2 * tower.norm_pre + tower.class_token + tower.patch_bias
+    total = vectors * width + first * tower.embed_width + pool_params(tower)
+    if tower.stemmed:
+        total = total + tower.full_width * width
+    if tower.projection:
+        total = total + tower.feature_width * embed_dim
+    return total + (embed_dim if tower.projection_bias else 0)
+
+
+def pool_params(tower: ImageShape) -> Number:
+    """An attention pool's; in a rotated tower its keys and values alone read the
+    stream, all else is as wide as it was."""
+    block, full = tower.pool_block, tower.pool_width
+    if block is None:
+        return 0
+    narrower = 2 * (full - tower.width) * inner_width(block)
+    # three vectors: the latent and a norm
+    return block_params(full, block) - narrower + 3 * full
 
 
 def tower_params(tower: TowerShape, embed_dim: Number) -> Number:
@@ -88,33 +110,33 @@ def tower_params(tower: TowerShape, embed_dim: Number) -> Number:
 def tower_macs(tower: TowerShape, embed_dim: Number) -> Number:
     """Multiply-accumulates of one forward pass of one picture or caption.
 
-    Matrix products only, attention's two included; LayerNorm, softmax and activations
-    are left out, as torch's `FlopCounterMode` does.
+    Matrix products only, attention's two included; norms, softmax and activations are
+    left out, as torch's `FlopCounterMode` does.
     """
     tokens, width = tower.tokens, tower.width  # type: ignore[attr-defined]
     total: Number = 0
     for block in tower.blocks:
-        inner = block.heads * tower.head_width
+        inner = inner_width(block)
         total = total + tokens * 4 * width * inner + 2 * tokens * tokens * inner
         total = total + tokens * 2 * width * block.ffn
     if isinstance(tower, TextShape):
         return total + width * embed_dim
     assert isinstance(tower, ImageShape)
     patches = tower.tokens - int(tower.class_token)
-    total = total + patches * 3 * tower.patch_size**2 * width
+    total = total + patches * 3 * tower.patch_size**2 * tower.embed_width
+    if tower.stemmed:
+        total = total + tokens * tower.full_width * width
     if tower.pool_block is not None:  # one query; keys and values of every token
-        inner = tower.pool_block.heads * tower.head_width
-        total = total + (2 * tokens + 2) * width * inner + 2 * tokens * inner
-        total = total + 2 * width * tower.pool_block.ffn
-    return total + (width * embed_dim if tower.projection else 0)
+        inner, full = inner_width(tower.pool_block), tower.pool_width
+        total = total + 2 * tokens * width * inner + 2 * full * inner
+        total = total + 2 * tokens * inner + 2 * full * tower.pool_block.ffn
+    return total + (tower.feature_width * embed_dim if tower.projection else 0)
 
 
 def kept_numbers(tower: TowerShape) -> Number:
     """About how many numbers one picture or caption keeps for the backward pass."""
     tokens: int = tower.tokens  # type: ignore[attr-defined]
-    inside = sum(
-        5 * block.heads * tower.head_width + 3 * block.ffn for block in tower.blocks
-    )
+    inside = sum(5 * inner_width(block) + 3 * block.ffn for block in tower.blocks)
     return tokens * (inside + 4 * tower.width * layer_count(tower))
 
 
@@ -122,11 +144,13 @@ def tensor_count(tower: TowerShape) -> Number:
     """How many tensors a tower stores."""
     # matrices and biases: 8 of attention, 4 of an FFN; then a norm, a scale
     count = sum(8 * b.attention_layers + 4 * b.ffn_layers for b in tower.blocks)
-    count += layer_count(tower) * (3 if tower.layer_scale else 2) + 2  # the last norm
+    norm = norm_vectors(tower)
+    count += layer_count(tower) * (norm + tower.layer_scale) + norm  # the last norm
     if isinstance(tower, TextShape):
         return count + 3 + int(tower.projection_bias)
     assert isinstance(tower, ImageShape)
     count += 2 + 2 * tower.norm_pre + tower.class_token + tower.patch_bias
+    count += int(tower.stemmed) + int(tower.projection_bias)
     return count + (15 if tower.pool_block is not None else 0) + int(tower.projection)
 
 

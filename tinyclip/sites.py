@@ -27,8 +27,9 @@ class Site:
         unit: what one is called.
         field: of the shape that counts them: the block's, or the tower's.
         in_block: whether every block has its own; else there is one vector a tower.
-        rows: the field of the tower's shape that says how many neighbouring rows of a
-            parameter a unit owns; one, unless given.
+        inner: whether it is one of those whose product is the width inside attention: a
+            unit of one has as many rows as there are units of the other.
+        pooled: whether an attention pool has it.
         rounded: whether `round_to` applies.
         least: a tower is left with that many at least.
         fine: whether it is the finest knob, by which a size is met.
@@ -43,7 +44,8 @@ class Site:
     unit: str
     field: str
     in_block: bool = True
-    rows: str | None = None
+    inner: bool = False
+    pooled: bool = True
     rounded: bool = False
     least: int = 0
     fine: bool = False
@@ -61,8 +63,17 @@ SITES = {
             name="heads",
             unit="head",
             field="heads",
-            rows="head_width",
+            inner=True,
             layer="attention_layers",
+        ),
+        Site(
+            name="dims",
+            unit="dim",
+            field="dims",
+            inner=True,
+            pooled=False,
+            layer="attention_layers",
+            usual=False,
         ),
         Site(
             name="ffn",
@@ -77,6 +88,7 @@ SITES = {
             unit="channel",
             field="width",
             in_block=False,
+            pooled=False,
             rounded=True,
             least=LEAST_EMBED,
         ),
@@ -86,6 +98,7 @@ SITES = {
             field="attention_layers",
             owns=("norm_1.", "attention.", "scale_1"),
             joins=("attention.out.",),
+            pooled=False,
             usual=False,
         ),
         Site(
@@ -94,6 +107,7 @@ SITES = {
             field="ffn_layers",
             owns=("norm_2.", "ffn.", "scale_2"),
             joins=("ffn.down.",),
+            pooled=False,
             usual=False,
         ),
     )
@@ -102,71 +116,12 @@ USUAL = tuple(name for name, site in SITES.items() if site.usual)
 LAYERS = tuple(name for name, site in SITES.items() if site.owns)
 ROUNDED = tuple(name for name, site in SITES.items() if site.rounded)
 # by these a stock configuration tells a tower: one width, units that side by side fill
-# it, and the finest knob
+# it (so many heads of so many dims), and the finest knob
 (WIDTH,) = (site for site in SITES.values() if not site.in_block)
-(FILLING,) = (site for site in SITES.values() if site.rows is not None)
+FILLING, DIMS = (site for site in SITES.values() if site.inner)
 (FINEST,) = (site for site in SITES.values() if site.fine)
 # parts of a tower that are made of blocks: the field of the shape that holds them
 PARTS = {"": "blocks", "pool": "pool_block"}
-
-
-@dataclass(frozen=True)
-class Axis:
-    """What happens to one dimension of a parameter.
-
-    Args:
-        site: the site whose survivors are taken; None leaves the dimension as it is.
-        fold: whether their gate values are multiplied in. Each gate is folded once on
-            each path, where the unit's output joins the residual stream (design §5).
-    """
-
-    site: str | None = None
-    fold: bool = False
-
-
-WHOLE = Axis()
-EMBED, EMBED_FOLD = Axis("embed"), Axis("embed", fold=True)
-HEADS, HEADS_FOLD = Axis("heads"), Axis("heads", fold=True)
-FFN, FFN_FOLD = Axis("ffn"), Axis("ffn", fold=True)
-# channels of the joint embedding: they are cut only where they are the image tower's
-JOINT = "joint"
-JOINT_FOLD = Axis(JOINT, fold=True)
-
-# of a block, by the name inside it; an attention pool's are the same
-BLOCK: dict[str, tuple[Axis, ...]] = {
-    **{f"attention.{name}.weight": (HEADS, EMBED) for name in "qkv"},
-    **{f"attention.{name}.bias": (HEADS,) for name in "qkv"},
-    "attention.out.weight": (EMBED_FOLD, HEADS_FOLD),
-    "attention.out.bias": (EMBED_FOLD,),
-    "ffn.up.weight": (FFN, EMBED),
-    "ffn.up.bias": (FFN,),
-    "ffn.down.weight": (EMBED_FOLD, FFN_FOLD),
-    "ffn.down.bias": (EMBED_FOLD,),
-    # the update that they scale is gated already
-    "scale_1": (EMBED,),
-    "scale_2": (EMBED,),
-    **{
-        f"{norm}.{part}": (EMBED_FOLD,)
-        for norm in ("norm_1", "norm_2", "norm")
-        for part in ("weight", "bias")
-    },
-    "latent": (EMBED_FOLD,),
-}
-# of what stands outside the blocks
-STEM: dict[str, tuple[Axis, ...]] = {
-    "patch": (EMBED_FOLD, WHOLE, WHOLE, WHOLE),
-    "patch_bias": (EMBED_FOLD,),
-    "class_embedding": (EMBED_FOLD,),
-    "token_embedding": (WHOLE, EMBED_FOLD),
-    "position": (WHOLE, EMBED_FOLD),
-    "projection": (EMBED, JOINT_FOLD),
-    "projection_bias": (JOINT_FOLD,),
-    **{
-        f"{norm}.{part}": (EMBED_FOLD,)
-        for norm in ("norm_pre", "norm_post", "norm_final")
-        for part in ("weight", "bias")
-    },
-}
 
 
 @dataclass(frozen=True)
@@ -204,9 +159,9 @@ def key_of(site: str, part: str = "") -> str:
 
 
 def parts_of(tower: str, part: str) -> Iterator[Group]:
-    """The groups of one part; whole layers go from a tower's own blocks only."""
+    """The groups of one part."""
     for site in SITES.values():
-        if not part or (site.in_block and not site.owns):
+        if not part or site.pooled:
             yield Group(tower, part, site)
 
 

@@ -46,16 +46,18 @@ def expected(
     scores = {}
     for name in ("image", "text"):
         tower, head_width = getattr(model, name), getattr(model.shape, name).head_width
-        heads, ffn, embed = [], [], 0.0
+        heads, places, ffn, embed = [], [], [], 0.0
         for block in tower.blocks:
             a, f = block.attention, block.ffn
             dims = sum(amount(m.weight).sum(1) for m in (a.q, a.k, a.v))
             dims = dims + amount(a.out.weight).sum(0)
             heads.append(dims.reshape(-1, head_width).sum(1))
+            places.append(dims.reshape(-1, head_width).sum(0))
             ffn.append(amount(f.up.weight).sum(1) + amount(f.down.weight).sum(0))
             embed = embed + sum(amount(m.weight).sum(0) for m in (a.q, a.k, a.v, f.up))
             embed = embed + amount(a.out.weight).sum(1) + amount(f.down.weight).sum(1)
         scores[f"{name}_heads"] = np.concatenate(heads)
+        scores[f"{name}_dims"] = np.concatenate(places)
         scores[f"{name}_ffn"] = np.concatenate(ffn)
         scores[f"{name}_embed"] = embed
         # a layer owns all of its matrices

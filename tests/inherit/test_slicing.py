@@ -44,7 +44,10 @@ HALVES = [
 def shapes(draw: Draw) -> ClipShape:
     def blocks() -> tuple[BlockShape, ...]:
         whole = st.builds(
-            BlockShape, heads=st.integers(0, 4), ffn=st.sampled_from([0, 1, 9, 16])
+            BlockShape,
+            heads=st.integers(0, 4),
+            dims=st.none() | st.integers(0, 6),
+            ffn=st.sampled_from([0, 1, 9, 16]),
         )
         block = whole | st.sampled_from(HALVES)
         return tuple(draw(st.lists(block, min_size=1, max_size=3)))
@@ -53,8 +56,17 @@ def shapes(draw: Draw) -> ClipShape:
     width = draw(st.integers(4, 20))
     projection = draw(st.booleans())
     switch = st.booleans()
+
+    def norm() -> dict[str, Any]:
+        full = draw(st.none() | st.integers(8, 24))
+        return {"norm": "rms" if full else "layer", "full_width": full}
+
+    image_norm = norm()
+    if image_norm["full_width"] and pool != "map":
+        projection = True
+    joint = image_norm["full_width"] if pool == "map" else None
     return ClipShape(
-        embed_dim=draw(st.integers(2, 9)) if projection else width,
+        embed_dim=draw(st.integers(2, 9)) if projection else joint or width,
         logit_bias=draw(switch),
         image=ImageShape(
             width=width,
@@ -71,8 +83,11 @@ def shapes(draw: Draw) -> ClipShape:
             norm_after_pool=draw(switch),
             pool_block=BlockShape(heads=2, ffn=5) if pool == "map" else None,
             projection=projection,
+            projection_bias=projection and draw(switch),
+            **image_norm,
         ),
         text=TextShape(
+            **norm(),
             width=draw(st.integers(4, 20)),
             head_width=draw(st.integers(1, 5)),
             blocks=blocks(),
@@ -112,9 +127,13 @@ def keeps(draw: Draw, shape: ClipShape, sites: tuple[str, ...]) -> ClipKeep:
         heads = [
             site("heads", b.heads) if len(a) else Keep((), b.heads) for b, a, _ in both
         ]
+        dims = [
+            site("dims", b.dims) if len(a) else Keep((), b.dims) for b, a, _ in both
+        ]
         units = [site("ffn", b.ffn) if len(f) else Keep((), b.ffn) for b, _, f in both]
         by_site = {
             "heads": heads,
+            "dims": dims,
             "ffn": units,
             "attention_layers": attention,
             "ffn_layers": ffn,
@@ -150,7 +169,7 @@ def largest_difference(model: Clip, keep: ClipKeep, student: Clip) -> float:
     pixels, tokens = inputs(model.shape)
     gated = model(pixels, tokens, gates=gates_of(keep, model.shape))
     sliced = student(pixels, tokens)
-    joint = None if model.shape.image.projection else keep.image["embed"][0]
+    joint = keep.image["embed"][0] if model.shape.image.joint_is_stream else None
     image = (gated.image_BE - spread(sliced.image_BE, joint)).abs().max()
     text = (gated.text_BE - spread(sliced.text_BE, joint)).abs().max()
     assert torch.isfinite(image + text)
@@ -163,12 +182,14 @@ SITES = st.sampled_from(
         ("ffn",),
         ("embed",),
         ("heads", "ffn"),
+        ("dims",),
         ("heads", "ffn", "embed"),
+        ("heads", "dims", "ffn", "embed"),
         ("attention_layers",),
         ("ffn_layers",),
         ("attention_layers", "ffn_layers"),
         ("heads", "ffn", "embed", "attention_layers", "ffn_layers"),
-        ("heads", "ffn", "embed", "attention_layers", "ffn_layers"),
+        ("heads", "dims", "ffn", "embed", "attention_layers", "ffn_layers"),
     ]
 )
 

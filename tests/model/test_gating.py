@@ -16,9 +16,9 @@ from tinyclip.model.gating import (
     TowerGates,
     gate_columns,
     gate_rows,
-    layer_norm,
     resolve,
 )
+from tinyclip.model.norm import layer_norm
 from tinyclip.shapes import ClipShape
 
 EPS = 1e-5

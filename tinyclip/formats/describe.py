@@ -40,7 +40,7 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
         },
         "bytes": size,
         "layers": {
-            name: [block_to_dict(block) for block in tower.blocks]
+            name: [block_to_dict(block, tower.head_width) for block in tower.blocks]
             for name, tower in towers.items()
         },
         "embed": {name: tower.width for name, tower in towers.items()},

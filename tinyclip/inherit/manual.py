@@ -13,6 +13,7 @@ from ..goal import SizeGoal
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.choose import solve_counts
 from ..masks.goal import make_goal
+from ..masks.ranking import Ranking
 from ..masks.sites import layout
 from ..shapes import TOWERS, ClipShape, TowerShape
 from ..sites import GROUPS
@@ -44,10 +45,13 @@ def manual_keep(shape: ClipShape, size_goal: SizeGoal, manual: Manual) -> ClipKe
     if all(tower.is_uniform for tower in shallow.towers().values()):
         size_goal = replace(size_goal, layout="uniform")
     gated = layout(shallow, towers=size_goal.towers, pool=size_goal.uniform)
-    goal = make_goal(shallow, size_goal, tuple(gated))
     # gates that are all alike: every site keeps the same share
+    alike = {name: np.zeros(sum(totals)) for name, totals in gated.items()}
+    goal = make_goal(
+        shallow, size_goal, {name: Ranking(zero, zero) for name, zero in alike.items()}
+    )
     units = goal.units()
-    counts = solve_counts(goal, {n: np.zeros(sum(units[n])) for n in goal.gated})
+    counts = solve_counts(goal, {name: alike[name] for name in goal.gated})
     kept: dict[str, dict[str, tuple[Keep, ...]]] = {name: {} for name in TOWERS}
     for name, totals in units.items():
         numbers = apportion(counts[name], totals, goal.step(name))

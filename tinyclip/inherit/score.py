@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..axes import BLOCK
 from ..errors import UserError, nearest
 from ..model.clip import Clip
-from ..shapes import TowerShape
-from ..sites import BLOCK, GROUPS, SITES, Site
+from ..sites import DIMS, FILLING, GROUPS, SITES, Site
 
 Scores = dict[str, Tensor]  # one a unit, flat, by site name, as `masks` lays them out
 Batch = TypeVar("Batch")
@@ -156,8 +156,7 @@ def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
         if group.site.in_block:
             by_block = [like.new_zeros(0)]
             by_block += [
-                _unit_scores(block, group.site, shape, criterion, like)
-                for block in blocks
+                _unit_scores(block, group.site, criterion, like) for block in blocks
             ]
             scores[name] = torch.cat(by_block)
             continue
@@ -172,27 +171,28 @@ def _scores(model: Clip, criterion: Callable[[Any], Tensor]) -> Scores:
 def _unit_scores(
     block: nn.Module,
     site: Site,
-    shape: TowerShape,
     criterion: Callable[[Any], Tensor],
     like: Tensor,
 ) -> Tensor:
     """One a unit of the block, of the type and place of `like`."""
     empty = like.new_zeros(0)
     if site.owns:  # a whole layer is the sum of all that is in it
-        inside = [member for member in SITES.values() if member.layer == site.name]
+        # heads hold all that dims do
+        inside = [m for m in SITES.values() if m.layer == site.name and m is not DIMS]
         if not any(_owned(block, member) for member in inside):
             return empty
-        sums = [
-            _unit_scores(block, member, shape, criterion, like).sum()
-            for member in inside
-        ]
+        sums = [_unit_scores(block, member, criterion, like).sum() for member in inside]
         return torch.stack(sums).sum(0, keepdim=True)
     owned = _owned(block, site)
     if not owned:
         return empty
+    scores = _library_scores(criterion, owned)
+    if not site.inner:
+        return scores
     # the library scores single rows; a unit is the sum of its own
-    rows = 1 if site.rows is None else getattr(shape, site.rows)
-    return _library_scores(criterion, owned).view(-1, rows).sum(1)
+    attention = _module_at(block, "attention")
+    scores_HK = scores.view(attention.heads, attention.dims)
+    return scores_HK.sum(1 if site is FILLING else 0)
 
 
 def _owned(block: nn.Module, site: Site) -> list[tuple[nn.Linear, bool]]:
@@ -203,9 +203,12 @@ def _owned(block: nn.Module, site: Site) -> list[tuple[nn.Linear, bool]]:
         path, _, kind = name.rpartition(".")
         layer = _module_at(block, path)
         if kind == "weight" and isinstance(layer, nn.Linear):
-            for dim, axis in enumerate(axes):
-                if axis.site == site.name:
-                    matrices.append((axis.fold, layer, dim == 0))
+            matrices += [
+                (axis.fold, layer, dim == 0)
+                for dim, ruled in enumerate(axes)
+                for axis in ruled
+                if axis.site == site.name
+            ]
     return [
         (layer, is_row) for _, layer, is_row in sorted(matrices, key=lambda f: f[0])
     ]

@@ -6,16 +6,18 @@ value is multiplied in; here it is done, to weights and the optimiser's moments 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
+from ..axes import JOINT, Axes, Axis, axes_of
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.clip import Clip
-from ..shapes import TOWERS, ClipShape, TowerShape
-from ..sites import BLOCK, JOINT, LAYERS, SITES, STEM, WIDTH, Axis, Site, key_of
+from ..shapes import TOWERS, BlockShape, ClipShape, TowerShape
+from ..sites import LAYERS, SITES, WIDTH, Site, blocks_of, key_of
 
 NAME = re.compile(rf"({'|'.join(TOWERS)})\.(?:(blocks\.\d+|pool)\.)?(.+)")
 
@@ -60,21 +62,24 @@ def slice_named(
             result[name] = value.detach().clone()
             continue
         match = NAME.fullmatch(name)
-        table = BLOCK if match and match[2] else STEM
-        if match is None or match[3] not in table:
+        if match is None:
             raise ValueError(f"no rule for parameter {name!r}")
         tower, place, inner = match.groups()
+        try:
+            axes = axes_of(shape.towers()[tower], place, inner)
+        except KeyError:
+            raise ValueError(f"no rule for parameter {name!r}") from None
         kept = Kept(keep.towers()[tower], shape.towers()[tower], place, joint)
         if kept.has(inner):
             start = ".".join(part for part in (tower, kept.place) if part)
-            sliced = kept.slice(value.detach().clone(), table[inner], power)
+            sliced = kept.slice(value.detach().clone(), axes, power)
             result[f"{start}.{inner}"] = kept.fold_layers(sliced, inner, power)
     return result
 
 
 def joint_keep(keep: ClipKeep, shape: ClipShape) -> Keep | None:
     """The channels of the joint embedding that stay; None where none can be cut."""
-    return None if shape.image.projection else keep.image.sole(WIDTH.name)
+    return keep.image.sole(WIDTH.name) if shape.image.joint_is_stream else None
 
 
 class Kept:
@@ -92,12 +97,15 @@ class Kept:
         self.keep, self.shape, self.joint = keep, shape, joint
         self.part, self.layer, self.place = "", 0, place
         self.there = True
+        self.block: BlockShape | None = None
         if place is None:
             return
         part, _, number = place.partition(".")
         if not number:
             self.part = part
+            (self.block,) = blocks_of(shape, part)
             return
+        self.block = shape.blocks[int(number)]
         self.there = int(number) in keep.layers.kept
         if self.there:  # the layers that stay are numbered anew
             self.layer = keep.layers.kept.index(int(number))
@@ -124,16 +132,29 @@ class Kept:
         """Whether the parameter is there at all."""
         return self.there and all(map(len, self.layers(lambda site: site.owns, inner)))
 
-    def slice(self, value: Tensor, axes: tuple[Axis, ...], power: int) -> Tensor:
+    def slice(self, value: Tensor, ruled: tuple[Axes, ...], power: int) -> Tensor:
         """The rows and columns that stay."""
-        for dim, axis in enumerate(axes):
-            keep = None if axis.site is None else self.survivors(axis.site)
-            if axis.site is None or keep is None:
+        for dim, axes in enumerate(ruled):
+            keeps = [None if a.site is None else self.survivors(a.site) for a in axes]
+            if all(keep is None for keep in keeps):
                 continue
-            rows = None if axis.site == JOINT else SITES[axis.site].rows
-            repeat = 1 if rows is None else getattr(self.shape, rows)
-            value = _slice(value, dim, keep, repeat, power if axis.fold else 0)
+            totals = [
+                self._total(axis) if keep is None else keep.total
+                for axis, keep in zip(axes, keeps, strict=True)
+            ]
+            if value.shape[dim] != math.prod(totals):
+                raise ValueError("the keep does not fit the parameter's shape")
+            value = value.unflatten(dim, totals)
+            for place, (axis, keep) in enumerate(zip(axes, keeps, strict=True)):
+                if keep is not None:
+                    value = _slice(value, dim + place, keep, power if axis.fold else 0)
+            value = value.flatten(dim, dim + len(axes) - 1)
         return value
+
+    def _total(self, axis: Axis) -> int:
+        """How many units a site has in this block, all of which stay."""
+        assert self.block is not None and axis.site is not None
+        return int(getattr(self.block, SITES[axis.site].field))
 
     def fold_layers(self, value: Tensor, inner: str, power: int) -> Tensor:
         """The gate values of whole layers, multiplied in."""
@@ -143,22 +164,14 @@ class Kept:
         return value
 
 
-def _slice(value: Tensor, dim: int, site: Keep, repeat: int, power: int) -> Tensor:
-    """One dimension of one parameter; each unit owns `repeat` neighbours."""
-    if value.shape[dim] != site.total * repeat:
-        raise ValueError("the keep does not fit the parameter's shape")
-    value = value.index_select(dim, _rows(site, repeat, value.device))
+def _slice(value: Tensor, dim: int, site: Keep, power: int) -> Tensor:
+    """One site of one parameter."""
+    unit_U = torch.tensor(site.kept, dtype=torch.long, device=value.device)
+    value = value.index_select(dim, unit_U)
     if not power or site.scale is None:
         return value
     scale = torch.tensor(site.scale, dtype=value.dtype, device=value.device)
     if power != 1:
         scale = scale.double().pow(power).to(value.dtype)
     along = [-1 if i == dim else 1 for i in range(value.ndim)]
-    return value * scale.repeat_interleave(repeat).view(along)
-
-
-def _rows(site: Keep, repeat: int, device: torch.device) -> Tensor:
-    """Indices of the surviving rows; each unit owns `repeat` neighbours."""
-    unit_U = torch.tensor(site.kept, dtype=torch.long, device=device)
-    inside = torch.arange(repeat, device=device)
-    return (unit_U.unsqueeze(1) * repeat + inside).flatten()
+    return value * scale.view(along)

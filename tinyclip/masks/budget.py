@@ -9,10 +9,10 @@ from .. import cost
 from ..errors import UserError
 from ..goal import TOLERANCE
 from ..shapes import TOWERS, TextShape
-from ..sites import FILLING, GROUPS, KEYS, SITES, USUAL, WIDTH, keys_of, resized
+from ..sites import GROUPS, KEYS, SITES, USUAL, WIDTH, keys_of, resized
 from ..words import amount
 from .goal import Array, Counts, Goal
-from .stock import counts_of, is_gated, stocks
+from .stock import counts_of, filling_site, is_gated, stocks
 
 LITTLE = 0.01  # of the smallest size: a site that holds less limits nothing
 
@@ -222,10 +222,11 @@ def _floor_limit(goal: Goal, lowest: Counts, name: str) -> str:
     tower, site = GROUPS[name].tower, GROUPS[name].site
     if goal.size_goal.uniform:
         depth = len(goal.shape.towers()[tower].blocks)
-        count, width = lowest[f"{tower}_{FILLING.name}"] // max(1, depth), lowest[name]
+        filling, _ = filling_site(goal, tower)
+        count, width = lowest[f"{tower}_{filling.name}"] // max(1, depth), lowest[name]
         return (
             f"the {tower} tower is as narrow as a stock one gets, {count} "
-            f"{FILLING.unit}{'s' if count > 1 else ''} a layer and {width} {site.name} "
+            f"{filling.unit}{'s' if count > 1 else ''} a layer and {width} {site.name} "
             f"{site.unit}s"
         )
     return f"{tower} {site.name} keeps {lowest[name]} {site.unit}s at least"

@@ -51,7 +51,7 @@ def choose(gates: Gates, target: float | SizeGoal = 0.5, **settings: Any) -> Cli
             raise TinyclipError(f"gates: {name} holds a logit that is not a number")
         scale_U = hard[name].double().cpu().numpy()
         rankings[name] = Ranking(score_U, score_U - SHIFT, scale_U)
-    return _choose(make_goal(gates.shape, size_goal, tuple(rankings)), rankings)
+    return _choose(make_goal(gates.shape, size_goal, rankings), rankings)
 
 
 def choose_by_scores(
@@ -88,7 +88,7 @@ def choose_by_scores(
         rank_U[order] = np.arange(len(order))
         share_U = (len(order) - rank_U - 0.5) / max(1, len(order))
         rankings[name] = Ranking(values_U, np.log(share_U / (1 - share_U)))
-    return _choose(make_goal(shape, size_goal, tuple(rankings)), rankings)
+    return _choose(make_goal(shape, size_goal, rankings), rankings)
 
 
 def check_target(
@@ -110,10 +110,11 @@ def check_target(
     """
     size_goal = SizeGoal.of(target, **settings)
     units = layout(shape, sites, size_goal.towers, size_goal.uniform)
-    goal = make_goal(shape, size_goal, tuple(units))
     alike = {name: np.zeros(sum(widths)) for name, widths in units.items()}
+    rankings = {name: Ranking(zero_U, zero_U) for name, zero_U in alike.items()}
+    goal = make_goal(shape, size_goal, rankings)
     try:
-        solve(goal, {name: Ranking(zero_U, zero_U) for name, zero_U in alike.items()})
+        solve(goal, rankings)
     except NoChoice:
         # which layers stay decides what can be reached where blocks are unlike
         unlike = any(len(set(tower.blocks)) > 1 for tower in shape.towers().values())

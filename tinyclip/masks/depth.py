@@ -21,6 +21,7 @@ from ..shapes import TOWERS, ClipShape
 from ..sites import GROUPS, LAYERS, units_of
 from .budget import bounds, check_largest, check_smallest, unreachable
 from .goal import Array, Counts, Goal
+from .inside import inside_widths
 from .ranking import Ranking, split_keep, within
 from .stock import not_uniform
 
@@ -235,11 +236,12 @@ def _shallow(goal: Goal, rankings: Rankings, numbers: Mapping[str, int]) -> Shal
     # where no unit is left there is nothing to choose
     gated = tuple(n for n in goal.gated if n not in chosen and sum(units_left[n]) > 0)
     settled = tuple(name for name in goal.gated if name not in gated)
-    goal_left = replace(goal, shape=shape, gated=gated, settled=settled)
     inner = {
         name: within(rankings[name], _units(goal, name), units_left[name])
         for name in gated
     }
+    inside = inside_widths(shape, goal.size_goal, inner)
+    goal_left = replace(goal, shape=shape, gated=gated, settled=settled, inside=inside)
     return Shallow(layers, goal_left, inner)
 
 

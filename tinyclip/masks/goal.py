@@ -1,15 +1,18 @@
 """What size is wanted, what may move, and how a choice of units is counted.
 
-Given its embed width, a tower's size depends on the heads and ffn units of all layers
-only through their totals. So every candidate is a few numbers, and thousands of
-candidates are counted at once by `cost.size` on arrays. The size is linear in each of
-them while the others rest.
+Given its embed width, a tower's size depends on the ffn units of all layers only
+through their total, and so on the widths inside attention. So every candidate is a few
+numbers, and thousands of candidates are counted at once by `cost.size` on arrays. The
+size is linear in each of them while the others rest.
+
+The width inside attention is heads times dims, layer by layer. Where both differ from
+layer to layer their totals do not tell its sum: `inside` does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +21,20 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..goal import TOLERANCE, SizeGoal
 from ..shapes import ClipShape, TowerShape
-from ..sites import GROUPS, SITES, blocks_of, keys_of, resized, units_of
+from ..sites import (
+    DIMS,
+    FILLING,
+    GROUPS,
+    LAYERS,
+    SITES,
+    USUAL,
+    blocks_of,
+    keys_of,
+    resized,
+    units_of,
+)
+from .inside import Inside, inside_widths
+from .ranking import Ranking
 from .sites import layout
 
 Array = NDArray[Any]
@@ -35,16 +51,19 @@ class Goal:
         gated: names of the sites that may shrink.
         settled: names of gated sites of which nothing is left to choose: whole layers
             that are chosen already, and the units that went with them.
+        inside: by tower, the width inside attention of all layers for so many heads and
+            so many dims in all.
     """
 
     shape: ClipShape
     size_goal: SizeGoal
     gated: tuple[str, ...]
     settled: tuple[str, ...] = ()
+    inside: Mapping[str, Inside] = field(default_factory=dict)
 
     def count(self, counts: Counts) -> Any:
         """The size with so many units in all at every site."""
-        return self.size_goal.size(lumped(self.shape, counts))
+        return self.size_goal.size(lumped(self.shape, counts, self.inside))
 
     @property
     def whole(self) -> float:
@@ -70,7 +89,11 @@ class Goal:
 
     def units(self) -> dict[str, tuple[int, ...]]:
         """Units a layer at every site that students are told apart by."""
-        return layout(self.shape, pool=self.cuts_pool)
+        more = [site for site in SITES if site not in LAYERS and self._gates(site)]
+        return layout(self.shape, (*USUAL, *more), pool=self.cuts_pool)
+
+    def _gates(self, site: str) -> bool:
+        return any(GROUPS[name].key == site for name in (*self.gated, *self.settled))
 
     def full(self) -> dict[str, int]:
         """Units in all at every such site of the model."""
@@ -94,32 +117,36 @@ class Goal:
         return min(self.most(name), -(-GROUPS[name].site.least // step) * step)
 
 
-def make_goal(shape: ClipShape, size_goal: SizeGoal, gated: Sequence[str]) -> Goal:
+def make_goal(
+    shape: ClipShape, size_goal: SizeGoal, rankings: Mapping[str, Ranking]
+) -> Goal:
     """A goal for a model; its own size is the reference, unless there is one.
 
     Args:
-        gated: names of the sites with a ranking; those of other towers, and those of a
-            pool that stays whole, are left out.
+        rankings: of the units that may go, by name of the site; those of other towers,
+            and those of a pool that stays whole, are left out.
 
     Raises:
-        UserError: there is no such tower, or nothing is gated.
+        UserError: there is no such tower, or nothing is ranked.
     """
     named = layout(shape, tuple(SITES), size_goal.towers, size_goal.uniform)
-    if not set(named) & set(gated):
+    if not set(named) & set(rankings):
         raise UserError(
             "towers",
             f"no unit of {' and '.join(size_goal.towers)} may go",
             "Gate the towers that are to shrink, or name the ones that are gated",
         )
-    may_shrink = tuple(name for name in gated if name in named)
-    return Goal(shape, size_goal.against(shape), may_shrink)
+    used = {name: ranking for name, ranking in rankings.items() if name in named}
+    inside = inside_widths(shape, size_goal, used)
+    return Goal(shape, size_goal.against(shape), tuple(used), inside=inside)
 
 
-def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
+def lumped(shape: ClipShape, counts: Counts, inside: Mapping[str, Inside]) -> ClipShape:
     """A shape of the same size with all units of a site in the first block.
 
     Args:
         counts: by name of the site; one that is not named is as it is.
+        inside: as `Goal` has it.
     """
 
     def tower(name: str, old: TowerShape) -> TowerShape:
@@ -128,6 +155,10 @@ def lumped(shape: ClipShape, counts: Counts) -> ClipShape:
             held = units_of(old, key)
             count = counts.get(f"{name}_{key}", sum(held))
             units[key] = [count, *[0] * (len(held) - 1)] if held else []
+        if old.blocks:
+            # one dim each, and as many heads as attention is wide
+            heads, dims = units[FILLING.name], units[DIMS.name]
+            heads[0], dims[0] = inside[name](heads[0], dims[0]), 1
         return resized(old, units)
 
     return shape.with_towers(**{n: tower(n, t) for n, t in shape.towers().items()})

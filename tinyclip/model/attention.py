@@ -1,6 +1,6 @@
-"""Multi-head self-attention with any number of heads, none included.
+"""Multi-head self-attention with any number of heads, and of dims in each of them.
 
-Legend: B batch, N tokens, D embed, H heads, K head width, I = H·K.
+Legend: B batch, N tokens, D embed, H heads, K dims of a head, I = H·K.
 """
 
 from __future__ import annotations
@@ -21,31 +21,53 @@ class Linear(nn.Linear):
 
 
 class Attention(nn.Module):
-    """Self-attention; a head dies where its output joins the residual stream.
+    """Self-attention; a head dies where its output joins the residual stream, a dim of
+    all heads there and in the scores.
 
     Args:
         causal: whether a token sees only those before it.
+        asking: width of the stream that asks and is written to; the tower's, unless
+            given.
     """
 
     def __init__(
-        self, tower: TowerShape, block: BlockShape, causal: bool = False
+        self,
+        tower: TowerShape,
+        block: BlockShape,
+        causal: bool = False,
+        asking: int | None = None,
     ) -> None:
         super().__init__()
-        self.heads, self.head_width = block.heads, tower.head_width
+        self.heads, self.dims = block.heads, block.dims
         self.causal = causal
-        width, inner = tower.width, self.heads * self.head_width
-        self.q = Linear(width, inner)
-        self.k = Linear(width, inner)
-        self.v = Linear(width, inner)
-        self.out = Linear(inner, width)
+        # the width that heads had, whatever is left of it; None where nothing is gone
+        cut = self.dims != tower.head_width
+        self.scale = tower.head_width**-0.5 if cut else None
+        inner, asking = self.heads * self.dims, asking or tower.width
+        self.q = Linear(asking, inner)
+        self.k = Linear(tower.width, inner)
+        self.v = Linear(tower.width, inner)
+        self.out = Linear(inner, asking)
 
     def _split(self, x_BNI: Tensor) -> Tensor:
-        return x_BNI.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+        return x_BNI.unflatten(-1, (self.heads, self.dims)).transpose(1, 2)
+
+    def _query(self, x_BND: Tensor, gates: BlockGates) -> Tensor:
+        """The queries of all heads, (B, N, I), under the gates of their dims."""
+        if "dims" not in gates:
+            queries: Tensor = self.q(x_BND)
+            return queries
+        gate_I = gates["dims"].repeat(self.heads)
+        weight_ID, bias_I = gate_rows(self.q.weight, gate_I), self.q.bias * gate_I
+        return F.linear(x_BND, weight_ID, bias_I)
 
     def _gated_out(self, out_D: Tensor | None, gates: BlockGates) -> Tensor:
-        """The way back into the stream under the gates, (D, H·K)."""
+        """The way back into the stream under the gates, (D, I)."""
         weight_DI = gate_rows(self.out.weight, out_D)
-        return gate_columns(weight_DI, gates.get("heads"), repeat=self.head_width)
+        weight_DI = gate_columns(weight_DI, gates.get("heads"), repeat=self.dims)
+        if "dims" not in gates:
+            return weight_DI
+        return gate_columns(weight_DI, gates["dims"].repeat(self.heads))
 
     def forward(self, x_BND: Tensor, out_D: Tensor | None, gates: BlockGates) -> Tensor:
         """The update of the residual stream, (B, N, D).
@@ -56,10 +78,13 @@ class Attention(nn.Module):
             gates: of the block.
         """
         bias_D = gate_rows(self.out.bias, out_D)
-        if self.heads == 0:
+        if self.out.in_features == 0:
             # a layer without heads still adds its bias, as in the gated model
             return bias_D.expand_as(x_BND)
-        q, k, v = (self._split(layer(x_BND)) for layer in (self.q, self.k, self.v))
-        context_BHNK = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
+        queries_BNI = self._query(x_BND, gates)
+        q, k, v = map(self._split, (queries_BNI, self.k(x_BND), self.v(x_BND)))
+        context_BHNK = F.scaled_dot_product_attention(
+            q, k, v, is_causal=self.causal, scale=self.scale
+        )
         weight_DI = self._gated_out(out_D, gates)
         return F.linear(context_BHNK.transpose(1, 2).flatten(2), weight_DI, bias_D)

@@ -1,4 +1,4 @@
-"""A pre-LayerNorm transformer block and the stack of them.
+"""A pre-norm transformer block and the stack of them.
 
 Legend: B batch, N tokens, D embed, F ffn units.
 """
@@ -15,14 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from ..shapes import BlockShape, TowerShape
 from .attention import Attention, Linear
-from .gating import (
-    BlockGates,
-    TowerGates,
-    gate_columns,
-    gate_rows,
-    joined,
-    layer_norm,
-)
+from .gating import BlockGates, TowerGates, gate_columns, gate_rows, joined
+from .norm import Norm, RmsNorm, norm_of
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -47,19 +41,6 @@ def scaled(update: Tensor, scale_D: Tensor | None) -> Tensor:
     return update if scale_D is None else update * scale_D
 
 
-class Norm(nn.Module):
-    """LayerNorm that takes an embed gate."""
-
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
-        self.bias = nn.Parameter(torch.zeros(width))
-
-    def forward(self, x: Tensor, embed_D: Tensor | None) -> Tensor:
-        return layer_norm(x, self.weight, self.bias, self.eps, embed_D)
-
-
 class Ffn(nn.Module):
     """The two-layer perceptron; a unit dies in the columns of the way down."""
 
@@ -80,21 +61,21 @@ class Ffn(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then the FFN, each behind a LayerNorm and added to the stream; a layer
+    """Attention, then the FFN, each behind a norm and added to the stream; a layer
     that the shape lacks has no parameters and adds nothing."""
 
     def __init__(self, tower: TowerShape, block: BlockShape, causal: bool) -> None:
         super().__init__()
         width = tower.width
-        self.norm_1: Norm | None = None
+        self.norm_1: Norm | RmsNorm | None = None
         self.attention: Attention | None = None
         if block.attention_layers:
-            self.norm_1 = Norm(width, tower.eps)
+            self.norm_1 = norm_of(tower)
             self.attention = Attention(tower, block, causal)
-        self.norm_2: Norm | None = None
+        self.norm_2: Norm | RmsNorm | None = None
         self.ffn: Ffn | None = None
         if block.ffn_layers:
-            self.norm_2 = Norm(width, tower.eps)
+            self.norm_2 = norm_of(tower)
             self.ffn = Ffn(width, block.ffn, tower.activation)
         self.scale_1 = _scale(width, tower.layer_scale and self.attention is not None)
         self.scale_2 = _scale(width, tower.layer_scale and self.ffn is not None)

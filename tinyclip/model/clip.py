@@ -77,7 +77,7 @@ class Clip(nn.Module):
         """Text features, (B, E), of token ids (B, T); the rest as `encode_image`."""
         values = resolve(gates)
         joint_E = None
-        if values.image is not None and not self.shape.image.projection:
+        if values.image is not None and self.shape.image.joint_is_stream:
             # the joint channels are those of the image tower's stream
             joint_E = values.image.embed_D
         features_BE = self.text(tokens_BT, values.text, joint_E)

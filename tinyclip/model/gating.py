@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..sites import KEYS
 
@@ -85,26 +83,3 @@ def gate_columns(weight: Tensor, gate: Tensor | None, repeat: int = 1) -> Tensor
     if gate is None:
         return weight
     return weight * gate.repeat_interleave(repeat)
-
-
-def layer_norm(
-    x: Tensor, weight_D: Tensor, bias_D: Tensor, eps: float, gate_D: Tensor | None
-) -> Tensor:
-    """LayerNorm whose statistics see the open channels only.
-
-    Under a gate the mean and the variance are taken over the open channels in two
-    passes, in float32 whatever autocast says, and weight and bias are scaled by the
-    gate: a closed channel leaves as 0, and the sliced LayerNorm is the same function.
-    """
-    if gate_D is None:
-        return F.layer_norm(x, weight_D.shape, weight_D, bias_D, eps)
-    with torch.autocast(x.device.type, enabled=False):
-        open_D = (gate_D > 0).to(torch.promote_types(x.dtype, torch.float32))
-        # no channel open at all would divide by zero; everything leaves as 0 then
-        share_D = open_D / open_D.sum().clamp(min=1)
-        wide = x.to(open_D.dtype)
-        # one-pass E[x²]-m² loses 5e-5 where mean/std is 10: two passes
-        centred = (wide - (wide @ share_D).unsqueeze(-1)) * open_D
-        variance = (centred.square() @ share_D).unsqueeze(-1)
-        scaled = centred * torch.rsqrt(variance + eps)
-        return scaled * (weight_D * gate_D) + bias_D * gate_D

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..shapes import TextShape
-from .block import Norm, Stack, fill_normal
+from .block import Stack, fill_normal
 from .gating import TowerGates, gate_columns
+from .norm import norm_of
 
 
 class TextTower(nn.Module):
@@ -24,7 +25,7 @@ class TextTower(nn.Module):
         self.token_embedding = nn.Parameter(torch.zeros(shape.vocab_size, width))
         self.position = nn.Parameter(torch.zeros(shape.context_length, width))
         self.blocks = Stack(shape, causal=shape.causal)
-        self.norm_final = Norm(width, shape.eps)
+        self.norm_final = norm_of(shape)
         self.projection = nn.Parameter(torch.zeros(width, embed_dim))
         self.projection_bias: nn.Parameter | None = None
         if shape.projection_bias:
@@ -45,18 +46,20 @@ class TextTower(nn.Module):
                 the image tower.
         """
         gates = gates or TowerGates()
-        embed_D = gates.embed_D
-        x_BTD = F.embedding(tokens_BT, self.token_embedding)
-        x_BTD = x_BTD + self.position[: tokens_BT.shape[1]]
-        if embed_D is not None:
-            x_BTD = x_BTD * embed_D
-        x_BTD = self.blocks(x_BTD, gates)
+        x_BTD = self.blocks(self.start(tokens_BT, gates), gates)
         pooled_BD = self._pool(x_BTD, tokens_BT)
         projection = gate_columns(self.projection, joint_E)
-        features_BE = self.norm_final(pooled_BD, embed_D) @ projection
+        features_BE = self.norm_final(pooled_BD, gates.embed_D) @ projection
         if self.projection_bias is None:
             return features_BE
         return features_BE + gate_columns(self.projection_bias, joint_E)
+
+    def start(self, tokens_BT: Tensor, gates: TowerGates | None = None) -> Tensor:
+        """The residual stream before the first block, (B, T, D)."""
+        x_BTD = F.embedding(tokens_BT, self.token_embedding)
+        x_BTD = x_BTD + self.position[: tokens_BT.shape[1]]
+        embed_D = gates.embed_D if gates else None
+        return x_BTD if embed_D is None else x_BTD * embed_D
 
     def _pool(self, x_BTD: Tensor, tokens_BT: Tensor) -> Tensor:
         """The state of the token that stands for the caption, (B, D)."""

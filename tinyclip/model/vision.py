@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..shapes import ImageShape
-from .block import Norm, Stack, fill_normal
-from .gating import TowerGates, gate_rows
+from .block import Stack, fill_normal
+from .gating import TowerGates, gate_columns, gate_rows
+from .norm import Norm, norm_of
 from .pool import AttentionPool
 
 
@@ -20,20 +21,25 @@ class ImageTower(nn.Module):
 
     def __init__(self, shape: ImageShape, embed_dim: int) -> None:
         super().__init__()
-        size, width = shape.patch_size, shape.width
+        size, width, first = shape.patch_size, shape.width, shape.embed_width
         self.shape = shape
-        self.patch = nn.Parameter(torch.zeros(width, 3, size, size))
-        self.patch_bias = _vector(width, shape.patch_bias)
-        self.class_embedding = _vector(width, shape.class_token)
-        self.position = nn.Parameter(torch.zeros(shape.tokens, width))
-        self.norm_pre = Norm(width, shape.eps) if shape.norm_pre else None
+        self.patch = nn.Parameter(torch.zeros(first, 3, size, size))
+        self.patch_bias = _vector(first, shape.patch_bias)
+        self.class_embedding = _vector(first, shape.class_token)
+        self.position = nn.Parameter(torch.zeros(shape.tokens, first))
+        # a rotated tower's first norm keeps its mean: only its output is the stream
+        self.norm_pre = Norm(first, shape.eps) if shape.norm_pre else None
+        self.stem: nn.Parameter | None = None
+        if shape.stemmed:
+            self.stem = nn.Parameter(torch.zeros(first, width))
         self.blocks = Stack(shape, causal=False)
-        self.norm_post = Norm(width, shape.eps)
+        self.norm_post = norm_of(shape)
         block = shape.pool_block
         self.pool = None if block is None else AttentionPool(shape, block)
         self.projection: nn.Parameter | None = None
         if shape.projection:
-            self.projection = nn.Parameter(torch.zeros(width, embed_dim))
+            self.projection = nn.Parameter(torch.zeros(shape.feature_width, embed_dim))
+        self.projection_bias = _vector(embed_dim, shape.projection_bias)
 
     def forward(self, pixels: Tensor, gates: TowerGates | None = None) -> Tensor:
         """Features before normalisation, (B, E).
@@ -43,11 +49,24 @@ class ImageTower(nn.Module):
             gates: gates of this tower, or None.
         """
         gates = gates or TowerGates()
-        x_BND = self._embed(pixels, gates.embed_D)
+        pooled_BD = self._pool(self.blocks(self.start(pixels, gates), gates), gates)
+        if self.projection is None:
+            return pooled_BD
+        features_BE = pooled_BD @ self.projection
+        if self.projection_bias is None:
+            return features_BE
+        return features_BE + self.projection_bias
+
+    def start(self, pixels: Tensor, gates: TowerGates | None = None) -> Tensor:
+        """The residual stream before the first block, (B, N, D)."""
+        embed_D = gates.embed_D if gates else None
+        before_D = None if self.shape.stemmed else embed_D
+        x_BND = self._embed(pixels, before_D)
         if self.norm_pre is not None:
-            x_BND = self.norm_pre(x_BND, gates.embed_D)
-        pooled_BD = self._pool(self.blocks(x_BND, gates), gates)
-        return pooled_BD if self.projection is None else pooled_BD @ self.projection
+            x_BND = self.norm_pre(x_BND, before_D)
+        if self.stem is None:
+            return x_BND
+        return x_BND @ gate_columns(self.stem, embed_D)
 
     def _embed(self, pixels: Tensor, embed_D: Tensor | None) -> Tensor:
         """Patches, the class token before them, and their positions, (B, N, D)."""
@@ -86,6 +105,8 @@ class ImageTower(nn.Module):
         """Random weights; biases stay 0."""
         width = self.shape.width
         fill_normal(self.position, width**-0.5, generator)
+        if self.stem is not None:
+            fill_normal(self.stem, width**-0.5, generator)
         if self.projection is not None:
             fill_normal(self.projection, width**-0.5, generator)
         self.blocks.init_weights(generator)
