@@ -107,6 +107,7 @@ class Work:
 
         One that another process makes is waited for.
         """
+        self.teacher()  # before the first cell, which it is no part of
         found: dict[Cell, Row] = {}
         while missing := [cell for cell in cells if cell not in found]:
             before = len(found)
@@ -138,6 +139,8 @@ class Work:
         """
         if not cell.steps or cell.rate is not None:
             return cell
+        if len(self.search.rates) == 1:
+            return replace(cell, rate=self.search.rates[0])
         tried = self.tried(cell.method, make)
         if None in tried.values():
             return None
@@ -147,7 +150,7 @@ class Work:
         """What each rate comes to on dev, for a method or the one whose rate it takes;
         of a single rate nothing is measured."""
         if len(self.search.rates) == 1:
-            return {self.search.rates[0]: 0.0}
+            return {}
         results: dict[float, float | None] = {}
         for cell in self.search.cells(self.methods[method].rate_of or method):
             row = self._row(cell) if make else self._done(cell)
