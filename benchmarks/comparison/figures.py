@@ -118,15 +118,21 @@ def _panel(
             elinewidth=0.8,
             capsize=2,
         )
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
     panel.axhline(100, color="#bbbbbb", linewidth=0.8, zorder=0)
     if kind == "samples":
         least = min((e["samples"] for e in entries if e["samples"]), default=1)
         panel.set_xscale("symlog", linthresh=least, linscale=LEAST)
+        panel.set_xlim(left=-0.3 * least)
         samples = sorted({e["samples"] for e in entries})
         panel.set_xticks(samples, [_short(count) for count in samples])
         panel.minorticks_off()
     else:
         panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        panel.minorticks_off()
     panel.grid(alpha=0.25, linewidth=0.5)
     panel.set_ylim(bottom=0)
 

@@ -63,6 +63,15 @@ def print_of(recipe: Recipe) -> str:
     return fingerprint(without_later(Recipe, recipe_to_dict(recipe)))
 
 
+def step_seconds(run: RunDir) -> float:
+    """How long a run's steps took, all phases together."""
+    path = run.path / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    records = [json.loads(line) for line in lines]
+    longest = {(r["stage"], r["phase"]): float(r["seconds"]) for r in records}
+    return sum(longest.values())
+
+
 @dataclass
 class Work:
     """What is done and kept.
@@ -193,8 +202,7 @@ class Work:
         run.write("attempts.json", attempts)
         wall, cpu = time.perf_counter(), time.process_time()
         model = method.run(Job(run, recipe, self.stop))
-        seconds = time.perf_counter() - wall
-        cpu_seconds = time.process_time() - cpu
+        seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         row = {
             "method": cell.method,
             "target": cell.target,
@@ -205,10 +213,12 @@ class Work:
             "samples": cell.steps * recipe.stages[0].batch,
             "seconds": round(seconds, 1),
             "cpu_seconds": round(cpu_seconds, 1),
+            "step_share": min(1.0, round(step_seconds(run) / seconds, 4)),
             "attempts": attempts,
             **self._measure(model, recipe, cell),
         }
         row["all_seconds"] = round(time.perf_counter() - wall, 1)
+        row["all_cpu_seconds"] = round(time.process_time() - cpu, 1)
         write_json(place / "row.json", row)
         shown = {name: round(task["value"], 4) for name, task in row["tasks"].items()}
         print(
