@@ -9,6 +9,7 @@ from typing import Any
 TARGETS = (0.25, 0.1, 0.5, 0.05)
 STEPS = (150, 0, 600, 2400)
 SEEDS = (0, 1, 2)
+LEARNING = 0.4  # share of a stage's steps in which masks are learned
 
 # Each way to limit what there is to learn from: settings of `data`
 DATA: dict[str, dict[str, Any]] = {

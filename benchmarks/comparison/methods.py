@@ -16,10 +16,9 @@ from tinyclip.config.load import rebuild_ladder
 from tinyclip.config.schema import PHASES, Recipe, Stage
 
 from . import original, scratch
-from .cells import DATA, Cell
+from .cells import DATA, LEARNING, Cell
 from .job import Job, run_recipe
 
-LEARNING = 0.4  # share of a stage's steps in which masks are learned
 LAST = 0.4  # share of all steps that the last of several stages gets
 GENTLE = 0.5  # of the rate, while masks are learned
 MakeRecipe = Callable[[Recipe, Cell], Recipe]

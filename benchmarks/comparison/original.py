@@ -45,11 +45,10 @@ from tinyclip.pipeline.stage_context import StageContext
 from tinyclip.shapes import TOWERS
 from tinyclip.sites import GROUPS
 
-from .cells import Cell
+from .cells import LEARNING, Cell
 from .job import Job, store
 
 PAPER = "vit-b-32-paper"
-LEARNING = 0.4  # share of a stage's steps in which masks are learned
 PRESENT, ABSENT = 10.0, -10.0  # gates at the start of a stage
 MULTIPLIER = 10.0
 SLOPE = 1.2  # of the soft gate that a survivor keeps: 0.8 / temperature

@@ -377,6 +377,21 @@ def test_a_folder_of_another_comparison_is_refused(
     assert "holds a comparison of other settings" in err
 
 
+@pytest.mark.slow
+def test_two_processes_share_a_folder_and_no_cell(start: Any, tmp_path: Path) -> None:
+    axes = ("--methods", "magnitude,manual,scratch", "--rates", "0.001")
+    children = [
+        start("compare.py", "--quick", *axes, "--work", tmp_path) for _ in range(2)
+    ]
+    reports = []
+    for child in children:
+        out, err = child.communicate()
+        assert child.returncode == 0, err
+        reports.append(json.loads(out))
+    assert reports[0] == reports[1]
+    assert [row["attempts"] for row in reports[0]["rows"]] == [1] * 5
+
+
 def test_an_unknown_method_gets_the_nearest(start: Any, tmp_path: Path) -> None:
     child = start("compare.py", "--methods", "magnitud", "--work", tmp_path)
     out, err = child.communicate()
