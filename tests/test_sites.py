@@ -9,7 +9,15 @@ from tinyclip.inherit.slicing import NAME
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape, ClipShape
-from tinyclip.sites import SITES, in_line, keys_of, resized, units_of
+from tinyclip.sites import (
+    SITES,
+    basis_of,
+    in_line,
+    keys_of,
+    resized,
+    units_of,
+    width_in_words,
+)
 
 
 def test_gates_draw_their_noise_in_the_order_that_they_always_had(
@@ -70,3 +78,18 @@ def test_a_layer_that_is_gone_is_a_dash_not_a_nought() -> None:
     blocks = [{"heads": 0, "ffn": 4, "attention_layers": 0}, {"heads": 0, "ffn": 9}]
     assert in_line(blocks, "heads") == "– 0"
     assert in_line(blocks, "ffn") == "4 9"
+
+
+def test_heads_of_fewer_dims_are_told_with_them() -> None:
+    gone = {"heads": 0, "ffn": 4, "attention_layers": 0}
+    blocks = [{"heads": 4, "ffn": 4, "dims": 24}, {"heads": 3, "ffn": 9}, gone]
+    assert in_line(blocks, "heads", 48) == "4×24 3×48 –"
+    assert in_line(blocks, "ffn", 48) == "4 9 4"
+
+
+def test_a_rotated_width_is_told_with_what_it_was() -> None:
+    text = {"norm": "rms", "full_width": 192}
+    assert width_in_words(95, basis_of(text)) == "95 directions of 192"
+    image = {**text, "norm_pre": True}
+    assert width_in_words(95, basis_of(image)).endswith("192, behind a stem")
+    assert width_in_words(96, basis_of({"norm_pre": True})) == "96"

@@ -266,6 +266,7 @@ def shape_from_dict(value: Mapping[str, Any]) -> ClipShape:
 
     Raises:
         KeyError, TypeError: a key is missing or unknown.
+        ValueError: keys contradict each other.
     """
 
     def tower(kind: type[Any], entry: Mapping[str, Any]) -> Any:

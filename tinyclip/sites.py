@@ -228,10 +228,40 @@ def resized(tower: TowerShape, units: Mapping[str, Sequence[Any]]) -> TowerShape
     return replace(tower, **changed)
 
 
-def in_line(blocks: Sequence[Mapping[str, Any]], site: str) -> str:
+def in_line(
+    blocks: Sequence[Mapping[str, Any]], site: str, head_width: int | None = None
+) -> str:
     """The units of every block, from plain JSON values, as a line that a person reads:
-    `–` where the block has no such layer at all."""
+    `–` where the block has no such layer at all, `4×24` for four heads of 24 dims where
+    some of the tower's heads lost any.
+
+    Args:
+        head_width: dims of a head that lost none.
+    """
     layer = SITES[site].layer
     gone = [layer is not None and block.get(layer, 1) == 0 for block in blocks]
+    fewer = site == FILLING.name and any(DIMS.field in block for block in blocks)
+
+    def units(block: Mapping[str, Any]) -> str:
+        dims = f"×{block.get(DIMS.field, head_width)}" if fewer else ""
+        return f"{block[site]}{dims}"
+
     pairs = zip(blocks, gone, strict=True)
-    return " ".join("–" if none else str(block[site]) for block, none in pairs)
+    return " ".join("–" if none else units(block) for block, none in pairs)
+
+
+def basis_of(tower: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Of a rotated tower's plain JSON values: its `full_width`, and whether a `stem`
+    leads into the basis; None of any other."""
+    if tower.get("norm", "layer") == "layer":
+        return None
+    stem = bool(tower.get("norm_pre", False))
+    return {"full_width": tower["full_width"], "stem": stem}
+
+
+def width_in_words(width: int, basis: Mapping[str, Any] | None) -> str:
+    """A tower's width as a person reads it."""
+    if basis is None:
+        return str(width)
+    stem = ", behind a stem" if basis["stem"] else ""
+    return f"{width} directions of {basis['full_width']}{stem}"

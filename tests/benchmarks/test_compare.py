@@ -1,38 +1,307 @@
-"""The comparison runs, goes on after a kill, and gives the README its table."""
+"""The grid: its cells, its methods, its folder, and what is printed of it."""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+
+from tinyclip.config.load import load_recipe
+from tinyclip.config.schema import Recipe
+from tinyclip.model.clip import Features
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = "2026-11-21-compare"
-NAMES = [
-    "ours, 3 stages",
-    "ours, 1 stage",
-    "magnitude (Torch-Pruning), 1 stage",
-    "same shape from scratch + distillation",
-]
-TASKS = {"designer", "dev", "unseen_groups", "clipart"}
+FEW = ("--methods", "magnitude,gates,scratch,original", "--rates", "0.001")
 
 
 @pytest.fixture(scope="module")
-def module(scripts: Any) -> ModuleType:
-    return scripts("compare")
+def part(scripts: Callable[[str], ModuleType]) -> Callable[[str], Any]:
+    """A module of the comparison."""
+    return lambda name: scripts(f"comparison.{name}")
+
+
+@pytest.fixture(scope="module")
+def base() -> Recipe:
+    return load_recipe(str(ROOT / "benchmarks" / "comparison" / "base.yaml"))
+
+
+# cells
+
+
+def test_the_most_telling_cells_come_first_and_methods_take_turns(part: Any) -> None:
+    axes = part("cells").Axes(("a", "b"))
+    cells = axes.cells({"a": False, "b": False})
+    first = {(c.target, c.data, c.steps, c.seed) for c in cells[:4]}
+    assert first == {(0.25, "1000", 150, 0), (0.25, "1000", 0, 0)}
+    assert [c.method for c in cells[:4]] == ["a", "b", "a", "b"]
+    assert len(set(cells)) == len(cells) == 2 * 4 * 2 * 4 * 3
+
+
+def test_what_is_nothing_without_training_has_no_cells_without_it(part: Any) -> None:
+    axes = part("cells").Axes(("a",), steps=(0, 150))
+    assert {c.steps for c in axes.cells({"a": True})} == {150}
+
+
+# methods
+
+
+@pytest.mark.parametrize("steps", [0, 1, 150, 2400])
+def test_every_method_trains_for_the_steps_of_its_cell(
+    part: Any, base: Recipe, steps: int
+) -> None:
+    methods, cell = part("methods"), part("cells").Cell
+    for name, method in methods.available().items():
+        if method.trains and not steps:
+            continue
+        if steps == 1 and name in ("gates", "gates-3", "original"):
+            continue  # a phase has at least one
+        recipe = method.of(base, cell(name, 0.25, "1000", steps, 1, 0.002))
+        assert sum(sum(s.steps.values()) for s in recipe.stages) == steps, name
+        assert recipe.stages[-1].target == 0.25
+        assert (recipe.seed, recipe.data.limit) == (1, 1000)
+
+
+def test_every_method_trains_at_the_rate_of_its_cell(part: Any, base: Recipe) -> None:
+    methods, cell = part("methods"), part("cells").Cell
+    for name, method in methods.available().items():
+        recipe = method.of(base, cell(name, 0.25, "all", 150, 0, 0.003))
+        assert {s.distil.optim.lr for s in recipe.stages} == {0.003}, name
+
+
+def test_a_method_whose_phases_do_not_exist_is_not_offered(
+    part: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    methods = part("methods")
+    monkeypatch.setitem(
+        methods.METHODS, "later", methods._of_phases("later", ("no_such_phase",))
+    )
+    assert "later" not in methods.available()
+    assert "magnitude" in methods.available()
+
+
+def test_data_without_clip_art_leaves_out_what_the_base_does_too(
+    part: Any, base: Recipe
+) -> None:
+    narrow = replace(base, data=replace(base.data, exclude=("emoji/noto*",)))
+    method, cell = part("methods").METHODS["manual"], part("cells").Cell
+    recipe = method.of(narrow, cell("manual", 0.25, "emoji", 0, 0))
+    assert recipe.data.exclude == ("emoji/noto*", "clipart/*")
+
+
+def test_scratch_learns_by_open_clips_two_losses(part: Any) -> None:
+    draw = torch.Generator().manual_seed(0)
+
+    def features() -> Features:
+        rows = [torch.randn(5, 4, generator=draw, dtype=torch.float64) for _ in "ab"]
+        unit = [torch.nn.functional.normalize(row, dim=-1) for row in rows]
+        return Features(*unit, torch.tensor(7.0, dtype=torch.float64))
+
+    mine, theirs = features(), features()
+    loss, _ = part("scratch").distill_clip_loss(mine, theirs)
+    logits, wanted = ((7 * f.image_BE @ f.text_BE.T).numpy() for f in (mine, theirs))
+
+    def softened(values: np.ndarray) -> np.ndarray:
+        raised = np.exp(values)
+        return raised / raised.sum(1, keepdims=True)
+
+    total = 0.0
+    for student, teacher in ((logits, wanted), (logits.T, wanted.T)):
+        total -= np.log(np.diag(softened(student))).mean() / 2
+        total -= (softened(teacher) * np.log(softened(student))).sum(1).mean() / 2
+    assert float(loss) == pytest.approx(total)
+
+
+# learning rates
+
+
+def test_a_rate_is_chosen_by_dev_and_the_smaller_of_equals(
+    part: Any, base: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, cells = part("work"), part("cells")
+    dev = {0.1: 0.2, 0.2: 0.4, 0.3: 0.4}
+    monkeypatch.setattr(
+        work.Work,
+        "_done",
+        lambda self, cell: {
+            "tasks": {
+                "dev": {"value": dev[cell.rate]},
+                "designer": {"value": cell.rate},
+            }
+        },
+    )
+    methods = part("methods").METHODS
+    at = work.Work(base, tmp_path, cells.Search(tuple(dev)), methods, lambda: False)
+    assert at.settled(cells.Cell("magnitude-3", 0.1, "all", 600, 2)).rate == 0.2
+    assert at.settled(cells.Cell("magnitude", 0.1, "all", 0, 2)).rate is None
+
+
+# claims
+
+
+def test_a_claim_goes_with_its_process(part: Any, tmp_path: Path) -> None:
+    code = (
+        f"import sys, time; sys.path.insert(0, {str(ROOT / 'benchmarks')!r})\n"
+        "from pathlib import Path\nfrom comparison.work import claimed\n"
+        f"with claimed(Path({str(tmp_path)!r})) as mine:\n"
+        "    print(mine, flush=True); time.sleep(60)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "True\n"
+    with part("work").claimed(tmp_path) as mine:
+        assert not mine
+    child.kill()
+    child.communicate()
+    with part("work").claimed(tmp_path) as mine:
+        assert mine
+
+
+# how sure a difference is
+
+
+def test_a_paired_interval_is_that_of_the_differences(part: Any) -> None:
+    draw = np.random.default_rng(1)
+    theirs = draw.random(2000) < 0.4
+    mine = theirs.copy()
+    gained = draw.choice(np.flatnonzero(~theirs), 80, replace=False)
+    lost = draw.choice(np.flatnonzero(theirs), 20, replace=False)
+    mine[gained], mine[lost] = True, False
+    found = part("paired").paired([mine], [theirs], np.arange(2000))
+    # 60 of 2,000; variance of a difference that is 1, -1 or 0
+    half = 1.96 * np.sqrt((100 / 2000 - (60 / 2000) ** 2) / 2000)
+    assert found.value == pytest.approx(0.03)
+    assert found.low == pytest.approx(0.03 - half, abs=0.0015)
+    assert found.high == pytest.approx(0.03 + half, abs=0.0015)
+
+
+def test_drawings_of_one_concept_are_no_independent_items(part: Any) -> None:
+    draw = np.random.default_rng(2)
+    theirs = np.zeros(400, bool)
+    mine = np.repeat(draw.random(40) < 0.5, 10)
+    paired = part("paired").paired
+    together = paired([mine], [theirs], np.repeat(np.arange(40), 10))
+    alone = paired([mine], [theirs], np.arange(400))
+    assert together.value == alone.value
+    wide, narrow = (d.high - d.low for d in (together, alone))
+    assert wide > 2.5 * narrow
+
+
+def test_seeds_that_differ_widen_the_interval(part: Any) -> None:
+    theirs = [np.zeros(1000, bool)] * 3
+    mine = [np.arange(1000) < count for count in (0, 300, 600)]
+    found = part("paired").paired(mine, theirs, np.arange(1000))
+    assert found.value == pytest.approx(0.3)
+    assert found.high - found.low > 0.3
+
+
+# the table and the plan
+
+
+def entry(method: str, seeds: int, value: float, over: bool) -> dict[str, Any]:
+    task = {
+        "value": value,
+        "low": value - 0.01,
+        "high": value + 0.02,
+        "n": 9,
+        "teacher": 0.4,
+        "retention": value / 0.4,
+    }
+    difference = {"value": 0.1, "low": -0.02, "high": 0.2}
+    return {
+        "method": method,
+        "target": 0.25,
+        "data": "1000",
+        "steps": 150,
+        "seeds": list(range(seeds)),
+        "rate": 0.1,
+        "samples": 19200,
+        "share_encoder": 0.2501,
+        "cpu_seconds": 12.4,
+        "tasks": {"designer": task, "dev": task},
+        "over_baseline": {"designer": difference} if over else {},
+    }
+
+
+def shown(*entries: dict[str, Any]) -> dict[str, Any]:
+    titles = {"ours": "our own", "magnitude": "by size"}
+    return {"summary": list(entries), "titles": titles, "baseline": "magnitude"}
+
+
+def test_a_table_has_medians_ranges_and_the_paired_difference(part: Any) -> None:
+    text = part("table").table(
+        shown(entry("magnitude", 1, 0.2, False), entry("ours", 3, 0.3, True))
+    )
+    assert "### 25 % of the encoder, 1,000 pictures, 150 steps" in text
+    assert "| by size | 25.0 | 20.0 | 50.0 |  | 20.0 | 12 |" in text
+    assert (
+        "| our own | 25.0 | 30.0 (29.0 to 32.0) | 75.0 | +10.0 (-2.0 to +20.0) | 30.0 "
+        "| 12 |" in text
+    )
+    assert "| our own | 75.0 |" in text  # of the overview
+
+
+def test_figures_are_drawn_in_two_formats(part: Any, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    report = shown(entry("magnitude", 1, 0.2, False), entry("ours", 3, 0.3, True))
+    written = part("figures").draw(report, tmp_path, "x")
+    assert [path.name for path in written] == [
+        *("x-samples.png", "x-samples.svg", "x-seconds.png", "x-seconds.svg")
+    ]
+    assert all(path.stat().st_size > 5000 for path in written)
+
+
+def finished(method: str, target: float, steps: int, seconds: float) -> dict[str, Any]:
+    return {
+        "method": method,
+        "target": target,
+        "steps": steps,
+        "seconds": seconds + 10,
+        "all_seconds": seconds + 15,
+        "step_share": seconds / (seconds + 10),
+    }
+
+
+def test_a_cell_takes_as_long_as_the_one_that_is_most_like_it(part: Any) -> None:
+    rows = [
+        finished("a", 0.25, 150, 30),
+        finished("a", 0.1, 150, 20),
+        finished("b", 0.25, 600, 300),
+        finished("a", 0.25, 0, 2),
+    ]
+    cell, seconds_of = part("cells").Cell, part("plan").seconds_of
+    assert seconds_of(cell("a", 0.25, "all", 600, 1), rows) == 135
+    assert seconds_of(cell("a", 0.05, "all", 150, 1), rows) == 35
+    assert seconds_of(cell("b", 0.25, "1000", 150, 1), rows) == 90
+    assert seconds_of(cell("c", 0.25, "1000", 600, 1), rows) == pytest.approx(315)
+    assert seconds_of(cell("b", 0.1, "1000", 0, 1), rows) == 17
+    assert seconds_of(cell("b", 0.1, "1000", 0, 1), []) is None
+
+
+# all of it
 
 
 @pytest.fixture(scope="module")
 def killed(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a comparison that was killed in its second cell."""
+    """The folder of a comparison that was killed in its third cell."""
     work = tmp_path_factory.mktemp("compare") / "work"
-    child = start("compare.py", "--quick", "--work", work)
-    second = work / "seed-0" / "ours-1" / "attempts.json"
-    while not second.exists():
+    child = start("compare.py", "--quick", *FEW, "--work", work)
+    while not list(work.glob("cells/gates/*/run/attempts.json")):
         assert child.poll() is None, child.communicate()
         time.sleep(0.02)
     child.kill()
@@ -42,9 +311,12 @@ def killed(start: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def resumed(script: Any, killed: Path) -> dict[str, Any]:
-    first = (killed / "seed-0" / "ours-3.json").stat().st_mtime_ns
-    report = script("compare.py", "--quick", "--work", killed)
-    assert (killed / "seed-0" / "ours-3.json").stat().st_mtime_ns == first
+    rows = {path: path.stat().st_mtime_ns for path in killed.glob("cells/*/*/row.json")}
+    assert len(rows) == 2
+    report = script(
+        "compare.py", "--quick", *FEW, "--work", killed, "--out", killed / "out"
+    )
+    assert {path: path.stat().st_mtime_ns for path in rows} == rows
     return report
 
 
@@ -52,76 +324,76 @@ def resumed(script: Any, killed: Path) -> dict[str, Any]:
 def test_a_killed_comparison_goes_on_and_keeps_finished_cells(
     resumed: dict[str, Any],
 ) -> None:
-    attempts = {row["name"]: row["attempts"] for row in resumed["rows"]}
-    assert attempts == dict(zip(NAMES, (1, 2, 1, 1), strict=True))
+    rows = [(r["method"], r["steps"], r["attempts"]) for r in resumed["rows"]]
+    assert rows == [
+        *(("magnitude", 0, 1), ("magnitude", 6, 1), ("gates", 6, 2)),
+        *(("scratch", 6, 1), ("original", 6, 1)),
+    ]
 
 
 @pytest.mark.slow
-def test_a_comparison_says_what_its_table_needs(
-    resumed: dict[str, Any], table: ModuleType
-) -> None:
-    assert {"date", "torch", "threads", "teacher", "samples", "seeds"} <= set(resumed)
-    assert [row["name"] for row in resumed["rows"]] == NAMES
+def test_a_report_has_what_its_tables_need(resumed: dict[str, Any]) -> None:
+    assert {"date", "torch", "threads", "teacher", "rates", "missing"} <= set(resumed)
     for row in resumed["rows"]:
-        assert row["samples"] == 160 and row["seed"] == 0 and row["seconds"] > 0
-        assert abs(row["share_encoder"] / 0.25 - 1) <= 0.005
-        assert TASKS <= set(row["tasks"])
-        for task in row["tasks"].values():
-            assert {"value", "ci95", "n", "teacher", "retention"} == set(task)
-    baseline = resumed["summary"][resumed["baseline"]]
-    assert {task["over_baseline"] for task in baseline.values()} == {0.0}
-    lines = table.table(resumed, resumed["baseline"]).splitlines()
-    assert [line.split(" | ")[0] for line in lines[3:]] == [f"| {n}" for n in NAMES]
+        assert abs(row["share_encoder"] / 0.25 - 1) <= 0.005, row["method"]
+        assert row["samples"] == 16 * row["steps"]
+        assert {"designer", "dev", "clipart", "designer_unshown"} == set(row["tasks"])
+        assert row["tasks"]["designer"]["n"] == 1696
+    over = {e["method"]: e["over_baseline"] for e in resumed["summary"] if e["steps"]}
+    assert over.pop("magnitude") == {}
+    assert all(set(of_task) >= {"designer", "dev"} for of_task in over.values())
+
+
+@pytest.mark.slow
+def test_the_files_of_a_comparison_are_those_of_its_report(
+    resumed: dict[str, Any], killed: Path, part: Any
+) -> None:
+    (file,) = (killed / "out").glob("*-compare.json")
+    assert json.loads(file.read_text()) == resumed
+    assert file.with_suffix(".md").read_text() == part("table").table(resumed)
+
+
+@pytest.mark.slow
+def test_a_plan_tells_what_is_finished_and_how_long_the_rest_takes(
+    resumed: dict[str, Any], start: Any, killed: Path
+) -> None:
+    more = ("--steps", "0,6,12", "--plan", "--work", killed)
+    out, err = start("compare.py", "--quick", *FEW, *more).communicate()
+    *lines, total = out.splitlines()
+    assert not err and len(lines) == 9
+    assert sum("finished" in line for line in lines) == 5
+    assert sum(" s    " in line for line in lines) == 4
+    assert total.startswith("9 cells, 4 to run: about 0 minutes of one process")
 
 
 @pytest.mark.slow
 def test_a_folder_of_another_comparison_is_refused(
     resumed: dict[str, Any], start: Any, killed: Path
 ) -> None:
-    child = start("compare.py", "--quick", "--samples", 320, "--work", killed)
+    other = ("--set", "data.crop=0.5", "--work", killed)
+    child = start("compare.py", "--quick", *FEW, *other)
     out, err = child.communicate()
     assert (child.returncode, out) == (1, "")
     assert "holds a comparison of other settings" in err
 
 
-@pytest.mark.parametrize("document", ["README.md", f"benchmarks/results/{SHIPPED}.md"])
-def test_the_tables_that_are_shown_are_those_of_the_json(
-    table: ModuleType, document: str
-) -> None:
-    path = ROOT / "benchmarks" / "results" / f"{SHIPPED}.json"
-    shown = table.table(json.loads(path.read_text()), NAMES[2])
-    assert shown in (ROOT / document).read_text()
-
-
-def row(name: str, seed: int, value: float) -> dict[str, Any]:
-    task = {"value": value, "ci95": [0.0, 1.0], "n": 9, "teacher": 0.5}
-    tasks = {key: {**task, "retention": value / 0.5} for key in TASKS}
-    return {"name": name, "seed": seed, "seconds": 10 * seed, "tasks": tasks}
-
-
-def test_several_seeds_are_told_as_median_and_range(table: ModuleType) -> None:
-    values = {"ours": (0.1, 0.4, 0.2), "base": (0.3, 0.2, 0.1)}
-    rows = [
-        row(name, seed, value)
-        for name, of_seed in values.items()
-        for seed, value in enumerate(of_seed)
+@pytest.mark.slow
+def test_two_processes_share_a_folder_and_no_cell(start: Any, tmp_path: Path) -> None:
+    axes = ("--methods", "magnitude,manual,scratch", "--rates", "0.001")
+    children = [
+        start("compare.py", "--quick", *axes, "--work", tmp_path) for _ in range(2)
     ]
-    median = table.summary(rows, "base")["ours"]["dev"]
-    assert median["seeds"] == 3
-    assert (median["low"], median["value"], median["high"]) == (0.1, 0.2, 0.4)
-    assert median["retention"] == pytest.approx(0.4)
-    # of -0.2, 0.2 and 0.1: seeds are compared with themselves
-    assert median["over_baseline"] == pytest.approx(0.1)
-    shown = table.table({"rows": rows}, "base")
-    assert "| ours | 20.0 (10.0 to 40.0) | 40.0 % | 20.0 | 20.0 | 20.0 | 10 |" in shown
+    reports = []
+    for child in children:
+        out, err = child.communicate()
+        assert child.returncode == 0, err
+        reports.append(json.loads(out))
+    assert reports[0] == reports[1]
+    assert [row["attempts"] for row in reports[0]["rows"]] == [1] * 5
 
 
-def test_every_contender_sees_the_same_number_of_samples(module: ModuleType) -> None:
-    base = module.load_recipe("demo", [])
-    for name, recipe in module.contenders(base, 80_000).items():
-        steps = sum(
-            stage.distil.steps + ("learn" in stage.phases) * stage.learn.steps
-            for stage in recipe.stages
-        )
-        assert steps == 625, name
-        assert recipe.stages[-1].target == 0.25
+def test_an_unknown_method_gets_the_nearest(start: Any, tmp_path: Path) -> None:
+    child = start("compare.py", "--methods", "magnitud", "--work", tmp_path)
+    out, err = child.communicate()
+    assert (child.returncode, out) == (1, "")
+    assert "Did you mean 'magnitude'" in err

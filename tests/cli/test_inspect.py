@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tinyclip.cli.main import main
 from tinyclip.formats.huggingface.export import export_huggingface
 from tinyclip.formats.openclip.export import export_openclip
 from tinyclip.formats.parity import random_probe
+from tinyclip.model.clip import Clip
 from tinyclip.model.store import Loaded, save_model
 
 TEACHER = {"encoder": 40_000, "total": 80_000}
@@ -100,6 +102,27 @@ def test_the_table_shows_widths_and_source(
     assert main(["inspect", str(saved)]) == 0
     shown = capsys.readouterr().out
     for line in ("heads  4 3", "ffn    32 28", "teacher: builtin:pictoclip"):
+        assert line in shown
+
+
+def test_a_basis_and_fewer_dims_are_told(
+    pico_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = pico_loaded.model.shape
+    blocks = tuple(replace(block, dims=3) for block in shape.image.blocks)
+    basis = {"width": 15, "norm": "rms", "full_width": 24, "projection_bias": True}
+    image = replace(shape.image, blocks=blocks, **basis)
+    student = Clip(shape.with_towers(image=image)).init_weights(0)
+    folder = tmp_path / "model"
+    loaded = replace(pico_loaded, model=student)
+    save_model(folder, *loaded, provenance={}, teacher_sizes=None)
+    report = inspect(str(folder), capsys)
+    assert report["basis"] == {"image": {"full_width": 24, "stem": True}, "text": None}
+    assert report["layers"]["image"][1] == {"heads": 3, "ffn": 28, "dims": 3}
+    assert report["head_width"] == {"image": 6, "text": 4}
+    assert main(["inspect", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    for line in ("embed 15 directions of 24, behind a stem", "heads  4×3 3×3"):
         assert line in shown
 
 

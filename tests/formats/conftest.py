@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tokenizers import models, pre_tokenizers, processors
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
+from tinyclip.shapes import ClipShape, TowerShape
 from tinyclip.tokenizers.huggingface import HfTokenizer, open_tokenizer
 
 PARTS = ("vision_cfg", "text_cfg")
@@ -78,6 +80,28 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for part in PARTS:
         cfg[part] = {**base[part], **changes.get(part, {})}
     return cfg
+
+
+def make_rotated(shape: ClipShape, dims: int = 3, cut: int = 1) -> ClipShape:
+    """The shape rotated, so many directions fewer and so many dims a head left."""
+
+    def tower(old: TowerShape) -> TowerShape:
+        return replace(
+            old,
+            blocks=tuple(replace(block, dims=dims) for block in old.blocks),
+            width=old.width - cut,
+            norm="rms",
+            full_width=old.width,
+            projection_bias=getattr(old, "projection", True),
+        )
+
+    return shape.with_towers(image=tower(shape.image), text=tower(shape.text))
+
+
+@pytest.fixture
+def rotated() -> Callable[..., ClipShape]:
+    """What a shape is once its towers were rotated and cut."""
+    return make_rotated
 
 
 @pytest.fixture

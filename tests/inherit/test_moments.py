@@ -57,6 +57,19 @@ def test_rows_that_are_masked_do_not_count() -> None:
     assert_same(moment_of(rows, mask=mask), rows.numpy()[mask.numpy()])
 
 
+def test_a_row_of_weight_three_counts_as_three_rows() -> None:
+    rows = rows_of(0, 12, 4)
+    weights = torch.arange(12) % 4
+    again = np.repeat(rows.numpy(), weights.numpy(), axis=0)
+    assert_same(moment_of(rows, mask=weights), again)
+
+
+def test_means_do_not_depend_on_the_scale_of_the_weights() -> None:
+    rows, weights = rows_of(0, 12, 4), rows_of(1, 12).abs()
+    one, tiny = moment_of(rows, mask=weights), moment_of(rows, mask=weights * 1e-6)
+    np.testing.assert_allclose(one.augmented, tiny.augmented, rtol=1e-12)
+
+
 def test_processes_that_are_reduced_have_the_moment_of_all_rows() -> None:
     rows = rows_of(0, 20, 3)
     one, other = moment_of(rows[:7]), moment_of(rows[7:])
@@ -121,7 +134,7 @@ def test_second_moments_are_symmetric_to_the_bit() -> None:
 def test_rows_and_masks_of_other_sizes_are_refused(
     rows: Tensor, mask: Tensor | None
 ) -> None:
-    with pytest.raises(ValueError, match="wide|mask"):
+    with pytest.raises(ValueError, match="wide|weights"):
         Moment(3).add(rows, mask)
 
 

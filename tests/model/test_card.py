@@ -30,6 +30,15 @@ def test_the_widths_of_every_block_stand_in_one_table() -> None:
     ]
 
 
+def test_fewer_dims_and_a_basis_stand_in_the_table() -> None:
+    blocks = [{"heads": 4, "ffn": 50, "dims": 3}]
+    basis = {"norm": "rms", "full_width": 24, "head_width": 6, "norm_pre": True}
+    image = {"width": 15, "blocks": blocks, **basis}
+    shape = {**CONFIG["shape"], "image": image}
+    card = model_card({**CONFIG, "shape": shape}, None, None)
+    assert "| image | 15 directions of 24, behind a stem | 4×3 | 50 |" in card
+
+
 def test_the_words_on_loading_import_nothing_that_a_reader_lacks() -> None:
     _, _, rest = model_card(CONFIG, None, None).partition("```python\n")
     tree = ast.parse(rest.partition("```")[0])

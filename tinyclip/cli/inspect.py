@@ -56,7 +56,7 @@ def _show(name: str, report: dict[str, Any]) -> None:
 
 def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
-    from ..sites import in_line
+    from ..sites import in_line, width_in_words
     from ..words import rounded
     from .show import percent
     from .tables import make_table
@@ -76,8 +76,10 @@ def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     table.add_row("type", report["dtype"], "")
     console.print(table)
     for tower, layers in report["layers"].items():
-        heads, ffn = (in_line(layers, site) for site in ("heads", "ffn"))
-        console.print(f"{tower}: embed {report['embed'][tower]}", highlight=False)
+        head_width = report["head_width"][tower]
+        heads, ffn = (in_line(layers, site, head_width) for site in ("heads", "ffn"))
+        width = width_in_words(report["embed"][tower], report["basis"][tower])
+        console.print(f"{tower}: embed {width}", highlight=False)
         console.print(f"  heads  {heads}\n  ffn    {ffn}", highlight=False)
     for key, value in sorted(report["provenance"].items()):
         words = ", ".join(map(str, value)) if isinstance(value, list) else value

@@ -35,8 +35,10 @@ def retrieval_ranks(
     return image_to_text_N, text_to_image_M
 
 
-def retrieval(encoder: Encoder, task: RetrievalTask) -> dict[str, Any]:
-    """R@1 and R@5 in both directions; the value is picture to caption at 1."""
+def caption_ranks(
+    encoder: Encoder, task: RetrievalTask
+) -> tuple[list[int], Tensor, Tensor]:
+    """The rows whose picture can be read, and `retrieval_ranks` of them."""
     whole, images_NE = encoder.pictures(task.pairs)
     texts: list[str] = []
     owners: list[int] = []
@@ -44,9 +46,13 @@ def retrieval(encoder: Encoder, task: RetrievalTask) -> dict[str, Any]:
         captions = task.pairs.captions(row)
         texts.extend(captions)
         owners.extend([place] * len(captions))
-    rank_N, rank_M = retrieval_ranks(
-        images_NE, encoder.texts(texts), torch.tensor(owners)
-    )
+    texts_ME, owner_M = encoder.texts(texts), torch.tensor(owners)
+    return whole, *retrieval_ranks(images_NE, texts_ME, owner_M)
+
+
+def retrieval(encoder: Encoder, task: RetrievalTask) -> dict[str, Any]:
+    """R@1 and R@5 in both directions; the value is picture to caption at 1."""
+    whole, rank_N, rank_M = caption_ranks(encoder, task)
     n, hits = len(whole), int((rank_N < 1).sum())
     return {
         "metric": "image_to_text_r1",
@@ -55,9 +61,9 @@ def retrieval(encoder: Encoder, task: RetrievalTask) -> dict[str, Any]:
         "n": n,
         "also": {
             "image_to_text_r5": int((rank_N < 5).sum()) / n,
-            "text_to_image_r1": int((rank_M < 1).sum()) / len(texts),
-            "text_to_image_r5": int((rank_M < 5).sum()) / len(texts),
-            "captions": len(texts),
+            "text_to_image_r1": int((rank_M < 1).sum()) / len(rank_M),
+            "text_to_image_r5": int((rank_M < 5).sum()) / len(rank_M),
+            "captions": len(rank_M),
             "broken": len(task.pairs) - n,
         },
     }

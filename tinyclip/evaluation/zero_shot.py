@@ -39,8 +39,8 @@ def ranks(images_NE: Tensor, classes_CE: Tensor, labels_N: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def zero_shot(encoder: Encoder, task: ZeroShotTask) -> dict[str, Any]:
-    """Top-1 and top-5 of a task; `ci95` is Wilson's."""
+def class_ranks(encoder: Encoder, task: ZeroShotTask) -> tuple[list[int], Tensor]:
+    """The rows whose picture can be read, and `ranks` of each, (N,)."""
     whole, images_NE = encoder.pictures(task.pairs)
     by_template = [
         encoder.texts([template.format(name) for name in task.classes])
@@ -48,7 +48,12 @@ def zero_shot(encoder: Encoder, task: ZeroShotTask) -> dict[str, Any]:
     ]
     classes_CE = class_features(torch.stack(by_template))
     labels_N = torch.tensor([task.labels[i] for i in whole])
-    rank_N = ranks(images_NE, classes_CE, labels_N)
+    return whole, ranks(images_NE, classes_CE, labels_N)
+
+
+def zero_shot(encoder: Encoder, task: ZeroShotTask) -> dict[str, Any]:
+    """Top-1 and top-5 of a task; `ci95` is Wilson's."""
+    whole, rank_N = class_ranks(encoder, task)
     n, hits = len(whole), int((rank_N < 1).sum())
     return {
         "metric": "top1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..errors import UserError
 from ..files import read_json
 from ..model.store import Loaded, share_of
 from ..shapes import ClipShape, block_to_dict
+from ..sites import basis_of
 
 AGAIN = "Export the model again"
 
@@ -43,7 +45,9 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
             name: [block_to_dict(block, tower.head_width) for block in tower.blocks]
             for name, tower in towers.items()
         },
+        "head_width": {name: tower.head_width for name, tower in towers.items()},
         "embed": {name: tower.width for name, tower in towers.items()},
+        "basis": {name: basis_of(asdict(tower)) for name, tower in towers.items()},
         "embed_dim": shape.embed_dim,
         "uniform": all(tower.is_uniform for tower in towers.values()),
         "certificate": None,

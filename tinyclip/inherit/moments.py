@@ -42,28 +42,36 @@ class Moment:
         self.state = [zeros(1), zeros(width), zeros(width, width)]
 
     @torch.no_grad()
-    def add(self, rows: Tensor, mask: Tensor | None = None) -> None:
+    def add(self, rows: Tensor, weights: Tensor | None = None) -> None:
         """Count these rows in.
 
         Args:
             rows: (..., D).
-            mask: (...), true where a row counts; all count without it.
+            weights: (...), how much a row counts, from 0; a mask is 1 where a row does.
+                All count 1 without it.
 
         Raises:
-            ValueError: the rows are not D wide, or the mask is not theirs.
+            ValueError: the rows are not D wide, or the weights are not theirs.
         """
         if rows.shape[-1] != self.width:
             raise ValueError(f"rows are {rows.shape[-1]} wide, not {self.width}")
-        if mask is not None and mask.shape != rows.shape[:-1]:
-            raise ValueError(f"a mask of {[*mask.shape]} for rows {[*rows.shape]}")
-        flat_RD = rows.reshape(-1, self.width) if mask is None else rows[mask.bool()]
+        if weights is not None and weights.shape != rows.shape[:-1]:
+            raise ValueError(f"weights {[*weights.shape]} for rows {[*rows.shape]}")
+        if weights is None:  # no copy of what may be large
+            flat_RD = rows.reshape(-1, self.width)
+            weights_R = torch.ones(len(flat_RD), device=rows.device)
+        else:
+            flat_RD, weights_R = rows[weights > 0], weights[weights > 0]
+        parts = zip(flat_RD.split(self.chunk), weights_R.split(self.chunk), strict=True)
         count, total_D, products_DD = self.state
-        for part_RD in flat_RD.split(self.chunk):
+        for part_RD, weight_R in parts:
             if part_RD.dtype not in (torch.float32, torch.float64):
                 part_RD = part_RD.float()
-            count += len(part_RD)
-            total_D += part_RD.sum(0, dtype=torch.float64).to(total_D)
-            products_DD += (part_RD.T @ part_RD).to(products_DD)
+            weight_R = weight_R.to(part_RD)
+            weighted_RD = part_RD * weight_R[:, None]
+            count += weight_R.sum(dtype=torch.float64).to(count)
+            total_D += weighted_RD.sum(0, dtype=torch.float64).to(total_D)
+            products_DD += (weighted_RD.T @ part_RD).to(products_DD)
 
     def restore(self, state: Sequence[Tensor]) -> None:
         """Put sums back that were taken from `state`, or sums of several of them.
@@ -88,19 +96,24 @@ class Moment:
         return whole
 
     @property
-    def count(self) -> int:
-        """The rows seen."""
-        return int(self.state[0])
+    def count(self) -> float:
+        """The rows seen, by their weights."""
+        return float(self.state[0])
+
+    @property
+    def _divisor(self) -> Tensor:
+        count = self.state[0]
+        return torch.where(count > 0, count, 1.0)
 
     @property
     def mean(self) -> Tensor:
         """(D,); 0 where no row was seen."""
-        return self.state[1] / self.state[0].clamp(min=1)
+        return self.state[1] / self._divisor
 
     @property
     def second(self) -> Tensor:
         """(D, D): the mean of xxᵀ, about 0, exactly symmetric."""
-        mean_DD = self.state[2] / self.state[0].clamp(min=1)
+        mean_DD = self.state[2] / self._divisor
         return (mean_DD + mean_DD.T) / 2
 
     @property

@@ -105,23 +105,20 @@ def hessian_scores(model: Clip, losses: Iterable[Tensor]) -> Scores:
     """
     from torch_pruning.pruner import importance as tp
 
+    weights = [part.weight for part in model.modules() if isinstance(part, nn.Linear)]
+    sums = [torch.zeros_like(weight) for weight in weights]
+    pair_count = 0
+    for loss in losses:
+        slopes = torch.autograd.grad(loss, weights, allow_unused=True)
+        for total, slope in zip(sums, slopes, strict=True):
+            if slope is not None:
+                total += slope.square()
+        pair_count += 1
+    if not pair_count:
+        raise UserError("importance", "hessian needs at least one pair")
     with _own_gradients(model):
-        squares: dict[str, Tensor] = {}
-        pair_count = 0
-        for loss in losses:
-            model.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            pair_count += 1
-            for name, parameter in model.named_parameters():
-                if parameter.grad is not None:
-                    square = parameter.grad.square()
-                    squares[name] = (
-                        squares[name] + square if name in squares else square
-                    )
-        if not pair_count:
-            raise UserError("importance", "hessian needs at least one pair")
-        for name, parameter in model.named_parameters():
-            parameter.grad = squares[name] / pair_count if name in squares else None
+        for weight, total in zip(weights, sums, strict=True):
+            weight.grad = total / pair_count
         criterion = tp.GroupHessianImportance(
             group_reduction="sum", normalizer=None, target_types=[nn.Linear]
         )

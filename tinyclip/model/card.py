@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..shapes import TOWERS
-from ..sites import SITES, USUAL, WIDTH, in_line
+from ..sites import SITES, USUAL, WIDTH, basis_of, in_line, width_in_words
 
 LOAD = """```python
 import tinyclip
@@ -66,13 +66,15 @@ def model_card(
 
 def _widths(shape: Mapping[str, Any]) -> list[str]:
     """The widths of both towers as a table; the sites that each block has are told
-    block by block."""
+    block by block, and what a rotated tower was as wide as before."""
     by_layer = [name for name in USUAL if SITES[name].in_block]
     rows = [["tower", WIDTH.name, *(f"{name} by layer" for name in by_layer)]]
     for name in TOWERS:
         tower = shape[name]
-        units = [in_line(tower["blocks"], site) for site in by_layer]
-        rows.append([name, str(tower[WIDTH.field]), *units])
+        blocks, head_width = tower["blocks"], tower.get("head_width")
+        units = [in_line(blocks, site, head_width) for site in by_layer]
+        width = width_in_words(tower[WIDTH.field], basis_of(tower))
+        rows.append([name, width, *units])
     head, *body = [f"| {' | '.join(cells)} |" for cells in rows]
     return ["## Widths", "", head, "|" + "---|" * len(rows[0]), *body]
 

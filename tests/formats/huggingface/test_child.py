@@ -107,7 +107,21 @@ def shapes(clip: ClipShape, siglip: ClipShape) -> dict[str, tuple[ClipShape, str
             ),
             "TinyclipModel",
         ),
+        "rotated": (in_basis(clip), "TinyclipModel"),
+        "siglip-rotated": (in_basis(siglip), "TinyclipModel"),
     }
+
+
+def in_basis(shape: ClipShape) -> ClipShape:
+    """The shape in a basis of its streams, with fewer directions and dims."""
+
+    def tower(old: Any) -> Any:
+        biased = getattr(old, "projection", True)
+        fewer = tuple(replace(block, dims=3) for block in old.blocks)
+        basis = {"norm": "rms", "width": old.width - 3, "full_width": old.width}
+        return replace(old, blocks=fewer, projection_bias=biased, **basis)
+
+    return shape.with_towers(image=tower(shape.image), text=tower(shape.text))
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +183,7 @@ def run_child(home: Path) -> None:
 
 
 NAMES = ["clip", "siglip", "ragged", "siglip-ragged", "mean"]
+NAMES += ["rotated", "siglip-rotated"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,9 +15,11 @@ import torch
 from onnx import numpy_helper
 
 from tinyclip.errors import UserError
+from tinyclip.formats.onnx.graph import trace
 from tinyclip.formats.onnx.half import halve, magnitudes, to_float16
 from tinyclip.formats.onnx.session import Feed
 from tinyclip.model.clip import Clip
+from tinyclip.shapes import ClipShape
 
 Trace = Callable[[Clip, str, Path], Path]
 
@@ -128,3 +130,34 @@ def test_a_model_that_float16_cannot_hold_is_refused_with_the_layer(
     with pytest.raises(UserError, match=r"image tower.*values grow to .* in image"):
         halve(path, pixels, bound=1.1)  # no cosine reaches it
     assert path.read_bytes() == before
+
+
+def test_a_rotated_towers_norms_stay_float32_however_small_its_values(
+    pico_shape: ClipShape, rotated: Callable[..., ClipShape], tmp_path: Path
+) -> None:
+    """Of what comes later, squares may overflow where those of the probe did not."""
+    clip = Clip(rotated(pico_shape)).init_weights(0).eval()
+    path = trace(clip, "image", tmp_path)
+    draw = np.random.default_rng(0).standard_normal((4, 3, 16, 16))
+    feed: Feed = {"pixel_values": draw.astype(np.float32)}
+    assert halve(path, feed, bound=0.999)["kept_float32"] == []
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in graph.value_info}
+    sums = [node for node in graph.node if node.op_type in ("Pow", "ReduceSum")]
+    assert len(sums) == 10  # two norms a block, and the last
+    assert {types[node.output[0]] for node in sums} == {onnx.TensorProto.FLOAT}
+    matrices = [node for node in graph.node if node.op_type == "MatMul"]
+    assert {types[node.output[0]] for node in matrices} == {onnx.TensorProto.FLOAT16}
+
+
+def test_sums_of_a_rotated_towers_norms_are_not_told_as_values(
+    pico_shape: ClipShape, rotated: Callable[..., ClipShape], tmp_path: Path
+) -> None:
+    clip = Clip(rotated(pico_shape)).init_weights(0).eval()
+    with torch.no_grad():
+        clip.image.stem.mul_(500)
+    path = trace(clip, "image", tmp_path)
+    draw = np.random.default_rng(0).standard_normal((4, 3, 16, 16))
+    report = halve(path, {"pixel_values": draw.astype(np.float32)}, bound=0.999)
+    assert 65504**0.5 < report["largest"] < 65504
+    assert report["kept_float32"] == []

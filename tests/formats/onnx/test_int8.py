@@ -11,9 +11,11 @@ import onnx
 import pytest
 
 from tinyclip.errors import UserError
+from tinyclip.formats.onnx.graph import trace
 from tinyclip.formats.onnx.int8 import Calibration, quantise
 from tinyclip.formats.onnx.session import Feed
 from tinyclip.model.clip import Clip
+from tinyclip.shapes import ClipShape
 
 Trace = Callable[[Clip, str, Path], Path]
 
@@ -43,6 +45,21 @@ def test_matrices_of_blocks_and_the_token_table_are_int8(
     assert kinds["INT8"] + kinds["UINT8"] == 13
     assert kinds["FLOAT"] == 2
     assert sorted(file.name for file in tmp_path.iterdir()) == ["text.onnx"]
+
+
+def test_the_stem_of_a_rotated_tower_stays_float32(
+    pico_shape: ClipShape, rotated: Callable[..., ClipShape], tmp_path: Path
+) -> None:
+    clip = Clip(rotated(pico_shape, dims=5)).init_weights(0).eval()
+    path = trace(clip, "image", tmp_path)
+    draw = np.random.default_rng(0).standard_normal((16, 3, 16, 16))
+    feed: Feed = {"pixel_values": draw.astype(np.float32)}
+    assert quantise(path, feed, feed, bound=-1)["matrices"] == 12
+    kinds = {
+        tuple(tensor.dims): onnx.TensorProto.DataType.Name(tensor.data_type)
+        for tensor in onnx.load(path).graph.initializer
+    }
+    assert kinds[(24, 23)] == kinds[(23, 12)] == "FLOAT"  # stem, projection
 
 
 def test_ranges_come_from_the_calibration_not_from_the_probe(

@@ -112,6 +112,20 @@ UNSAYABLE: list[tuple[str, Callable[[ClipShape], ClipShape]]] = [
         "no projection",
         lambda s: s.with_towers(image=replace(s.image, projection=False)),
     ),
+    (
+        "a bias on its projection",
+        lambda s: s.with_towers(image=replace(s.image, projection_bias=True)),
+    ),
+    (
+        "the text tower lies in a basis",
+        lambda s: s.with_towers(
+            text=replace(s.text, width=s.text.width - 1, norm="rms", full_width=20)
+        ),
+    ),
+    (
+        "dims that are gone",
+        lambda s: s.with_towers(text=replace(s.text, head_width=2 * s.text.head_width)),
+    ),
 ]
 
 

@@ -19,8 +19,11 @@ def family_of(shape: ClipShape, ids: Mapping[str, int | None]) -> str | None:
         ids: `bos`, `eos`, `pad` of the tokenizer, and `largest`, the last of its ids.
     """
     image, text = shape.image, shape.text
-    if not all(t.is_uniform and not t.layer_scale for t in (image, text)):
+    towers = (image, text)
+    if not all(t.is_uniform and not (t.layer_scale or t.rotated) for t in towers):
         return None
+    if any(block.dims != t.head_width for t in towers for block in t.blocks):
+        return None  # stock attention divides scores by the root of the dims
     if _clip_image(image) and _clip_text(text, ids) and not shape.logit_bias:
         return "clip"
     if _siglip_image(image) and _siglip_text(text) and shape.logit_bias:
@@ -34,6 +37,7 @@ def _clip_image(image: ImageShape) -> bool:
         and image.class_token
         and image.norm_pre
         and image.projection
+        and not image.projection_bias
         and not image.patch_bias
     )
 

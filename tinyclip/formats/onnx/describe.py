@@ -26,7 +26,7 @@ def describe_onnx(folder: Path) -> dict[str, Any]:
         shape = shape_from_dict(config["shape"])
         parts = {name: dict(part) for name, part in config["encoders"].items()}
         precision, opset = config["precision"], config["opset"]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             str(folder / "config.json"), f"does not describe a model ({error!r})", AGAIN
         ) from None

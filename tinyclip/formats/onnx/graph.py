@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -120,6 +121,15 @@ def layer_of(node: Any) -> str:
     names = [scope.partition(":")[0].strip() for scope in scopes]
     layers = [n.removeprefix("clip.") for n in names if n.startswith("clip.")]
     return layers[-1] if layers else ""
+
+
+def kind_of(node: Any) -> str:
+    """The class of the module that a traced node comes from; "" if unknown."""
+    metadata = {entry.key: entry.value for entry in node.metadata_props}
+    classes = metadata.get("pkg.torch.onnx.class_hierarchy", "")
+    # a list as Python writes it: the modules from the outside in, then the operator
+    names = re.findall(r"'([\w.]+)'", classes)
+    return names[-2].rpartition(".")[2] if len(names) > 1 else ""
 
 
 def strip(path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from .graph import layer_of, quiet
+from .graph import kind_of, layer_of, quiet
 from .session import Feed, open_session
 
 log = logging.getLogger("tinyclip")
@@ -27,11 +27,13 @@ LARGEST = 65504.0  # that float16 holds
 LIMITS = (LARGEST / 2, 1024.0)
 CHUNK = 8  # inputs that are looked at at once
 MASKED = -1e30  # under this it is attention's mask, which may well be -inf
+SUMMED = "RmsNorm"  # made of single nodes, where LayerNorm is one that sums in float32
 
 
 def halve(path: Path, feed: Feed, bound: float) -> dict[str, Any]:
     """Put a float16 encoder in place of a traced float32 one; its inputs and outputs
-    stay float32, and so does the final normalisation, whose squares overflow first.
+    stay float32, and so do the norms of a rotated tower and the final normalisation,
+    whose squares overflow first.
 
     Args:
         feed: real inputs.
@@ -46,7 +48,10 @@ def halve(path: Path, feed: Feed, bound: float) -> dict[str, Any]:
     import onnx
 
     whole = onnx.load(path)
-    reach = magnitudes(whole, feed)
+    norms = {node.name for node in whole.graph.node if kind_of(node) == SUMMED}
+    inside = _inside(whole, norms)
+    every = magnitudes(whole, feed)
+    reach = {name: value for name, value in every.items() if name not in inside}
     layers = {node.name: layer_of(node) or node.name for node in whole.graph.node}
     tensor = max(reach, key=lambda name: reach[name])
     where = _layer_of_tensor(whole, tensor, layers)
@@ -54,7 +59,7 @@ def halve(path: Path, feed: Feed, bound: float) -> dict[str, Any]:
     cosine = math.nan
     for limit in LIMITS:
         risky = _touching(whole, {name for name, v in reach.items() if v > limit})
-        half = to_float16(whole, risky | _tail(whole))
+        half = to_float16(whole, risky | norms | _tail(whole))
         half_BE = open_session(half.SerializeToString()).run(None, feed)[0]
         cosine = float((half_BE * full_BE).sum(axis=1).min())  # nan, where it overflows
         if np.isfinite(half_BE).all() and cosine >= bound:
@@ -153,6 +158,18 @@ def _touching(model: Any, tensors: set[str]) -> set[str]:
     return {
         node.name for node in model.graph.node if tensors & {*node.input, *node.output}
     }
+
+
+def _inside(model: Any, nodes: set[str]) -> set[str]:
+    """What passes between the nodes alone, and so stays float32 with them."""
+    made: set[str] = set()
+    read: set[str] = set()
+    for node in model.graph.node:
+        if node.name in nodes:
+            made |= {*node.output}
+        else:
+            read |= {*node.input}
+    return made - read
 
 
 def _tail(model: Any) -> set[str]:

@@ -14,6 +14,7 @@ from .graph import quiet
 from .session import Feed, open_session
 
 CHUNK = 8  # inputs that calibrate at once
+STEM = "image.stem"
 
 
 class Calibration:
@@ -33,8 +34,9 @@ def quantise(path: Path, feed: Feed, calibration: Feed, bound: float) -> dict[st
     """Put a quantised encoder in place of a float32 one (static, QDQ).
 
     The matrices of the blocks and the token embedding become int8. The patch embedding
-    and the projection, first and last of the encoder, and the products inside
-    attention stay float32: they are small and cost the most quality.
+    (with a rotated tower's stem) and the projection, first and last of the encoder, and
+    the products inside attention stay float32: they are small and cost the most
+    quality.
 
     Args:
         feed: real inputs to measure on; calibration: others, that give the ranges.
@@ -93,7 +95,9 @@ def _matrices(graph: Any) -> tuple[int, list[str]]:
     excluded: list[str] = []
     for node in graph.node:
         if node.op_type in ("MatMul", "Gemm"):
-            (own if weights & {*node.input} else excluded).append(node.name)
+            is_stem = any(name.endswith(STEM) for name in node.input)
+            is_own = weights & {*node.input} and not is_stem
+            (own if is_own else excluded).append(node.name)
         elif node.op_type == "Gather" and node.input[0] not in weights:
             excluded.append(node.name)  # it takes one token's state, not an embedding
     return len(own[:-1]), excluded + own[-1:]

@@ -34,6 +34,7 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
                 "blocks that differ",
                 "Compress with --layout uniform, or export --to huggingface",
             )
+        _check_blocks(name, tower)
     cfg: dict[str, Any] = {"embed_dim": shape.embed_dim}
     cfg["vision_cfg"] = trunk or _image(image)
     cfg["text_cfg"] = _text(text)
@@ -50,6 +51,16 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
             OUT,
         )
     return {**cfg, "quick_gelu": True} if quick == {True} else cfg
+
+
+def _check_blocks(name: str, tower: TowerShape) -> None:
+    """Refuse what open_clip's blocks compute otherwise."""
+    if tower.rotated:
+        what = "lies in a basis of its own, and open_clip has no RMSNorm"
+        raise UserError(WHERE, f"the {name} tower {what}", OUT)
+    if tower.blocks[0].dims != tower.head_width:
+        what = "divides its scores by the root of dims that are gone"
+        raise UserError(WHERE, f"the {name} tower {what}", OUT)
 
 
 def _towers_of_its_own(shape: ClipShape) -> list[TowerShape]:
@@ -90,6 +101,7 @@ def _image(image: ImageShape) -> dict[str, Any]:
         "no class token": not image.class_token,
         "a bias on its patches": image.patch_bias,
         "no projection": not image.projection,
+        "a bias on its projection": image.projection_bias,
     }
     for what, here in unsaid.items():
         if here:
