@@ -386,6 +386,7 @@ def test_what_is_lost_is_told_everywhere(
     assert 0 <= loss["top1_agreement"] <= 1
     assert parity["cosine"]["image"] == loss["image"]["lowest"]
     assert parity["max_abs_diff"] == loss["image"]["max_abs_diff"] > 1e-4
+    assert parity["image"] == parity["max_abs_diff"] > parity["text"]
     assert parity["read_back"]["max_abs_diff"] <= 1e-5
     assert json.loads((tmp_path / "out" / "parity.json").read_text()) == parity
     card = (tmp_path / "out" / "README.md").read_text()
