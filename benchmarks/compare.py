@@ -18,7 +18,8 @@ alone; all else is for the report: `designer` is the held-out designer,
 
 `seconds` are those of cutting and training: the teacher's features are made before,
 once for all methods but the one that runs it at every step, and students are measured
-after. A cell of more than one attempt tells the seconds of its last. Prints one JSON
+after. Tables and figures show `cpu_seconds`, the processor's, which a busy machine
+changes little. A cell of more than one attempt tells those of its last. Prints one JSON
 object; with --out it writes that as DATE-compare.json, beside tables and figures.
 """
 
@@ -49,6 +50,7 @@ from tinyclip.pipeline.scheduler import listening
 
 RATES = (0.0005, 0.0014, 0.004)
 BASELINE = "magnitude"
+BASE = Path(__file__).with_name("comparison") / "base.yaml"
 QUICK = (  # a random pico teacher, and no drawings to train on but few clip-arts
     "data.exclude=['emoji/fluent*', 'emoji/noto*', 'clipart/[d-z]*', 'clipart/co*']",
     "tasks=[designer, dev, clipart]",
@@ -125,7 +127,7 @@ def options() -> argparse.Namespace:
     axis("seeds", grid.SEEDS, "runs of each cell")
     add("--rates", default=",".join(map(str, RATES)), help="that are tried; one: used")
     add("--baseline", default=BASELINE, help="what the others are compared with")
-    add("--recipe", help="what all have in common; default: demo")
+    add("--recipe", help="what all have in common; default: comparison/base.yaml")
     add("--set", action="append", default=[], metavar="A.B=V")
     add("--work", type=Path, help="where cells lie; default: runs/compare")
     add("--out", type=Path, help="folder for JSON, tables and figures")
@@ -134,7 +136,7 @@ def options() -> argparse.Namespace:
     add("--quick", action="store_true", help="a pico teacher, seconds")
     add("--table", type=Path, metavar="JSON", help="print the tables of a comparison")
     args = parser.parse_args()
-    args.recipe = args.recipe or ("smoke" if args.quick else "demo")
+    args.recipe = args.recipe or ("smoke" if args.quick else str(BASE))
     args.work = args.work or Path("runs") / (
         "compare-quick" if args.quick else "compare"
     )

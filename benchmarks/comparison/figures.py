@@ -1,4 +1,4 @@
-"""Quality against the pictures that a student saw, and against its seconds."""
+"""Quality against the pictures that a student saw, and against its cost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .table import MAIN, in_words
 
 KINDS = {
     "samples": "pictures seen in training",
-    "seconds": "seconds of cutting and training",
+    "seconds": "processor seconds of cutting and training",
 }
 FORMATS = ("png", "svg")
 # a colour a family of methods; stages differ in the line
@@ -138,7 +138,9 @@ def _panel(
 
 
 def _along(entry: Mapping[str, Any], kind: str) -> float:
-    return float(entry["samples"] if kind == "samples" else max(0.1, entry["seconds"]))
+    if kind == "samples":
+        return float(entry["samples"])
+    return max(0.1, float(entry["cpu_seconds"]))
 
 
 def _quality(entry: Mapping[str, Any]) -> tuple[float, float, float]:

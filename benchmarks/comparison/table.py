@@ -85,7 +85,7 @@ def place(
     title = report["titles"].get(report["baseline"], report["baseline"])
     lines = [
         f"| method | encoder | held-out designer (range) | retention | over {title} "
-        f"(95 %) | {' | '.join(others.values())} | seconds |",
+        f"(95 %) | {' | '.join(others.values())} | processor s |",
         "|---" * (6 + len(others)) + "|",
     ]
     whole = " | ".join(percent(tasks[task]["teacher"]) for task in others)
@@ -102,7 +102,7 @@ def place(
             f"| {report['titles'][entry['method']]} | "
             f"{percent(entry['share_encoder'])} | {value} | "
             f"{percent(main['retention'])} | {over(entry)} | {rest} | "
-            f"{entry['seconds']:.0f} |"
+            f"{entry['cpu_seconds']:.0f} |"
         )
     return "\n".join(lines)
 

@@ -166,6 +166,7 @@ def check_stage(stage: Stage, where: Place) -> None:
             f"Each at most once, in this order: {', '.join(PHASES)}",
         )
     _check_order(stage, at)
+    _check_closed_form(stage, at)
     check_once(stage.sites, where.key("sites"), "site")
     if stage.accumulate > stage.batch:
         raise UserError(
@@ -201,3 +202,28 @@ def _check_order(stage: Stage, where: str) -> None:
         f"{cutting} needs exactly one of {', '.join(choosing[:-1])} and "
         f"{choosing[-1]} before it, and each of those needs {cutting} after it",
     )
+
+
+def _check_closed_form(stage: Stage, where: str) -> None:
+    """What is solved needs a cut of weights that did not learn to do without."""
+    rotated = cut = learned = False
+    for name, phase in stage.running().items():
+        if phase.needs_rotation and not rotated:
+            raise UserError(
+                where,
+                f"{name} ranks directions, and the model is not turned into any",
+                "Put rotate before it",
+            )
+        if phase.solves and not cut:
+            raise UserError(
+                where, f"{name} has no cut to make up for", "Put inherit before it"
+            )
+        if phase.solves and learned:
+            raise UserError(
+                where,
+                f"{name} tells what went by what stays, and weights that were trained "
+                "beside gates have learned to do without it",
+                f"Set learn.train_weights: false, or leave {name} out",
+            )
+        rotated, cut = rotated or phase.rotates, cut or phase.cuts
+        learned = learned or (phase.trains_weights and not cut)

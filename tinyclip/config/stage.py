@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..sites import SITES, USUAL
+from .phases.allocate import Allocate
 from .phases.distil import Distil
 from .phases.inherit import Inherit
 from .phases.learn import Learn
 from .phases.manual import Manual
 from .phases.phase import PhaseSettings
+from .phases.rotate import Rotate
 from .phases.score import Score
+from .phases.solve import Solve
 from .setting import setting, settings_of
 
 
@@ -44,12 +47,21 @@ class Stage:
     scale: float | None = setting(
         None, "fixed logit scale of both models; null: each its own", above=0
     )
+    rotate: Rotate = setting(
+        Rotate(), "turn streams and heads into their principal bases", later=True
+    )
     learn: Learn = setting(Learn(), "learn which units matter, under the budget")
     score: Score = setting(Score(), "rank units by importance instead")
     manual: Manual = setting(
         Manual(), "take units by hand, as the original's manual models"
     )
+    allocate: Allocate = setting(
+        Allocate(), "share the size among sites by what each loses", later=True
+    )
     inherit: Inherit = setting(Inherit(), "slice the survivors out, exactly")
+    solve: Solve = setting(
+        Solve(), "solve anew, in closed form, what the cut left", later=True
+    )
     distil: Distil = setting(Distil(), "learn from the teacher")
 
     def every_phase(self) -> dict[str, PhaseSettings]:
@@ -65,6 +77,16 @@ class Stage:
     def cuts(self) -> bool:
         """Whether the model is smaller after it."""
         return any(phase.cuts for phase in self.running().values())
+
+    @property
+    def rotates(self) -> bool:
+        """Whether it turns the model into a basis of its own."""
+        return any(phase.rotates for phase in self.running().values())
+
+    @property
+    def solves(self) -> bool:
+        """Whether what it cuts is solved anew."""
+        return any(phase.solves for phase in self.running().values())
 
     @property
     def cut_sites(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,8 +19,11 @@ from ..keep import ClipKeep, Keep
 from ..masks.choose import gates_of
 from ..model.clip import Clip
 from .slicing import joint_keep
+from .solve import solve
+from .stream import Pairs
 
 BOUND = 1e-5
+SOLVED_BOUND = 1e-3  # float32 streams, then inverses of their moments
 BATCH = 64
 
 
@@ -72,6 +76,85 @@ def certify(
         "n": len(pixels),
         "dtype": "float32",
     }
+
+
+def certify_same(
+    model: Clip, other: Clip, pixels: Tensor, tokens: Tensor
+) -> dict[str, Any]:
+    """The largest difference between the features of two models that are to be the
+    same, by name of the tower, `max_abs_diff` and `n`; arithmetic as in `certify`.
+
+    Raises:
+        TinyclipError: the difference is over 1e-5, or not a number.
+    """
+    one, two = _float32(model), _float32(other)
+    device = one.logit_scale.device
+    pixels, tokens = pixels.to(device, torch.float32), tokens.to(device)
+    with exact_float32(device):
+        differences = {
+            "image": _difference(
+                lambda x: one.encode_image(x, normalize=True),
+                lambda x: two.encode_image(x, normalize=True),
+                pixels,
+            ),
+            "text": _difference(
+                lambda x: one.encode_text(x, normalize=True),
+                lambda x: two.encode_text(x, normalize=True),
+                tokens,
+            ),
+        }
+    if not all(value <= BOUND for value in differences.values()):
+        raise TinyclipError(
+            "the certificate is out of bounds: the rotated model's normalised features "
+            f"differ from the model's by {differences['image']:.2e} (image) and "
+            f"{differences['text']:.2e} (text) on {len(pixels)} pairs; the law allows "
+            f"{BOUND:.0e}. This is a bug, or weights that are not finite"
+        )
+    worst = max(differences.values())
+    return {"max_abs_diff": worst, **differences, "n": len(pixels)}
+
+
+def certify_solved(
+    model: Clip, keep: ClipKeep, pairs: Pairs, ridge: float
+) -> dict[str, Any]:
+    """The largest difference between the features of a student that is solved with
+    float32 streams and of one with all arithmetic in float64, as `certify_same`.
+
+    Raises:
+        TinyclipError: it is over 1e-3, or not a number.
+    """
+    with exact_float32(model.logit_scale.device):
+        small = solve(model, keep, [pairs], ridge).model
+        wide = _Wide(pairs.pixels.double(), pairs.tokens_BT)
+        exact = solve(copy.deepcopy(model).double(), keep, [wide], ridge).model
+        images = (
+            small.encode_image(pairs.pixels, normalize=True),
+            exact.encode_image(wide.pixels, normalize=True),
+        )
+        texts = (
+            student.encode_text(pairs.tokens_BT, normalize=True)
+            for student in (small, exact)
+        )
+        gaps = {
+            name: float((one.double() - two).abs().amax())
+            for name, (one, two) in {"image": images, "text": tuple(texts)}.items()
+        }
+    if not all(gap <= SOLVED_BOUND for gap in gaps.values()):
+        raise TinyclipError(
+            "the solve lost its digits: features differ from the same formulas' "
+            f"in float64 by {gaps['image']:.2e} (image) and {gaps['text']:.2e} (text), "
+            f"where {SOLVED_BOUND:.0e} is allowed"
+        )
+    worst = max(gaps.values())
+    return {"max_abs_diff": worst, **gaps, "n": len(pairs.pixels)}
+
+
+@dataclass(frozen=True)
+class _Wide:
+    """Pairs in float64."""
+
+    pixels: Tensor
+    tokens_BT: Tensor
 
 
 def spread(features_BK: Tensor, joint: Keep | None) -> Tensor:

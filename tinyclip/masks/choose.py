@@ -51,7 +51,7 @@ def choose(gates: Gates, target: float | SizeGoal = 0.5, **settings: Any) -> Cli
             raise TinyclipError(f"gates: {name} holds a logit that is not a number")
         scale_U = hard[name].double().cpu().numpy()
         rankings[name] = Ranking(score_U, score_U - SHIFT, scale_U)
-    return _choose(make_goal(gates.shape, size_goal, rankings), rankings)
+    return choose_ranked(make_goal(gates.shape, size_goal, rankings), rankings)
 
 
 def choose_by_scores(
@@ -88,7 +88,7 @@ def choose_by_scores(
         rank_U[order] = np.arange(len(order))
         share_U = (len(order) - rank_U - 0.5) / max(1, len(order))
         rankings[name] = Ranking(values_U, np.log(share_U / (1 - share_U)))
-    return _choose(make_goal(shape, size_goal, rankings), rankings)
+    return choose_ranked(make_goal(shape, size_goal, rankings), rankings)
 
 
 def check_target(
@@ -155,7 +155,12 @@ def solve(goal: Goal, rankings: Mapping[str, Ranking]) -> tuple[Shallow, Counts]
     raise unreachable(goal, np.array([*near, *ends(goal, rankings)]))
 
 
-def _choose(goal: Goal, rankings: Mapping[str, Ranking]) -> ClipKeep:
+def choose_ranked(goal: Goal, rankings: Mapping[str, Ranking]) -> ClipKeep:
+    """The best units of every site, as many as are expected, at the size of the goal.
+
+    Raises:
+        UserError: the goal cannot be met.
+    """
     shallow, counts = solve(goal, rankings)
     towers = goal.shape.towers()
     return ClipKeep(

@@ -61,17 +61,24 @@ class TextTower(nn.Module):
         embed_D = gates.embed_D if gates else None
         return x_BTD if embed_D is None else x_BTD * embed_D
 
-    def _pool(self, x_BTD: Tensor, tokens_BT: Tensor) -> Tensor:
-        """The state of the token that stands for the caption, (B, D)."""
-        pool = self.shape.pool
-        if pool == "first":
-            return x_BTD[:, 0]
-        if pool == "last":
-            return x_BTD[:, -1]
+    def end(self, tokens_BT: Tensor) -> Tensor:
+        """The place of the token that stands for the caption, (B,)."""
+        pool, length = self.shape.pool, tokens_BT.shape[1]
+        if pool in ("first", "last"):
+            place = 0 if pool == "first" else length - 1
+            return torch.full_like(tokens_BT[:, 0], place)
         # argmax takes the first place of the largest id, or of end-of-text
         if pool == "eos":
             tokens_BT = tokens_BT.eq(self.shape.eos_id or 0).int()
-        end_B = tokens_BT.argmax(dim=-1)
+        return tokens_BT.argmax(dim=-1)
+
+    def _pool(self, x_BTD: Tensor, tokens_BT: Tensor) -> Tensor:
+        """The state of the token that stands for the caption, (B, D)."""
+        if self.shape.pool == "first":
+            return x_BTD[:, 0]
+        if self.shape.pool == "last":
+            return x_BTD[:, -1]
+        end_B = self.end(tokens_BT)
         return x_BTD[torch.arange(x_BTD.shape[0], device=x_BTD.device), end_B]
 
     def init_weights(self, generator: torch.Generator) -> None:

@@ -30,6 +30,7 @@ from ..training.teacher.stored import open_stored
 from .caches import cache_of
 from .run_dir import RunDir
 
+LOOKED = 64  # pairs of a part, where pairs are only looked at
 CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
 CACHE_LIMIT = 1024**3  # bytes of cached features
 
@@ -178,6 +179,20 @@ class RunContext:
         part = self.engine.world == 1
         loader = self.loader(batch) if part else self._loader(self.train, batch)
         return (loader.batch(step) for step in range(steps))
+
+    def looked_at(self, samples: int) -> list[Batch]:
+        """The first pairs, of each process its own part; they are not trained on."""
+        world = self.engine.world
+        whole = min(samples, LOOKED * world, len(self.train)) // world * world
+        loader = self.loader(whole)
+        return [loader.batch(step) for step in range(-(-samples // whole))]
+
+    def judged(self, samples: int) -> list[Batch]:
+        """Validation pairs, at most so many, the same in every process."""
+        pairs = self.val if len(self.val) else self.train
+        loader = self._loader(pairs, min(samples, LOOKED, len(pairs)))
+        steps = max(1, min(samples, len(pairs)) // loader.size)
+        return [loader.batch(step) for step in range(steps)]
 
     def certify_batch(self) -> Batch:
         """Real pairs for the certificate: of the validation set if it has enough."""

@@ -20,6 +20,7 @@ class Progress:
     model: Clip
     samples: int  # pairs seen by the run before the next phase
     keep: ClipKeep | None = None
+    uncut: Clip | None = None  # the model before the last cut, if it is solved anew
     moments: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     certificate: dict[str, Any] | None = None
     channels: tuple[int, ...] | None = None  # of the teacher's embedding, if cut

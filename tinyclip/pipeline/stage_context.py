@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..config.schema import Stage
 from ..data.batch import Batch
 from ..goal import SizeGoal
+from ..inherit.certify import exact_float32
 from ..inherit.score import hessian_scores, magnitude_scores, taylor_scores
 from ..losses.contrastive import contrastive
 from ..model.clip import Clip
@@ -25,6 +27,8 @@ from .context import RunContext
 from .estimate import goal_of
 from .handover import Progress
 from .run_dir import StageDir
+
+Look = Callable[[int], list[Batch]]  # so many pairs, of each process its part
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,17 @@ class StageContext:
                 yield (own.image_BE * slopes[0][pair]).sum() + (
                     own.text_BE * slopes[1][pair]
                 ).sum()
+
+    @contextmanager
+    def looking(self, model: Clip) -> Iterator[tuple[Clip, Look]]:
+        """The model as it is looked at, in eval and float32 on the engine's device, and
+        what gives so many pairs; the model is left where it was."""
+        was = model.training, model.logit_scale.device
+        try:
+            with exact_float32(self.engine.device):
+                yield self.engine.place(model.eval()), self.run.looked_at
+        finally:
+            model.train(was[0]).to(was[1])
 
     def train(self, phase: TrainingPhase, progress: Progress) -> None:
         """Train a phase from wherever it is to its end.

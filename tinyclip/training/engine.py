@@ -143,6 +143,24 @@ class Engine:
         distributed.all_reduce(highest, op=distributed.ReduceOp.MAX)
         return bool(highest.item())
 
+    def summed(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, where it was."""
+        if self.world == 1:
+            return value
+        total = value.detach().to(self.device)
+        distributed.all_reduce(total)
+        return total.to(value.device)
+
+    def shared(self, model: Clip) -> Clip:
+        """The model as the main process has it: what each solved for itself may differ
+        in its last digits."""
+        if self.world > 1:
+            for value in model.state_dict().values():
+                sent = value.to(self.device)
+                distributed.broadcast(sent, src=0)
+                value.copy_(sent)
+        return model
+
     def gathered(self, features: Features) -> Features:
         """The features of all processes, in their order; differentiable."""
         if self.world == 1:

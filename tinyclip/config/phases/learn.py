@@ -35,3 +35,7 @@ class Learn(TrainingSettings):
     init_samples: int = setting(
         256, "pairs that `init: taylor` looks at, in whole batches", low=1
     )
+
+    @property
+    def trains_weights(self) -> bool:
+        return self.train_weights

@@ -21,10 +21,23 @@ class PhaseSettings:
     chooses: ClassVar[bool] = False  # leaves which units survive
     cuts: ClassVar[bool] = False  # makes the model smaller by what was chosen
     usual_sites: ClassVar[bool] = False  # heeds no `sites`: it shrinks the usual ones
+    rotates: ClassVar[bool] = False  # changes the basis, and nothing else
+    needs_rotation: ClassVar[bool] = False  # reads what units mean in that basis
+    solves: ClassVar[bool] = False  # makes up for a cut from the model before it
 
     @property
     def trained_steps(self) -> int:
         """How many steps it trains."""
+        return 0
+
+    @property
+    def trains_weights(self) -> bool:
+        """Whether the model's weights are others after its steps."""
+        return bool(self.trained_steps)
+
+    @property
+    def seen(self) -> int:
+        """How many pairs it takes through the model without training."""
         return 0
 
     @property

@@ -26,12 +26,14 @@ def run(stage: StageContext, progress: Progress) -> None:
     if stage.engine.is_main:  # it writes the files
         batch = stage.run.certify_batch()
         pair = batch.pixels, batch.tokens_BT
-        progress.certificate = certify(progress.model, progress.keep, student, *pair)
+        certificate = certify(progress.model, progress.keep, student, *pair)
+        progress.certificate = {**(progress.certificate or {}), **certificate}
         stage.folder.write("keep.json", keep_to_dict(progress.keep))
         stage.folder.write("certificate.json", progress.certificate)
     carried = progress.moments if stage.settings.carry_optimizer else {}
     progress.moments = slice_moments(carried, progress.keep, shape)
     progress.channels = channels_left(progress.channels, progress.keep, shape)
+    progress.uncut = progress.model if stage.settings.solves else None
     progress.model = student
 
 

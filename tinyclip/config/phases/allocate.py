@@ -1,0 +1,31 @@
+"""The settings of the allocate phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..setting import setting
+from .phase import PhaseSettings
+
+CURVES = 9  # students that tell what a site's loss is worth: three shares of a site
+
+
+@dataclass(frozen=True, kw_only=True)
+class Allocate(PhaseSettings):
+    """The allocate phase: the size shared among sites and towers by what each loses."""
+
+    chooses: ClassVar[bool] = True
+    needs_rotation: ClassVar[bool] = True
+
+    samples: int = setting(512, "pairs that each student is solved on", low=64)
+    judged: int = setting(
+        512, "validation pairs, at most, on which students are compared", low=32
+    )
+    tries: int = setting(
+        6, "students of the size that are compared, beyond the first", low=0
+    )
+
+    @property
+    def seen(self) -> int:
+        return self.samples * (2 + CURVES + self.tries)

@@ -1,0 +1,22 @@
+"""The settings of the rotate phase."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..setting import setting
+from .phase import PhaseSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotate(PhaseSettings):
+    """The rotate phase: streams and heads in their principal bases, exactly."""
+
+    rotates: ClassVar[bool] = True
+
+    samples: int = setting(1024, "pairs that tell the directions", low=64)
+
+    @property
+    def seen(self) -> int:
+        return self.samples

@@ -1,0 +1,169 @@
+"""A tower's residual stream for some pairs, taken from block to block.
+
+What rotates, ranks or solves a tower looks at one block at a time: the stream before it
+is held, nothing of the blocks behind.
+
+Legend: B pairs of a part, N tokens, D embed, F ffn units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..model.block import Block, scaled
+from ..model.norm import Norm, RmsNorm
+from ..model.text import TextTower
+from ..model.vision import ImageTower
+from .moments import Moment
+
+
+class Pairs(Protocol):
+    """Some pairs, as a loader gives them."""
+
+    @property
+    def pixels(self) -> Tensor: ...
+
+    @property
+    def tokens_BT(self) -> Tensor: ...
+
+
+def normalised(norm: Norm | RmsNorm, x: Tensor) -> Tensor:
+    """What a norm makes of the stream before its weight and bias."""
+    if isinstance(norm, Norm):
+        return F.layer_norm(x, x.shape[-1:], eps=norm.eps)
+    mean = x.square().sum(-1, keepdim=True) / norm.full_width
+    return x * torch.rsqrt(mean + norm.eps)
+
+
+class Stream:
+    """The residual stream of one tower for some pairs, in parts.
+
+    Args:
+        tower: whose stream it is; it is not changed.
+        batches: the pairs, a part each.
+    """
+
+    @torch.no_grad()
+    def __init__(self, tower: ImageTower | TextTower, batches: Iterable[Pairs]) -> None:
+        like = next(tower.parameters())
+        self.parts: list[Tensor] = []
+        self.counted: list[Tensor] = []  # (B, N): the tokens that are ever read
+        self.pooled: list[Tensor] = []  # (B, N): those that become the feature
+        for batch in batches:
+            if isinstance(tower, TextTower):
+                tokens_BT = batch.tokens_BT.to(like.device)
+                self.parts.append(tower.start(tokens_BT))
+                counted, pooled = _read_tokens(tower, tokens_BT)
+            else:
+                self.parts.append(tower.start(batch.pixels.to(like)))
+                counted, pooled = _read_patches(tower, self.parts[-1])
+            self.counted.append(counted)
+            self.pooled.append(pooled)
+
+    @torch.no_grad()
+    def look(self, norm: Norm | RmsNorm, last: bool = False) -> Moment:
+        """The moment of what a norm makes of the stream, before its weight and bias.
+
+        Args:
+            last: the norm before the feature, which reads the pooled tokens only.
+        """
+        masks = self.pooled if last else self.counted
+        return self._moment(lambda x: normalised(norm, x), masks)
+
+    @torch.no_grad()
+    def read(self, norm: Norm | RmsNorm) -> Moment:
+        """The moment of what the layers behind a norm read."""
+        return self._moment(lambda x: norm(x, None), self.counted)
+
+    def _moment(
+        self, of: Callable[[Tensor], Tensor], masks: Sequence[Tensor]
+    ) -> Moment:
+        moment = Moment(self.parts[0].shape[-1], device=self.parts[0].device)
+        for x_BND, mask_BN in zip(self.parts, masks, strict=True):
+            moment.add(of(x_BND[mask_BN]))
+        return moment
+
+    @torch.no_grad()
+    def power(self, centred: bool) -> Tensor:
+        """The sum of |x|² over tokens, and their number, (2,).
+
+        Args:
+            centred: take the mean over channels away, which LayerNorm does not read.
+        """
+        total = torch.zeros(2, dtype=torch.float64)
+        for x_BND, mask_BN in zip(self.parts, self.counted, strict=True):
+            x_RD = x_BND[mask_BN]
+            if centred:
+                x_RD = x_RD - x_RD.mean(-1, keepdim=True)
+            total += torch.tensor([float(x_RD.double().square().sum()), len(x_RD)])
+        return total
+
+    @torch.no_grad()
+    def attend(self, block: Block) -> Tensor:
+        """Take the stream past attention; the sum over tokens of |update − its mean|²,
+        and their number, (2,)."""
+        attention, norm = block.attention, block.norm_1
+        if attention is None or norm is None:
+            return torch.zeros(2, dtype=torch.float64)
+        return self._write(
+            lambda x: scaled(attention(norm(x, None), None, {}), block.scale_1)
+        )
+
+    @torch.no_grad()
+    def feed(self, block: Block) -> Tensor:
+        """Take the stream past the FFN, as `attend`."""
+        ffn, norm = block.ffn, block.norm_2
+        if ffn is None or norm is None:
+            return torch.zeros(2, dtype=torch.float64)
+        return self._write(
+            lambda x: scaled(ffn(norm(x, None), None, {}), block.scale_2)
+        )
+
+    def _write(self, update: Callable[[Tensor], Tensor]) -> Tensor:
+        total_D = torch.zeros(self.parts[0].shape[-1], dtype=torch.float64)
+        squares, count = 0.0, 0
+        for place, x_BND in enumerate(self.parts):
+            update_BND = update(x_BND)
+            self.parts[place] = x_BND + update_BND
+            rows_RD = update_BND[self.counted[place]].double()
+            total_D += rows_RD.sum(0).cpu()
+            squares += float(rows_RD.square().sum())
+            count += len(rows_RD)
+        mean = float(total_D.square().sum()) / max(1, count)
+        return torch.tensor([max(0.0, squares - mean), count], dtype=torch.float64)
+
+    @torch.no_grad()
+    def hidden(self, block: Block) -> Moment:
+        """The moment of an FFN's hidden units."""
+        assert block.ffn is not None and block.norm_2 is not None
+        moment = Moment(block.ffn.units, device=self.parts[0].device)
+        for x_BND, mask_BN in zip(self.parts, self.counted, strict=True):
+            read_RD = block.norm_2(x_BND, None)[mask_BN]
+            moment.add(block.ffn.activation(block.ffn.up(read_RD)))
+        return moment
+
+
+def _read_tokens(tower: TextTower, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Which tokens are read, and which is the feature. What stands after the feature
+    of a causal tower is never seen."""
+    place_T = torch.arange(tokens_BT.shape[1], device=tokens_BT.device)
+    end_B1 = tower.end(tokens_BT)[:, None]
+    pooled_BT = place_T == end_B1
+    if tower.shape.causal:
+        return place_T <= end_B1, pooled_BT
+    return torch.ones_like(pooled_BT), pooled_BT
+
+
+def _read_patches(tower: ImageTower, x_BND: Tensor) -> tuple[Tensor, Tensor]:
+    counted_BN = torch.ones(x_BND.shape[:2], dtype=torch.bool, device=x_BND.device)
+    pooled_BN = counted_BN.clone()
+    if tower.shape.pool == "class":
+        pooled_BN[:, 1:] = False
+    elif tower.shape.pool == "mean" and tower.shape.class_token:
+        pooled_BN[:, 0] = False
+    return counted_BN, pooled_BN

@@ -1,0 +1,123 @@
+"""How a size is shared among width, dims, units and towers: by what each is worth.
+
+A unit is worth its price if closing it costs more quality for its size than closing
+others. Where all sites are cut at the same ratio of what a unit carries to its price,
+no exchange between two of them is a gain (Lagrange): one threshold for all, moved until
+the size is met. Prices depend on how many of the other units are left, and so may what
+a site's loss weighs; both are taken where the last threshold led.
+
+Legend: U units of one tower and site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from ..errors import UserError
+from ..goal import SizeGoal
+from ..keep import ClipKeep
+from ..shapes import ClipShape
+from ..sites import GROUPS, SITES, USUAL
+from .choose import choose_ranked
+from .goal import Array, Counts, Goal, make_goal
+from .ragged import nearest_counts
+from .ranking import Ranking
+from .sites import layout
+
+STEEP = 8.0  # a unit that carries e^(1/8) times the threshold is e times as likely open
+ROUNDS = 12  # prices settle within three, weights within ten
+LEAST = 1e-30
+# what a site's coin weighs where so much of it is lost: by name of the site, and sum
+Weigh = Callable[[str, float], float]
+
+
+def alike(_name: str, _lost: float) -> float:
+    """Every site's coin counts for 1."""
+    return 1.0
+
+
+def allocate(
+    shape: ClipShape,
+    carried: Mapping[str, Tensor],
+    target: float | SizeGoal = 0.5,
+    *,
+    sites: Sequence[str] = USUAL,
+    weigh: Weigh = alike,
+) -> ClipKeep:
+    """The units that stay when every site is cut at the same worth.
+
+    Args:
+        carried: what each unit carries, (U,), by site name (`inherit.carried`).
+        target: wanted size as a share, or a whole `SizeGoal`.
+        sites: which may shrink; the others stay whole.
+        weigh: what a site's coin weighs, where units that carry so much are gone.
+
+    Raises:
+        UserError: as `choose`, or a site has no scores.
+    """
+    size_goal = SizeGoal.of(target)
+    scores: dict[str, Array] = {}
+    for name, units in layout(shape, sites, size_goal.towers).items():
+        if name not in carried or len(carried[name]) != sum(units):
+            raise UserError("carried", f"need {sum(units)} values for {name!r}")
+        scores[name] = carried[name].detach().double().cpu().numpy()
+    goal = make_goal(shape, size_goal, {n: Ranking(s, s) for n, s in scores.items()})
+    counts: Counts = dict(goal.full())
+    logits: dict[str, Array] = {}
+    weights: dict[str, float] = {}
+    for _ in range(ROUNDS):
+        for name, score_U in scores.items():
+            weight = max(weigh(name, lost(score_U, counts.get(name))), LEAST)
+            # half of the way in the logarithm: what is weighed at both ends settles
+            weights[name] = (weight * weights.get(name, weight)) ** 0.5
+        logits = _worth(scores, prices_at(goal, counts), weights)
+        counts = nearest_counts(goal, logits)
+    return choose_ranked(goal, {n: Ranking(scores[n], logits[n]) for n in scores})
+
+
+def lost(score_U: Array, count: int | None) -> float:
+    """What all but the best so many units carry; None stands for all of them."""
+    if count is None:
+        return 0.0
+    return float(np.sort(score_U)[: max(0, len(score_U) - count)].sum())
+
+
+def _worth(
+    scores: Mapping[str, Array],
+    prices: Mapping[str, float],
+    weights: Mapping[str, float],
+) -> dict[str, Array]:
+    """Logits of what each unit is worth; only their differences count, and their middle
+    is 0, from which one shift of all is looked for."""
+    logits = {
+        name: STEEP * np.log(np.maximum(score_U * weights[name], LEAST) / prices[name])
+        for name, score_U in scores.items()
+    }
+    middle = np.median(np.concatenate([*logits.values()]))
+    return {name: logit_U - middle for name, logit_U in logits.items()}
+
+
+def prices_at(goal: Goal, counts: Counts) -> dict[str, float]:
+    """What a unit of each gated site costs where so many of all are left; a whole
+    layer, what is in it besides."""
+    size = float(goal.count(counts))
+    prices = {}
+    for name in goal.gated:
+        group = GROUPS[name]
+        fewer = {name: max(0, counts.get(name, 0) - 1)}
+        price = size - float(goal.count({**counts, **fewer}))
+        if group.site.owns:
+            inside = [
+                f"{group.tower}_{site.name}"
+                for site in SITES.values()
+                if site.layer == group.site.name
+            ]
+            emptied = dict.fromkeys([n for n in inside if n in counts][:1], 0)
+            depth = len(goal.shape.towers()[group.tower].blocks)
+            rest = size - float(goal.count({**counts, **emptied}))
+            price += rest / max(1, depth)
+        prices[name] = max(price, 1.0)
+    return prices
