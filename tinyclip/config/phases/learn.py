@@ -28,8 +28,7 @@ class Learn(TrainingSettings):
     )
     init: Literal["constant", "magnitude", "taylor", "carried"] = setting(
         "constant",
-        "how gates start: alike, by the importance of their units, or by what each "
-        "carries in the principal basis",
+        "how gates start: alike, by importance, or by what units carry when rotated",
     )
     init_open: float = setting(
         0.95, "mean openness of the gates at the start", low=0.05, high=0.99
