@@ -153,6 +153,8 @@ def show_plan(plan: dict[str, Any]) -> None:
         f"{'cached' if plan['cached'] else 'computed at every step'}.",
         highlight=False,
     )
+    for sentence in plan["advice"]:
+        console.print(sentence, highlight=False, markup=False)
 
 
 def step_cost(flops: dict[str, float], speed: float) -> str:

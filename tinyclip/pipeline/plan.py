@@ -17,6 +17,7 @@ from ..losses.objectives import check_objectives, refuse_misfits
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
+from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 
 
@@ -52,6 +53,7 @@ class Plan:
     cache_gib: float  # what the teacher's features take, cached
     fingerprints: dict[str, str]  # of teacher and data
     stages: tuple[StagePlan, ...]
+    advice: tuple[str, ...] = ()  # what was measured that speaks against it
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as plain JSON values."""
@@ -198,4 +200,5 @@ def make_plan(
         cache_gib=round(cache / GIB, 3),
         fingerprints=inputs,
         stages=stages,
+        advice=advice_of(recipe),
     )
