@@ -30,7 +30,7 @@ from tinyclip.goal import SizeGoal
 from tinyclip.inherit.carried import carried
 from tinyclip.inherit.certify import certify, certify_same, certify_solved
 from tinyclip.inherit.rotate import rotate
-from tinyclip.inherit.search import Search
+from tinyclip.inherit.search import Search, fewer_pictures
 from tinyclip.inherit.slicing import inherit
 from tinyclip.inherit.solve import Ridges, solve
 from tinyclip.keep import ClipKeep
@@ -138,7 +138,6 @@ def measure(source: str, target: float, settings: argparse.Namespace) -> dict[st
     return {
         "source": source,
         "pairs": settings.pairs,
-        "searched": settings.searched,
         "parts": clock.parts,
         "certificates": {
             "rotate": same["max_abs_diff"],
@@ -178,10 +177,10 @@ def shared(
     clock: Clock,
     settings: argparse.Namespace,
 ) -> tuple[ClipKeep, dict[str, Any]]:
-    """The allocate phase on fewer pairs: what units carry, then the search."""
-    few = pairs[: max(1, settings.searched // len(pairs[0]))]
+    """The allocate phase: what units carry, then the search."""
+    few = fewer_pictures(pairs, rotated.shape.image)
     worth = clock.time("allocate, carried", lambda: carried(rotated, few))
-    judge = MimicJudge(teacher, few[:1], Engine())
+    judge = MimicJudge(teacher, pairs[:1], Engine())
     search = Search(
         rotated, worth, lambda keep: solve(rotated, keep, few).model, judge, SITES
     )
@@ -200,14 +199,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a pico model, seconds")
     parser.add_argument("--target", type=float, default=0.25)
     parser.add_argument("--pairs", type=int, default=256, help="looked at")
-    parser.add_argument("--searched", type=int, default=64, help="pairs of the search")
     parser.add_argument(
         "--tries", type=int, default=-1, help="of the search; -1 leaves it out"
     )
     args = parser.parse_args()
     sources = args.source
     if args.quick:
-        sources, args.pairs, args.searched, args.tries = ["builtin:pico"], 64, 64, 0
+        sources, args.pairs, args.tries = ["builtin:pico"], 64, 0
     cuts = [measure(source, args.target, args) for source in sources]
     report = {
         "torch": torch.__version__,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from tinyclip.inherit import search
 from tinyclip.inherit import stream as module
 from tinyclip.inherit.stream import Stream
 from tinyclip.model.block import Block
@@ -100,3 +101,19 @@ def test_all_tokens_that_become_the_feature_tell_what_readers_are_solved_by(
     weights = stream._weights(0, chosen)
     assert float(weights.sum()) == pytest.approx(1)
     assert not weights[~chosen].any()
+
+
+def test_students_are_compared_on_fewer_pictures_and_all_captions(
+    pico_clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = pico_clip.shape.image
+    widest = max(shape.width, *(block.ffn for block in shape.blocks))
+    monkeypatch.setattr(search, "PICTURES", 1)
+    monkeypatch.setattr(search, "ROWS", 10 * shape.tokens)
+    batches = [pairs(300, seed) for seed in range(2)]
+    for world in (1, 2):
+        few = search.fewer_pictures(batches, shape, world)
+        taken = [len(part.pixels) for part in few]
+        assert taken == [-(-10 * widest // (2 * world))] * 2
+        assert [len(part.tokens_BT) for part in few] == [300, 300]
+        assert torch.equal(few[1].pixels, batches[1].pixels[: taken[1]])
