@@ -214,6 +214,13 @@ def _check_closed_form(stage: Stage, where: str) -> None:
                 f"{name} ranks directions, and the model is not turned into any",
                 "Put rotate before it",
             )
+        unfit = [site for site in stage.sites if site in phase.unfit_sites]
+        if unfit:
+            raise UserError(
+                where,
+                f"{name} does not choose among {' and '.join(unfit)}",
+                "Leave them out of sites, or use learn or score instead",
+            )
         if phase.solves and not cut:
             raise UserError(
                 where, f"{name} has no cut to make up for", "Put inherit before it"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ...sites import LAYERS
 from ..setting import setting
 from .phase import PhaseSettings
 
@@ -16,6 +17,7 @@ class Allocate(PhaseSettings):
     """The allocate phase: the size shared among sites and towers by what each loses."""
 
     chooses: ClassVar[bool] = True
+    unfit_sites: ClassVar[tuple[str, ...]] = LAYERS  # a curve of one or two points
 
     samples: int = setting(
         256, "captions that each student is solved on, and pictures at most", low=64
