@@ -210,7 +210,6 @@ def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
     """
     run, recipe = context.folder, context.recipe
     model, samples = context.base.model, 0
-    whole = model.shape
     channels: tuple[int, ...] | None = None
     fingerprints = stage_fingerprints(recipe, plan.fingerprints)
     folders = run.stages(recipe)
@@ -241,7 +240,8 @@ def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
                 )
         keep = folder.keep()
         if keep is not None:
-            channels = channels_left(channels, keep, whole)
+            # the student's own shape: one that was rotated has lost none of them
+            channels = channels_left(channels, keep, model.shape)
         share = target
         if context.engine.anywhere(context.stop()) and folder.number < len(folders):
             raise Interrupted(f"Stopped after stage {folder.number}")

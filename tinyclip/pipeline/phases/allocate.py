@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
+from torch.nn import functional as F
 
 from ...config.phases.allocate import CURVES
 from ...data.batch import Batch
+from ...errors import Interrupted
 from ...inherit.carried import carried
 from ...inherit.search import Search, Verdict, fewer_pictures
 from ...inherit.solve import solve
@@ -26,11 +29,24 @@ class MimicJudge:
     Args:
         teacher: the run's, in eval.
         batches: the same pairs in every process.
+        channels: which of its embedding's the student has; None for all.
     """
 
-    def __init__(self, teacher: Clip, batches: Sequence[Batch], engine: Engine) -> None:
+    def __init__(
+        self,
+        teacher: Clip,
+        batches: Sequence[Batch],
+        engine: Engine,
+        channels: Sequence[int] | None = None,
+    ) -> None:
         self.batches, self.engine = batches, engine
-        self.teacher = self._features(engine.place(teacher))
+        whole = self._features(engine.place(teacher))
+        at = slice(None) if channels is None else list(channels)
+        self.teacher = replace(
+            whole,
+            image_BE=F.normalize(whole.image_BE[:, at], dim=-1),
+            text_BE=F.normalize(whole.text_BE[:, at], dim=-1),
+        )
 
     @torch.no_grad()
     def _features(self, model: Clip) -> Features:
@@ -65,15 +81,26 @@ def run(stage: StageContext, progress: Progress) -> None:
 
     Raises:
         UserError: no choice of units meets the size.
+        Interrupted: asked to stop.
     """
     run, settings = stage.run, stage.settings.allocate
     ridges = ridges_of(stage.settings.solve)
     total = CURVES + 1 + settings.tries
     run.watcher.phase(stage.folder.number, "allocate", 0, total)
-    judge = MimicJudge(run.teacher.model, run.judged(settings.judged), stage.engine)
+    judge = MimicJudge(
+        run.teacher.model, run.judged(settings.judged), stage.engine, progress.channels
+    )
     with stage.looking(progress.model) as (model, batches):
         summed, shape = stage.engine.summed, model.shape.image
         pairs = fewer_pictures(batches(settings.samples), shape, stage.engine.world)
+
+        def watch(done: int) -> None:
+            run.watcher.step({"step": done})
+            if stage.engine.anywhere(run.stop()):
+                raise Interrupted(
+                    f"Stopped in stage {stage.folder.number}, allocate, after student "
+                    f"{done} of {total}; the stage begins anew"
+                )
 
         def make(keep: ClipKeep) -> Clip:
             return solve(model, keep, pairs, ridges, summed).model
@@ -84,7 +111,7 @@ def run(stage: StageContext, progress: Progress) -> None:
             make,
             judge,
             stage.settings.sites,
-            lambda done: run.watcher.step({"step": done}),
+            watch,
         )
         progress.keep, verdict = search.best(stage.goal, settings.tries)
     if stage.engine.is_main:
