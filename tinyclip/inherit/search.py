@@ -30,7 +30,7 @@ from .stream import Pairs
 
 SHARES = (0.6, 0.3)  # of a site's units that are left where it is cut alone
 PICTURES = 64  # that students are compared by at least
-ROWS = 4  # ... or as many as show so many tokens for each unit of the widest layer
+ROWS = 16  # of a moment, a channel or unit: fewer lose quality (docs/scale.md)
 STEP = 2.0  # by which a weight is moved first
 
 

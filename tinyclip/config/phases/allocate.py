@@ -20,13 +20,13 @@ class Allocate(PhaseSettings):
     unfit_sites: ClassVar[tuple[str, ...]] = LAYERS  # a curve of one or two points
 
     samples: int = setting(
-        256, "captions that each student is solved on, and pictures at most", low=64
+        512, "captions that each student is solved on, and pictures at most", low=64
     )
     judged: int = setting(
-        64, "validation pairs, at most, on which students are compared", low=32
+        512, "validation pairs, at most, on which students are compared", low=32
     )
     tries: int = setting(
-        2, "students of the size that are compared, beyond the first", low=0
+        6, "students of the size that are compared, beyond the first", low=0
     )
 
     @property
