@@ -17,6 +17,7 @@ class Allocate(PhaseSettings):
 
     chooses: ClassVar[bool] = True
     needs_rotation: ClassVar[bool] = True
+    nests: ClassVar[bool] = True
 
     samples: int = setting(512, "pairs that each student is solved on", low=64)
     judged: int = setting(
