@@ -21,6 +21,8 @@ from ..model.text import TextTower
 from ..model.vision import ImageTower
 from .moments import Moment
 
+POOLED = 0.3  # of the weight of all tokens, where a regression is to serve the feature
+
 
 class Pairs(Protocol):
     """Some pairs, as a loader gives them."""
@@ -79,6 +81,34 @@ class Stream:
     def read(self, norm: Norm | RmsNorm) -> Moment:
         """The moment of what the layers behind a norm read."""
         return self._moment(lambda x: norm(x, None), self.counted)
+
+    @torch.no_grad()
+    def beside(
+        self,
+        norm: Norm | RmsNorm,
+        other: Stream,
+        its_norm: Norm | RmsNorm,
+        last: bool = False,
+    ) -> Moment:
+        """The moment of what is read of another stream of the same pairs and of this
+        one, one after the other, (other's + own)."""
+        width = other.parts[0].shape[-1] + self.parts[0].shape[-1]
+        moment = Moment(width, device=self.parts[0].device)
+        for place, x_BND in enumerate(self.parts):
+            weights_BN = self._weights(place, last)
+            mask_BN = weights_BN > 0
+            its = its_norm(other.parts[place][mask_BN], None)
+            both_RN = torch.cat([its, norm(x_BND[mask_BN], None)], dim=-1)
+            moment.add(both_RN, weights_BN[mask_BN])
+        return moment
+
+    def _weights(self, place: int, last: bool = False) -> Tensor:
+        """What each token of a part counts for, (B, N): those that become the feature
+        hold a share of their own."""
+        counted, pooled = self.counted[place].double(), self.pooled[place].double()
+        if last:
+            return pooled
+        return (1 - POOLED) * counted / counted.sum() + POOLED * pooled / pooled.sum()
 
     def _moment(
         self, of: Callable[[Tensor], Tensor], masks: Sequence[Tensor]
@@ -142,9 +172,11 @@ class Stream:
         """The moment of an FFN's hidden units."""
         assert block.ffn is not None and block.norm_2 is not None
         moment = Moment(block.ffn.units, device=self.parts[0].device)
-        for x_BND, mask_BN in zip(self.parts, self.counted, strict=True):
-            read_RD = block.norm_2(x_BND, None)[mask_BN]
-            moment.add(block.ffn.activation(block.ffn.up(read_RD)))
+        for place, x_BND in enumerate(self.parts):
+            weights_BN = self._weights(place)
+            read_RD = block.norm_2(x_BND, None)[weights_BN > 0]
+            hidden_RF = block.ffn.activation(block.ffn.up(read_RD))
+            moment.add(hidden_RF, weights_BN[weights_BN > 0])
         return moment
 
 

@@ -30,6 +30,7 @@ from .handover import Progress
 from .plan import shared_fingerprint
 from .run_dir import StageDir
 
+LITTLE = 1e-9  # of what the best unit carries: all below is as good as nothing
 Look = Callable[[int], list[Batch]]  # so many pairs, of each process its part
 
 

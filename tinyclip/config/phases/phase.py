@@ -22,7 +22,6 @@ class PhaseSettings:
     cuts: ClassVar[bool] = False  # makes the model smaller by what was chosen
     usual_sites: ClassVar[bool] = False  # heeds no `sites`: it shrinks the usual ones
     rotates: ClassVar[bool] = False  # changes the basis, and nothing else
-    needs_rotation: ClassVar[bool] = False  # reads what units mean in that basis
     nests: ClassVar[bool] = False  # can choose from what a larger student kept
     solves: ClassVar[bool] = False  # makes up for a cut from the model before it
 
@@ -30,6 +29,11 @@ class PhaseSettings:
     def trained_steps(self) -> int:
         """How many steps it trains."""
         return 0
+
+    @property
+    def needs_rotation(self) -> bool:
+        """Whether it reads what units mean in the principal basis."""
+        return False
 
     @property
     def trains_weights(self) -> bool:

@@ -22,6 +22,7 @@ from ..basis import Measured
 from ..family import kept_by
 from ..handover import Progress
 from ..stage_context import StageContext
+from .solve import ridges_of
 
 
 class MimicJudge:
@@ -79,6 +80,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         larger = kept_by(stage.larger, progress.model.shape)
     measured = _measured(stage)
     done = 0 if measured is None else measured.judged
+    ridges = ridges_of(stage.settings.solve)
     total = CURVES + 1 + settings.tries
     run.watcher.phase(stage.folder.number, "allocate", done, total)
     judge = MimicJudge(run.teacher.model, run.judged(settings.judged), engine)
@@ -86,8 +88,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         pairs = batches(settings.samples)
 
         def make(keep: ClipKeep) -> Clip:
-            ridge = stage.settings.solve.ridge
-            return solve(model, keep, pairs, ridge, engine.summed).model
+            return solve(model, keep, pairs, ridges, engine.summed).model
 
         search = Search(
             model,
@@ -125,7 +126,7 @@ def _asked(stage: StageContext) -> dict[str, Any]:
         "rotate": asdict(settings.rotate),
         "samples": settings.allocate.samples,
         "judged": settings.allocate.judged,
-        "ridge": settings.solve.ridge,
+        "solve": asdict(settings.solve),
         "sites": settings.sites,
     }
 
