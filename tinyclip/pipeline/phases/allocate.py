@@ -12,8 +12,9 @@ from torch import Tensor
 from ...config.phases.allocate import CURVES
 from ...data.batch import Batch
 from ...inherit.carried import carried
-from ...inherit.search import Search, Verdict
+from ...inherit.search import Search, Verdict, fewer_pictures
 from ...inherit.solve import solve
+from ...inherit.stream import Pairs
 from ...keep import ClipKeep
 from ...losses.mimic import mimic
 from ...model.clip import Clip, Features
@@ -85,7 +86,8 @@ def run(stage: StageContext, progress: Progress) -> None:
     run.watcher.phase(stage.folder.number, "allocate", done, total)
     judge = MimicJudge(run.teacher.model, run.judged(settings.judged), engine)
     with stage.looking(progress.model) as (model, batches):
-        pairs = batches(settings.samples)
+        shape, world = model.shape.image, engine.world
+        pairs = fewer_pictures(batches(settings.samples), shape, world)
 
         def make(keep: ClipKeep) -> Clip:
             return solve(model, keep, pairs, ridges, engine.summed).model
@@ -112,7 +114,7 @@ def run(stage: StageContext, progress: Progress) -> None:
 
 
 def _carried(
-    stage: StageContext, model: Clip, pairs: Sequence[Batch]
+    stage: StageContext, model: Clip, pairs: Sequence[Pairs]
 ) -> dict[str, Tensor]:
     """What units carry, on the CPU, wherever they were looked at."""
     scores = carried(model, pairs, stage.engine.summed)
