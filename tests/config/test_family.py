@@ -72,7 +72,7 @@ def test_shares_that_make_no_family_are_refused(
 
 def test_a_recipe_whose_students_would_not_be_nested_is_refused() -> None:
     with pytest.raises(UserError, match="does not choose its units by allocate"):
-        family_of(load_recipe("demo"), [0.75, 0.5])
+        family_of(load_recipe("learned"), [0.75, 0.5])
 
 
 @pytest.mark.parametrize(
