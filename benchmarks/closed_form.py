@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ from tinyclip.config.schema import Data
 from tinyclip.data.batch import Batch
 from tinyclip.data.loader import Loader
 from tinyclip.data.pairs import open_split
+from tinyclip.errors import UserError
 from tinyclip.formats.source import load_source
 from tinyclip.goal import SizeGoal
 from tinyclip.inherit.carried import carried
@@ -62,6 +64,7 @@ class Clock:
             "cpu_seconds": round(time.process_time() - spent, 2),
             "peak_gib": round(_peak() / GIB, 2),
         }
+        print(name, self.parts[name], file=sys.stderr)  # a large model takes long
         return result
 
 
@@ -155,18 +158,27 @@ def measure(source: str, target: float, settings: argparse.Namespace) -> dict[st
 
 
 def batches(loaded: Loaded, count: int) -> list[Batch]:
-    """Real pairs of the embedded set, in parts."""
+    """Real pairs of the embedded set, in parts; where the tokenizer cannot be had, the
+    ids that CLIP's gives, which are words to the model as well."""
     train, _ = open_split(Data(source="builtin:pictograms"))
-    size = min(BATCH, count)
-    loader = Loader(
-        train,
-        range(len(train)),
-        loaded.preprocess,
-        loaded.tokenizer,
-        seed=0,
-        batch=size,
-    )
-    return [loader.batch(step) for step in range(count // size)]
+    shape, size = loaded.model.shape.text, min(BATCH, count)
+
+    def borrowed(texts: list[str]) -> Tensor:
+        ids_BT = load_source("builtin:pictoclip").tokenizer(texts)
+        wide_BT = ids_BT.new_zeros(len(texts), shape.context_length)
+        length = min(ids_BT.shape[1], shape.context_length)
+        wide_BT[:, :length] = ids_BT[:, :length] % shape.vocab_size
+        return wide_BT
+
+    def drawn(tokenizer: Any) -> list[Batch]:
+        rows = range(len(train))
+        loader = Loader(train, rows, loaded.preprocess, tokenizer, seed=0, batch=size)
+        return [loader.batch(step) for step in range(count // size)]
+
+    try:
+        return drawn(loaded.tokenizer)
+    except UserError:
+        return drawn(borrowed)
 
 
 def shared(
