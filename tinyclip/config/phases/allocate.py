@@ -18,6 +18,7 @@ class Allocate(PhaseSettings):
 
     chooses: ClassVar[bool] = True
     unfit_sites: ClassVar[tuple[str, ...]] = LAYERS  # a curve of one or two points
+    nests: ClassVar[bool] = True
 
     samples: int = setting(
         512, "captions that each student is solved on, and pictures at most", low=64

@@ -23,6 +23,7 @@ class PhaseSettings:
     usual_sites: ClassVar[bool] = False  # heeds no `sites`: it shrinks the usual ones
     rotates: ClassVar[bool] = False  # changes the basis, and nothing else
     unfit_sites: ClassVar[tuple[str, ...]] = ()  # that it cannot choose among
+    nests: ClassVar[bool] = False  # can choose from what a larger student kept
     solves: ClassVar[bool] = False  # makes up for a cut from the model before it
 
     @property
