@@ -5,6 +5,7 @@ Shapes: R rows, D channels, E = D + 1 (the channels and a constant 1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -58,7 +59,7 @@ class Moment:
         if weights is not None and weights.shape != rows.shape[:-1]:
             raise ValueError(f"weights {[*weights.shape]} for rows {[*rows.shape]}")
         if weights is None:  # no copy of what may be large
-            flat_RD = rows.reshape(-1, self.width)
+            flat_RD = rows.reshape(math.prod(rows.shape[:-1]), self.width)
             weights_R = torch.ones(len(flat_RD), device=rows.device)
         else:
             flat_RD, weights_R = rows[weights > 0], weights[weights > 0]

@@ -8,7 +8,7 @@ Legend: B pairs of a part, N tokens, D embed, F ffn units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import torch
@@ -19,6 +19,7 @@ from ..model.block import Block, scaled
 from ..model.norm import Norm, RmsNorm
 from ..model.text import TextTower
 from ..model.vision import ImageTower
+from ..shapes import ImageShape
 from .moments import Moment
 
 
@@ -51,6 +52,7 @@ class Stream:
     @torch.no_grad()
     def __init__(self, tower: ImageTower | TextTower, batches: Iterable[Pairs]) -> None:
         like = next(tower.parameters())
+        self.averaged = _averages(tower)
         self.parts: list[Tensor] = []
         self.counted: list[Tensor] = []  # (B, N): the tokens that are ever read
         self.pooled: list[Tensor] = []  # (B, N): those that become the feature
@@ -72,20 +74,27 @@ class Stream:
         Args:
             last: the norm before the feature, which reads the pooled tokens only.
         """
-        masks = self.pooled if last else self.counted
-        return self._moment(lambda x: normalised(norm, x), masks)
+        return self._moment(lambda x: normalised(norm, x), self._rows(last))
 
     @torch.no_grad()
     def read(self, norm: Norm | RmsNorm) -> Moment:
         """The moment of what the layers behind a norm read."""
-        return self._moment(lambda x: norm(x, None), self.counted)
+        return self._moment(lambda x: norm(x, None), self._rows())
 
-    def _moment(
-        self, of: Callable[[Tensor], Tensor], masks: Sequence[Tensor]
-    ) -> Moment:
-        moment = Moment(self.parts[0].shape[-1], device=self.parts[0].device)
+    def _rows(self, last: bool = False) -> Iterator[Tensor]:
+        """What a norm reads of each part, (R, D); `last` as in `look`."""
+        masks = self.pooled if last else self.counted
         for x_BND, mask_BN in zip(self.parts, masks, strict=True):
-            moment.add(of(x_BND[mask_BN]))
+            if last and self.averaged:
+                total_BD = (x_BND * mask_BN[..., None]).sum(1)
+                yield total_BD / mask_BN.sum(1, keepdim=True)
+            else:
+                yield x_BND[mask_BN]
+
+    def _moment(self, of: Callable[[Tensor], Tensor], rows: Iterable[Tensor]) -> Moment:
+        moment = Moment(self.parts[0].shape[-1], device=self.parts[0].device)
+        for x_RD in rows:
+            moment.add(of(x_RD))
         return moment
 
     @torch.no_grad()
@@ -96,11 +105,13 @@ class Stream:
             centred: take the mean over channels away, which LayerNorm does not read.
         """
         total = torch.zeros(2, dtype=torch.float64)
-        for x_BND, mask_BN in zip(self.parts, self.counted, strict=True):
-            x_RD = x_BND[mask_BN]
+        for x_RD in self._rows():
+            x_RD = x_RD.double()
             if centred:
                 x_RD = x_RD - x_RD.mean(-1, keepdim=True)
-            total += torch.tensor([float(x_RD.double().square().sum()), len(x_RD)])
+            total += torch.tensor(
+                [float(x_RD.square().sum()), len(x_RD)], dtype=torch.float64
+            )
         return total
 
     @torch.no_grad()
@@ -142,8 +153,8 @@ class Stream:
         """The moment of an FFN's hidden units."""
         assert block.ffn is not None and block.norm_2 is not None
         moment = Moment(block.ffn.units, device=self.parts[0].device)
-        for x_BND, mask_BN in zip(self.parts, self.counted, strict=True):
-            read_RD = block.norm_2(x_BND, None)[mask_BN]
+        for x_RD in self._rows():
+            read_RD = block.norm_2(x_RD, None)
             moment.add(block.ffn.activation(block.ffn.up(read_RD)))
         return moment
 
@@ -157,6 +168,14 @@ def _read_tokens(tower: TextTower, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
     if tower.shape.causal:
         return place_T <= end_B1, pooled_BT
     return torch.ones_like(pooled_BT), pooled_BT
+
+
+def _averages(tower: ImageTower | TextTower) -> bool:
+    """Whether the last norm reads the mean of tokens, not each of them."""
+    shape = tower.shape
+    if not isinstance(shape, ImageShape):
+        return False
+    return shape.pool == "mean" and shape.norm_after_pool
 
 
 def _read_patches(tower: ImageTower, x_BND: Tensor) -> tuple[Tensor, Tensor]:

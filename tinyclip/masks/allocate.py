@@ -30,6 +30,9 @@ from .sites import layout
 STEEP = 8.0  # a unit that carries e^(1/8) times the threshold is e times as likely open
 ROUNDS = 12  # prices settle within three, weights within ten
 LEAST = 1e-30
+FAR = (
+    60.0  # a logit that a shift of all (`ragged.nearest_counts`) still opens, or closes
+)
 # what a site's coin weighs where so much of it is lost: by name of the site, and sum
 Weigh = Callable[[str, float], float]
 
@@ -91,13 +94,14 @@ def _worth(
     weights: Mapping[str, float],
 ) -> dict[str, Array]:
     """Logits of what each unit is worth; only their differences count, and their middle
-    is 0, from which one shift of all is looked for."""
+    is 0, from which one shift of all is looked for. None is out of its reach: units
+    that carry nothing are the last to open, and open where the size needs them."""
     logits = {
         name: STEEP * np.log(np.maximum(score_U * weights[name], LEAST) / prices[name])
         for name, score_U in scores.items()
     }
     middle = np.median(np.concatenate([*logits.values()]))
-    return {name: logit_U - middle for name, logit_U in logits.items()}
+    return {name: np.clip(one - middle, -FAR, FAR) for name, one in logits.items()}
 
 
 def prices_at(goal: Goal, counts: Counts) -> dict[str, float]:
