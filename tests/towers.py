@@ -11,8 +11,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tinyclip.keep import ClipKeep, Keep, TowerKeep
 from tinyclip.model.clip import Clip
-from tinyclip.shapes import ACTIVATIONS, BlockShape, ClipShape, ImageShape, TextShape
+from tinyclip.shapes import (
+    ACTIVATIONS,
+    BlockShape,
+    ClipShape,
+    ImageShape,
+    TextShape,
+    TowerShape,
+)
+from tinyclip.sites import units_of
 
 TOKENS, WORDS, SIDE = 7, 40, 8
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -183,3 +192,23 @@ def gaps(one: Clip, other: Clip, pairs: Pairs) -> tuple[float, float]:
     texts = [model.encode_text(pairs.tokens_BT, normalize=True) for model in models]
     image, text = (float((a - b).abs().max()) for a, b in (images, texts))
     return image, text
+
+
+def first(share: float, total: int) -> Keep:
+    """The first of so many units, a share of them."""
+    return Keep(tuple(range(round(share * total))), total)
+
+
+def tower_keep(tower: TowerShape, **shares: float) -> TowerKeep:
+    """The first units of every site that is named, the same share of each layer."""
+    units = {
+        site: tuple(first(share, count) for count in units_of(tower, site))
+        for site, share in shares.items()
+    }
+    return TowerKeep(units, Keep.everything(len(tower.blocks)))
+
+
+def keep_of(shape: ClipShape, **shares: float) -> ClipKeep:
+    """As `tower_keep`, of both towers."""
+    image, text = (tower_keep(tower, **shares) for tower in shape.towers().values())
+    return ClipKeep(image=image, text=text)

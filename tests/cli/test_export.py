@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tinyclip.cli.main import main
+from tinyclip.model.clip import Clip
 from tinyclip.model.store import Loaded, load_model, save_model
 from tinyclip.pipeline import exports
+from tinyclip.shapes import BlockShape
 
 
 @pytest.fixture
@@ -108,6 +112,8 @@ def test_onnx_says_cosines_and_tasks(
         (["--to", "onnx", "--dtype", "bf16"], "--dtype: is for --to safetensors"),
         (["--to", "huggingface", "--dtype", "fp16"], "--dtype: is for"),
         (["--to", "onnx", "--precision", "fp8"], "--precision: invalid choice"),
+        (["--to", "openclip", "--code", "own"], "--code: is for --to huggingface"),
+        (["--to", "huggingface", "--code", "stock"], "the image tower is ragged"),
     ],
 )
 def test_an_option_of_another_format_is_exit_2(
@@ -134,6 +140,29 @@ def test_onnx_without_onnxruntime_is_exit_2_and_names_the_extra(
     argv = ["export", "no/such/model", "--to", "onnx", "--precision", "int8"]
     assert main([*argv, "--out", str(tmp_path / "out")]) == 2
     assert "pip install 'tinyclip[onnx]'" in capsys.readouterr().err
+
+
+def test_what_a_stock_class_loses_is_said(
+    pico_loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shape = pico_loaded.model.shape
+    blocks = (BlockShape(heads=4, dims=4, ffn=9),) * 2
+    basis: dict[str, Any] = {"width": 15, "norm": "rms", "projection_bias": True}
+    towers = {
+        name: replace(tower, blocks=blocks, full_width=tower.width, **basis)
+        for name, tower in shape.towers().items()
+    }
+    model = Clip(shape.with_towers(**towers)).init_weights(0)
+    folder, out = tmp_path / "student", str(tmp_path / "out")
+    loaded = replace(pico_loaded, model=model)
+    save_model(folder, *loaded, provenance={}, teacher_sizes=None)
+    argv = ["export", str(folder), "--to", "openclip", "--out", out]
+    assert main([*argv, "--data", "random"]) == 0
+    shown = capsys.readouterr().out
+    assert "Not exact: stock classes have one LayerNorm before the blocks" in shown
+    assert "on average and 0.9" in shown
+    assert main(["inspect", out]) == 0
+    assert "Not exact: stock classes" in capsys.readouterr().out
 
 
 def test_a_taken_folder_is_exit_2(

@@ -49,8 +49,7 @@ def ragged(pico_loaded: Loaded) -> Loaded:
 @pytest.fixture
 def shallow(uniform_loaded: Loaded) -> Loaded:
     """A uniform student of one layer a tower."""
-    sites = tuple(name for name in SITES if name != "dims")
-    gates = Gates(uniform_loaded.model, sites=sites)
+    gates = Gates(uniform_loaded.model, sites=tuple(SITES))
     with torch.no_grad():
         for name, alpha in gates.alpha.items():
             alpha.fill_(-4 if "layers" in name else 4)

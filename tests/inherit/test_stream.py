@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -72,10 +71,32 @@ def divided(norm: nn.Module, x: Tensor) -> np.ndarray:
     return rows / np.sqrt(np.square(rows).mean(-1, keepdims=True) + norm.eps)
 
 
-def assert_moment(moment: Moment, rows: np.ndarray) -> None:
-    assert moment.count == len(rows)
-    np.testing.assert_allclose(moment.mean, rows.mean(0), atol=1e-11)
-    np.testing.assert_allclose(moment.second, rows.T @ rows / len(rows), atol=1e-11)
+def assert_moment(
+    moment: Moment, rows: np.ndarray, weights: np.ndarray | None = None
+) -> None:
+    """Of rows that count alike, or by weights that sum to 1."""
+    if weights is None:
+        assert moment.count == len(rows)
+        weights = np.full(len(rows), 1 / len(rows))
+    np.testing.assert_allclose(moment.mean, weights @ rows, atol=1e-11)
+    second = (rows * weights[:, None]).T @ rows
+    np.testing.assert_allclose(moment.second, second, atol=1e-11)
+
+
+def weights_of(tower: nn.Module, pairs: Pairs) -> np.ndarray:
+    """The tokens that are read, where those of the feature hold 0.3 of all, (R,)."""
+    read, shape = read_tokens(tower, pairs), tower.shape
+    pooled = np.zeros(read.shape)
+    if isinstance(tower, TextTower):
+        fixed = {"first": 0, "last": read.shape[1] - 1}
+        ends = (pairs.tokens_BT.numpy() == 39).argmax(1)
+        ends = np.full(len(read), fixed[shape.pool]) if shape.pool in fixed else ends
+        pooled[np.arange(len(read)), ends] = 1
+    elif shape.pool == "class":
+        pooled[:, 0] = 1
+    else:
+        pooled[:, int(shape.pool == "mean" and shape.class_token) :] = 1
+    return (0.7 * read / read.sum() + 0.3 * pooled / pooled.sum())[read]
 
 
 @DRAWN
@@ -105,7 +126,9 @@ def test_norms_read_and_layers_write_what_hooks_on_the_model_see(
                     hidden = layer.activation(
                         nn.functional.linear(after, layer.up.weight, layer.up.bias)
                     )
-                    assert_moment(stream.hidden(block), hidden.detach().numpy()[read])
+                    weights = weights_of(tower, pairs)
+                    rows = hidden.detach().numpy()[read]
+                    assert_moment(stream.hidden(block), rows, weights)
                 wrote = seen[layer][1] * (1 if scale is None else scale.detach())
                 rows = wrote.numpy()[read]
                 spread = np.square(rows - rows.mean(0)).sum()
@@ -134,6 +157,32 @@ def seen_by(norm: nn.Module, tower: nn.Module, pairs: Pairs) -> Tensor:
     return rows.reshape(-1, rows.shape[-1])
 
 
+@DRAWN
+@given(shape=shapes(), seed=st.integers(0, 99), last=st.booleans())
+def test_two_streams_are_looked_at_side_by_side(
+    shape: ClipShape, seed: int, last: bool
+) -> None:
+    pairs = some_pairs(5, seed, DOUBLE)
+    for name in ("image", "text"):
+        one, two = (getattr(noisy(shape, seed + i, DOUBLE), name) for i in (0, 1))
+        streams = [Stream(tower, [pairs]) for tower in (one, two)]
+        for stream, tower in zip(streams, (one, two), strict=True):
+            for block in tower.blocks:
+                stream.attend(block)
+                stream.feed(block)
+        norms = [last_norm(tower) for tower in (one, two)]
+        moment = streams[1].beside(norms[1], streams[0], norms[0], last)
+        rows = []
+        for tower, norm in zip((one, two), norms, strict=True):
+            x = watched(tower, inputs_of(tower, pairs))
+            last_x, out = x[tower.blocks[-1]][1], x[norm][1]
+            read = torch.from_numpy(read_tokens(tower, pairs))
+            every = norm(last_x, None).detach()[read]
+            rows.append((out.reshape(-1, out.shape[-1]) if last else every).numpy())
+        weights = None if last else weights_of(one, pairs)
+        assert_moment(moment, np.concatenate(rows, 1), weights)
+
+
 def test_what_stands_behind_the_end_of_a_causal_text_does_not_count() -> None:
     tower = noisy(plain_shape(), dtype=DOUBLE).text
     pairs = some_pairs(8)
@@ -141,14 +190,11 @@ def test_what_stands_behind_the_end_of_a_causal_text_does_not_count() -> None:
     other = Pairs(pairs.pixels, pairs.tokens_BT + 5 * (place > end))
     one, two = Stream(tower, [pairs]), Stream(tower, [other])
     for block in tower.blocks:
-        norms: tuple[Callable[[Stream], Moment], ...] = (
-            lambda stream, norm=block.norm_1: stream.look(norm),
-            lambda stream, norm=block.norm_1: stream.read(norm),
-            lambda stream, block=block: stream.hidden(block),
-        )
-        for look in norms:
-            assert torch.equal(look(one).second, look(two).second)
-            assert look(one).count == int((end + 1).sum())
+        for look in (Stream.look, Stream.read):
+            moments = [look(stream, block.norm_1) for stream in (one, two)]
+            assert torch.equal(moments[0].second, moments[1].second)
+            assert moments[0].count == int((end + 1).sum())
+        assert torch.equal(one.hidden(block).second, two.hidden(block).second)
         assert torch.equal(one.attend(block), two.attend(block))
         assert torch.equal(one.feed(block), two.feed(block))
     assert torch.equal(one.power(True), two.power(True))

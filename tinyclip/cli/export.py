@@ -72,6 +72,10 @@ def _show(report: dict[str, Any]) -> None:
             f"{cosine['text']:.5f} (text)"
         )
     print(f"{out}: loaded again, and {words} on {parity['n']} {inputs}")
+    if loss := parity.get("conversion"):
+        from ..formats.conversion import in_words
+
+        print(in_words(loss))
     if tasks := parity.get("tasks"):
         for name, value in tasks["ours"].items():
             exported = tasks[parity["format"]][name]

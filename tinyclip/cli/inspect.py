@@ -116,3 +116,7 @@ def _show_export(console: Any, report: dict[str, Any]) -> None:
     console.print(
         f"when it was exported: {words} on {parity['n']} pairs", highlight=False
     )
+    if "conversion" in parity:
+        from ..formats.conversion import in_words
+
+        console.print(in_words(parity["conversion"]), highlight=False)

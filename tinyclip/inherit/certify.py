@@ -19,7 +19,7 @@ from ..keep import ClipKeep, Keep
 from ..masks.choose import gates_of
 from ..model.clip import Clip
 from .slicing import joint_keep
-from .solve import solve
+from .solve import Ridges, solve
 from .stream import Pairs
 
 BOUND = 1e-5
@@ -115,7 +115,7 @@ def certify_same(
 
 
 def certify_solved(
-    model: Clip, keep: ClipKeep, pairs: Pairs, ridge: float
+    model: Clip, keep: ClipKeep, pairs: Pairs, ridges: Ridges
 ) -> dict[str, Any]:
     """The largest difference between the features of a student that is solved with
     float32 streams and of one with all arithmetic in float64, as `certify_same`.
@@ -124,9 +124,9 @@ def certify_solved(
         TinyclipError: it is over 1e-3, or not a number.
     """
     with exact_float32(model.logit_scale.device):
-        small = solve(model, keep, [pairs], ridge).model
+        small = solve(model, keep, [pairs], ridges).model
         wide = _Wide(pairs.pixels.double(), pairs.tokens_BT)
-        exact = solve(copy.deepcopy(model).double(), keep, [wide], ridge).model
+        exact = solve(copy.deepcopy(model).double(), keep, [wide], ridges).model
         images = (
             small.encode_image(pairs.pixels, normalize=True),
             exact.encode_image(wide.pixels, normalize=True),

@@ -8,7 +8,7 @@ Legend: B pairs of a part, N tokens, D embed, F ffn units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import torch
@@ -21,6 +21,8 @@ from ..model.text import TextTower
 from ..model.vision import ImageTower
 from ..shapes import ImageShape
 from .moments import Moment
+
+POOLED = 0.3  # of the weight of all tokens, where a regression is to serve the feature
 
 
 class Pairs(Protocol):
@@ -74,27 +76,53 @@ class Stream:
         Args:
             last: the norm before the feature, which reads the pooled tokens only.
         """
-        return self._moment(lambda x: normalised(norm, x), self._rows(last))
+        return self._moment(lambda x: normalised(norm, x), last)
 
     @torch.no_grad()
     def read(self, norm: Norm | RmsNorm) -> Moment:
         """The moment of what the layers behind a norm read."""
-        return self._moment(lambda x: norm(x, None), self._rows())
+        return self._moment(lambda x: norm(x, None))
 
-    def _rows(self, last: bool = False) -> Iterator[Tensor]:
-        """What a norm reads of each part, (R, D); `last` as in `look`."""
-        masks = self.pooled if last else self.counted
-        for x_BND, mask_BN in zip(self.parts, masks, strict=True):
-            if last and self.averaged:
-                total_BD = (x_BND * mask_BN[..., None]).sum(1)
-                yield total_BD / mask_BN.sum(1, keepdim=True)
-            else:
-                yield x_BND[mask_BN]
+    @torch.no_grad()
+    def beside(
+        self,
+        norm: Norm | RmsNorm,
+        other: Stream,
+        its_norm: Norm | RmsNorm,
+        last: bool = False,
+    ) -> Moment:
+        """The moment of what is read of another stream of the same pairs and of this
+        one, one after the other, (other's + own); tokens that become the feature hold
+        the share `POOLED` of the weight."""
+        width = other.parts[0].shape[-1] + self.parts[0].shape[-1]
+        moment = Moment(width, device=self.parts[0].device)
+        for place in range(len(self.parts)):
+            its_RD = its_norm(other._rows(place, last), None)
+            own_RK = norm(self._rows(place, last), None)
+            both_RN = torch.cat([its_RD, own_RK], dim=-1)
+            moment.add(both_RN, None if last else self._weights(place))
+        return moment
 
-    def _moment(self, of: Callable[[Tensor], Tensor], rows: Iterable[Tensor]) -> Moment:
+    def _rows(self, place: int, last: bool = False) -> Tensor:
+        """What a norm reads of a part, (R, D); `last` as in `look`."""
+        x_BND = self.parts[place]
+        mask_BN = (self.pooled if last else self.counted)[place]
+        if last and self.averaged:
+            total_BD = (x_BND * mask_BN[..., None]).sum(1)
+            return total_BD / mask_BN.sum(1, keepdim=True)
+        return x_BND[mask_BN]
+
+    def _weights(self, place: int) -> Tensor:
+        """What each token that is read of a part counts for, (R,): those that become
+        the feature hold a share of their own."""
+        counted, pooled = self.counted[place].double(), self.pooled[place].double()
+        even, own = counted / counted.sum(), pooled / pooled.sum()
+        return ((1 - POOLED) * even + POOLED * own)[self.counted[place]]
+
+    def _moment(self, of: Callable[[Tensor], Tensor], last: bool = False) -> Moment:
         moment = Moment(self.parts[0].shape[-1], device=self.parts[0].device)
-        for x_RD in rows:
-            moment.add(of(x_RD))
+        for place in range(len(self.parts)):
+            moment.add(of(self._rows(place, last)))
         return moment
 
     @torch.no_grad()
@@ -105,8 +133,8 @@ class Stream:
             centred: take the mean over channels away, which LayerNorm does not read.
         """
         total = torch.zeros(2, dtype=torch.float64)
-        for x_RD in self._rows():
-            x_RD = x_RD.double()
+        for place in range(len(self.parts)):
+            x_RD = self._rows(place).double()
             if centred:
                 x_RD = x_RD - x_RD.mean(-1, keepdim=True)
             total += torch.tensor(
@@ -150,12 +178,13 @@ class Stream:
 
     @torch.no_grad()
     def hidden(self, block: Block) -> Moment:
-        """The moment of an FFN's hidden units."""
+        """The moment of an FFN's hidden units, tokens weighed as in `beside`."""
         assert block.ffn is not None and block.norm_2 is not None
         moment = Moment(block.ffn.units, device=self.parts[0].device)
-        for x_RD in self._rows():
-            read_RD = block.norm_2(x_RD, None)
-            moment.add(block.ffn.activation(block.ffn.up(read_RD)))
+        for place in range(len(self.parts)):
+            read_RD = block.norm_2(self._rows(place), None)
+            hidden_RF = block.ffn.activation(block.ffn.up(read_RD))
+            moment.add(hidden_RF, self._weights(place))
         return moment
 
 

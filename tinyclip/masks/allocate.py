@@ -71,12 +71,15 @@ def allocate(
     counts: Counts = dict(goal.full())
     logits: dict[str, Array] = {}
     weights: dict[str, float] = {}
+    prices: dict[str, float] = {}
     for _ in range(ROUNDS):
+        # half of the way in the logarithm: what is weighed at both ends settles
         for name, score_U in scores.items():
             weight = max(weigh(name, lost(score_U, counts.get(name))), LEAST)
-            # half of the way in the logarithm: what is weighed at both ends settles
             weights[name] = (weight * weights.get(name, weight)) ** 0.5
-        logits = _worth(scores, prices_at(goal, counts), weights)
+        for name, price in prices_at(goal, counts).items():
+            prices[name] = (price * prices.get(name, price)) ** 0.5
+        logits = _worth(scores, prices, weights)
         counts = nearest_counts(goal, logits)
     return choose_ranked(goal, {n: Ranking(scores[n], logits[n]) for n in scores})
 
@@ -105,14 +108,14 @@ def _worth(
 
 
 def prices_at(goal: Goal, counts: Counts) -> dict[str, float]:
-    """What a unit of each gated site costs where so many of all are left; a whole
-    layer, what is in it besides."""
+    """What a unit of each gated site costs where so many of all are left, and at least
+    one: the last to go is not for nothing. A whole layer, what is in it besides."""
+    counts = {name: max(1, count) for name, count in counts.items()}
     size = float(goal.count(counts))
     prices = {}
     for name in goal.gated:
         group = GROUPS[name]
-        fewer = {name: max(0, counts.get(name, 0) - 1)}
-        price = size - float(goal.count({**counts, **fewer}))
+        price = size - float(goal.count({**counts, name: counts.get(name, 1) - 1}))
         if group.site.owns:
             inside = [
                 f"{group.tower}_{site.name}"

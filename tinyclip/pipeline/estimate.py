@@ -1,7 +1,7 @@
 """What a stage will cost, before it starts: work, time, memory, files.
 
 A multiply-accumulate counts as two operations, and a step as a forward pass and a
-backward pass of twice the work.
+backward pass of twice the work. Phases that do not train count their forward passes.
 """
 
 from __future__ import annotations
@@ -151,11 +151,14 @@ def plan_stage(
     # a step is a forward pass and a backward pass of twice the work
     flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
     flops = sum(count * flops_per_step[phase] for phase, count in steps.items())
+    looked = stage.looked
+    flops += sum(2.0 * pairs * works[phase] for phase, pairs in looked.items())
     return {
         "number": number,
         "start": share,
         "target": target,
         "phases": steps,
+        "looked": looked,
         "samples": sum(steps.values()) * stage.batch,
         "params_encoder": planned(teacher, end, goal, "encoder"),
         "params_total": planned(teacher, end, goal, "total"),

@@ -40,11 +40,12 @@ def export(
             is calibrated on; `random` makes noise.
         say: told what is done next.
         options: of the format: `dtype="fp16"` or `"bf16"` (safetensors),
-            `precision="fp16"` or `"int8"` (onnx).
+            `precision="fp16"` or `"int8"` (onnx), `code="own"` or `"stock"`
+            (huggingface).
 
     Returns:
-        `model`, `out`, and `parity`: the format, how far features differ, and on how
-        many pairs.
+        `model`, `out`, and `parity`: the format, how far features differ, on how many
+        pairs, and the loss of a `conversion` to a stock class.
 
     Raises:
         UserError: the model cannot be read, or not exported; an option is not of this

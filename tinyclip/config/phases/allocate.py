@@ -16,7 +16,6 @@ class Allocate(PhaseSettings):
     """The allocate phase: the size shared among sites and towers by what each loses."""
 
     chooses: ClassVar[bool] = True
-    needs_rotation: ClassVar[bool] = True
 
     samples: int = setting(512, "pairs that each student is solved on", low=64)
     judged: int = setting(
@@ -25,6 +24,10 @@ class Allocate(PhaseSettings):
     tries: int = setting(
         6, "students of the size that are compared, beyond the first", low=0
     )
+
+    @property
+    def needs_rotation(self) -> bool:
+        return True
 
     @property
     def seen(self) -> int:

@@ -20,6 +20,13 @@ class Solve(PhaseSettings):
         1e-4, "added to what units tell of each other, of their mean square", low=0
     )
 
+    readers: float | None = setting(
+        1e-2, "the same for what reads the stream; null: as the cut leaves it", above=0
+    )
+    projection: float | None = setting(
+        1e-1, "the same for the projection in the end; null: likewise", above=0
+    )
+
     @property
     def seen(self) -> int:
         return 2 * self.samples

@@ -6,7 +6,7 @@ Legend: B batch, T tokens, S image size, E joint embedding.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,16 @@ from torch.nn import functional as F
 
 from ...files import write_bytes, write_json
 from ...model.card import model_card
+from ...model.clip import Clip
 from ...model.store import Loaded, describe
 from ...shapes import ClipShape
+from ..conversion import in_words
 from ..folder import whole_folder
 from ..parity import Probe, compare_agreeing, with_edges
+from ..stock import stock_shape
 from .keymap import to_huggingface
 from .read_back import quiet, read_model
-from .write_config import CODE, custom_config, family_of, stock_config
+from .write_config import CODE, custom_config, stock_config
 from .write_processor import read_processor, refuse_padding, write_processor
 from .write_tokenizer import (
     PAD,
@@ -34,6 +37,7 @@ from .write_tokenizer import (
     same_ids,
     write_tokenizer,
 )
+from .written import written_as
 
 LOAD = """
 In transformers, {how}:
@@ -80,6 +84,8 @@ def export_huggingface(
     out: Path,
     probe: Probe,
     *,
+    more: Probe | None = None,
+    code: str | None = None,
     certificate: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
@@ -89,26 +95,31 @@ def export_huggingface(
     ragged ones among them, brings its own code.
 
     Args:
+        more: pairs that the loss of a conversion is measured on.
+        code: `stock` or `own`, where one of them is wanted.
         certificate, metrics: of the model, if it has them; the card shows them.
 
     Raises:
-        UserError: pictures are padded, which no processor there does; `out` is taken
-            or cannot be written.
+        UserError: pictures are padded, which no processor there does; no stock class
+            holds what was to be one; `out` is taken or cannot be written.
         TinyclipError: transformers does not make the same features of it.
     """
     refuse_padding(loaded.preprocess)
     with whole_folder(out) as draft, quiet():
         hf = write_tokenizer(loaded.tokenizer, draft, loaded.model.shape.text)
-        shape, state = _with_padding(loaded, hf)
-        family = family_of(shape, ids_of(hf))
+        row = _Row(hf, pad_source(loaded.tokenizer, hf, loaded.model.shape.text))
+        wanted = row.shape(stock_shape(loaded.model.shape))
+        written = written_as(loaded, wanted, ids_of(hf), (probe, more), code)
+        loaded, family = written.loaded, written.family
+        shape, state = row.shape(loaded.model.shape), row.state(loaded.model)
         write_processor(loaded.preprocess, hf, draft, siglip=family == "siglip")
         forget_places(draft)
         if family is None:
             pad_id = hf.pad_token_id if hf.padding_side == "right" else None
             config, weights = custom_config(shape, pad_id), state
             for module in CODE:
-                code = Path(__file__).with_name(f"{module}.py")
-                write_bytes(draft / code.name, code.read_bytes())
+                file = Path(__file__).with_name(f"{module}.py")
+                write_bytes(draft / file.name, file.read_bytes())
             words = {"how": CUSTOM, "trust": TRUST}
         else:
             config = stock_config(shape, family, ids_of(hf))
@@ -117,31 +128,46 @@ def export_huggingface(
         write_json(draft / "config.json", config)
         write_bytes(draft / WEIGHTS, save_tensors(weights, {"format": "pt"}))
         load = LOAD.format_map(words) + (PADDED if hf.pad_token == PAD else "")
+        if written.conversion.loss is not None:
+            load += f"\n{in_words(written.conversion.loss)}\n"
         card = model_card(describe(loaded), certificate, metrics, load)
         write_bytes(draft / "README.md", card.encode())
         parity = {"format": "huggingface", "class": config["architectures"][0]}
-        parity.update(_read_back(loaded, draft, probe))
+        found = _read_back(written.conversion.same_as, draft, probe)
+        parity.update(written.conversion.told(found))
         write_json(draft / "parity.json", parity)
     return parity
 
 
-def _with_padding(loaded: Loaded, hf: Any) -> tuple[ClipShape, dict[str, Tensor]]:
-    """Shape and float32 weights; a padding token that the tokenizer of transformers
-    needs has the embedding of what ours pads with."""
-    model = loaded.model
-    state = {n: v.detach().cpu().float() for n, v in model.state_dict().items()}
-    text = model.shape.text
-    source = pad_source(loaded.tokenizer, hf, text)
-    if source is not None:
-        table_VD, row = state["text.token_embedding"], hf.pad_token_id
+@dataclass(frozen=True)
+class _Row:
+    """The row of the token embedding that a padding token takes, if the tokenizer of
+    transformers needs one: that of the `source`, which ours pads with."""
+
+    hf: Any
+    source: int | None
+
+    def shape(self, shape: ClipShape) -> ClipShape:
+        """The shape with it."""
+        text = shape.text
+        if self.source is None:
+            return shape
+        rows = max(text.vocab_size, self.hf.pad_token_id + 1)
+        text = replace(text, vocab_size=rows)
+        if text.pool == "argmax":  # end-of-text is no longer the largest id
+            text = replace(text, pool="eos", eos_id=self.hf.eos_token_id)
+        return shape.with_towers(text=text)
+
+    def state(self, model: Clip) -> dict[str, Tensor]:
+        """Float32 weights with it."""
+        state = {n: v.detach().cpu().float() for n, v in model.state_dict().items()}
+        if self.source is None:
+            return state
+        table_VD, row = state["text.token_embedding"], self.hf.pad_token_id
         more = max(0, row + 1 - len(table_VD))
         table_VD = F.pad(table_VD, (0, 0, 0, more)).clone()
-        table_VD[row] = table_VD[source]
-        state["text.token_embedding"] = table_VD
-        text = replace(text, vocab_size=len(table_VD))
-        if text.pool == "argmax":  # end-of-text is no longer the largest id
-            text = replace(text, pool="eos", eos_id=hf.eos_token_id)
-    return model.shape.with_towers(text=text), state
+        table_VD[row] = table_VD[self.source]
+        return {**state, "text.token_embedding": table_VD}
 
 
 def _read_back(loaded: Loaded, folder: Path, probe: Probe) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..format import Job
+from ..format import Job, Option
 from ..pytorch import PytorchFormat
 
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ class HuggingFace(PytorchFormat):
         "Load it: transformers.AutoModel.from_pretrained('{out}'{trust}), as its "
         "README.md says"
     )
+    options = (
+        Option(
+            "code",
+            ("stock", "own"),
+            "stock where a stock class holds the student",
+            "own brings the student's code, whatever it is",
+        ),
+    )
 
     def how_to_load(self, parity: Mapping[str, Any], out: str) -> str:
         from .config import CLASSES
@@ -39,10 +47,14 @@ class HuggingFace(PytorchFormat):
         return "model_type" in config and "format_version" not in config
 
     def write(self, job: Job) -> dict[str, Any]:
-        from ..parity import probe_of
+        from ..conversion import probes_for
         from .export import export_huggingface
 
-        return export_huggingface(job.loaded, job.out, probe_of(job.data), **job.extras)
+        probe, more = probes_for(job.loaded.model.shape, job.data)
+        code = job.options.get("code")
+        return export_huggingface(
+            job.loaded, job.out, probe, more=more, code=code, **job.extras
+        )
 
     def describe(self, folder: Path) -> dict[str, Any]:
         from ..describe import describe_export, describe_loaded, read_object

@@ -18,11 +18,14 @@ from safetensors.torch import save as save_tensors
 from ...files import write_bytes, write_json
 from ...model.card import model_card
 from ...model.store import Loaded, describe
+from ..conversion import convert, in_words, refuse_loss
 from ..folder import check_free, whole_folder
 from ..huggingface.write_tokenizer import same_ids
 from ..parity import Probe, compare_agreeing, with_edges
+from ..stock import stock_shape
 from .layout import CONFIG, OWN_WEIGHTS
 from .model import preprocess_cfg, to_openclip
+from .write_config import OUT, WHERE, config_of
 from .write_tokenizer import write_for_openclip
 
 WEIGHTS = OWN_WEIGHTS[0]  # transformers takes `model.safetensors` for its own
@@ -43,12 +46,14 @@ def export_openclip(
     out: Path,
     probe: Probe,
     *,
+    more: Probe | None = None,
     certificate: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write `out` for stock open_clip; returns what its `parity.json` says.
 
     Args:
+        more: pairs that the loss of a conversion is measured on.
         certificate, metrics: of the model, if it has them; the card shows them.
 
     Raises:
@@ -57,6 +62,12 @@ def export_openclip(
         TinyclipError: open_clip does not make the same features of it.
     """
     check_free(out)
+    config_of(stock_shape(loaded.model.shape))  # refused before anything is computed
+    conversion = convert(loaded, probe, more)
+    refuse_loss(conversion, WHERE, f"{OUT} --code own")
+    loaded, load = conversion.loaded, LOAD
+    if conversion.loss is not None:
+        load += f"\n{in_words(conversion.loss)}\n"
     cfg, weights = to_openclip(loaded.model)
     text = loaded.model.shape.text
     with whole_folder(out) as draft:
@@ -65,9 +76,10 @@ def export_openclip(
         write_bytes(draft / WEIGHTS, save_tensors(floats, {"format": "pt"}))
         settings = preprocess_cfg(loaded.preprocess)
         write_json(draft / CONFIG, {"model_cfg": cfg, "preprocess_cfg": settings})
-        card = model_card(describe(loaded), certificate, metrics, LOAD)
+        card = model_card(describe(loaded), certificate, metrics, load)
         write_bytes(draft / "README.md", card.encode())
-        parity = {"format": "openclip", **_read_back(loaded, draft, probe)}
+        found = _read_back(conversion.same_as, draft, probe)
+        parity = {"format": "openclip", **conversion.told(found)}
         write_json(draft / "parity.json", parity)
     return parity
 

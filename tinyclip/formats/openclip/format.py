@@ -31,10 +31,11 @@ class OpenClip(PytorchFormat):
         return own or "model_type" not in config_of(folder)
 
     def write(self, job: Job) -> dict[str, Any]:
-        from ..parity import probe_of
+        from ..conversion import probes_for
         from .export import export_openclip
 
-        return export_openclip(job.loaded, job.out, probe_of(job.data), **job.extras)
+        probe, more = probes_for(job.loaded.model.shape, job.data)
+        return export_openclip(job.loaded, job.out, probe, more=more, **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
         from ..describe import describe_export, describe_loaded

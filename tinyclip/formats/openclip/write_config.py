@@ -7,6 +7,7 @@ from typing import Any
 
 from ...errors import UserError
 from ...shapes import ClipShape, ImageShape, TextShape, TowerShape
+from ..stock import POOL_APART
 from .config import EPS, POOLS, TANH
 from .trunk import stock_trunk
 
@@ -22,6 +23,8 @@ def config_of(shape: ClipShape) -> dict[str, Any]:
         UserError: no stock configuration holds it; the message says the way out.
     """
     image, text = shape.image, shape.text
+    if image.rotated and image.pool_block is not None:
+        raise UserError(WHERE, POOL_APART, OUT)
     # of a tower by name no layout is configurable, so that is looked at first
     trunk = _trunk(image) if image.pool == "map" else None
     for name, tower in shape.towers().items():

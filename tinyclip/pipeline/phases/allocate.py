@@ -17,6 +17,7 @@ from ...model.clip import Clip, Features
 from ...training.engine import Engine
 from ..handover import Progress
 from ..stage_context import StageContext
+from .solve import ridges_of
 
 
 class MimicJudge:
@@ -66,7 +67,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         UserError: no choice of units meets the size.
     """
     run, settings = stage.run, stage.settings.allocate
-    ridge = stage.settings.solve.ridge
+    ridges = ridges_of(stage.settings.solve)
     total = CURVES + 1 + settings.tries
     run.watcher.phase(stage.folder.number, "allocate", 0, total)
     judge = MimicJudge(run.teacher.model, run.judged(settings.judged), stage.engine)
@@ -75,7 +76,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         summed = stage.engine.summed
 
         def make(keep: ClipKeep) -> Clip:
-            return solve(model, keep, pairs, ridge, summed).model
+            return solve(model, keep, pairs, ridges, summed).model
 
         search = Search(
             model,

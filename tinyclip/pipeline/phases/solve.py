@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from ...config.phases.solve import Solve as SolveSettings
 from ...inherit.certify import certify_solved
-from ...inherit.solve import solve
+from ...inherit.solve import Ridges, solve
 from ..context import on_cpu
 from ..handover import Progress
 from ..stage_context import StageContext
+
+
+def ridges_of(settings: SolveSettings) -> Ridges:
+    """What holds the regressions back."""
+    return Ridges(
+        units=settings.ridge, readers=settings.readers, projection=settings.projection
+    )
 
 
 def run(stage: StageContext, progress: Progress) -> None:
@@ -18,14 +26,15 @@ def run(stage: StageContext, progress: Progress) -> None:
     """
     assert progress.uncut is not None and progress.keep is not None
     run, settings, engine = stage.run, stage.settings.solve, stage.engine
+    ridges = ridges_of(settings)
     run.watcher.phase(stage.folder.number, "solve", 0, 1)
     with stage.looking(progress.uncut) as (uncut, batches):
         pairs = batches(settings.samples)
-        solved = solve(uncut, progress.keep, pairs, settings.ridge, engine.summed)
+        solved = solve(uncut, progress.keep, pairs, ridges, engine.summed)
     student = on_cpu(engine.shared(solved.model))
     if engine.is_main:
         certificate = certify_solved(
-            progress.uncut, progress.keep, run.certify_batch(), settings.ridge
+            progress.uncut, progress.keep, run.certify_batch(), ridges
         )
         progress.certificate = {**(progress.certificate or {}), "solved": certificate}
         stage.folder.write("certificate.json", progress.certificate)
