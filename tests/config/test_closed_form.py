@@ -112,8 +112,8 @@ def test_what_a_stage_looks_at_is_counted() -> None:
             "stages[0].solve.samples=300",
         ),
     ).stages
-    # allocate: what units carry, nine students of one site each, the first, its tries
-    assert cut.looked == {"rotate": 100, "allocate": 200 * (2 + 9 + 3), "solve": 600}
+    # allocate: what units carry, six students of one site each, the first, its tries
+    assert cut.looked == {"rotate": 100, "allocate": 200 * (2 + 6 + 3), "solve": 600}
     assert "distil" not in cut.looked
 
 

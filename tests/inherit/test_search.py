@@ -19,13 +19,14 @@ from towers import (  # type: ignore[import-not-found]
 from tinyclip.goal import SizeGoal
 from tinyclip.inherit.carried import carried
 from tinyclip.inherit.rotate import rotate
-from tinyclip.inherit.search import Curve, Search, Verdict
+from tinyclip.inherit.search import SHARES, Curve, Search, Verdict
 from tinyclip.inherit.slicing import inherit
 from tinyclip.keep import ClipKeep
 from tinyclip.model.clip import Clip
 from tinyclip.shapes import BlockShape
 
 SITES = ("dims", "ffn", "embed")
+ALONE = len(SHARES) * len(SITES)  # students of which one site is cut
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_it_keeps_the_best_that_it_judged(turned: Clip, wish: float) -> None:
     judge = Recorded(wish)
     goal = SizeGoal(0.6).against(turned.shape)
     keep, verdict = search_of(turned, judge).best(goal, tries=8)
-    tried = [gap for _, gap in judge.seen[9:]]  # nine were cut at one site alone
+    tried = [gap for _, gap in judge.seen[ALONE:]]
     assert verdict.both == min(tried) <= tried[0]
     size = goal.size(keep.cut(turned.shape)) / goal.size(turned.shape)
     assert size == pytest.approx(0.6, rel=0.005)
@@ -74,7 +75,8 @@ def test_without_tries_the_first_is_kept(turned: Clip) -> None:
     told: list[int] = []
     search = search_of(turned, judge, told)
     keep, _ = search.best(SizeGoal(0.6).against(turned.shape), tries=0)
-    assert len(judge.seen) == search.judged == 10 and told == list(range(1, 11))
+    assert len(judge.seen) == search.judged == ALONE + 1
+    assert told == list(range(1, ALONE + 2))
     assert judge.seen[-1][0].shape == keep.cut(turned.shape)
 
 
@@ -83,14 +85,14 @@ def test_a_second_size_measures_no_curves_again(turned: Clip) -> None:
     search = search_of(turned, judge)
     search.best(SizeGoal(0.6).against(turned.shape), tries=0)
     search.best(SizeGoal(0.7).against(turned.shape), tries=0)
-    assert search.judged == 11
+    assert search.judged == ALONE + 2
 
 
 def test_no_more_tries_than_asked_for(turned: Clip) -> None:
     judge = Recorded(12)
     search = search_of(turned, judge)
     search.best(SizeGoal(0.6).against(turned.shape), tries=5)
-    assert search.judged <= 9 + 1 + 5
+    assert search.judged <= ALONE + 1 + 5
 
 
 def test_a_tower_that_stays_is_cut_at_no_site(turned: Clip) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tinyclip import cost
+from tinyclip.config.phases.allocate import CURVES
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted
 from tinyclip.formats.source import load_source
@@ -76,7 +77,7 @@ def test_a_stage_tells_what_the_basis_holds_and_what_was_lost(cut: RunDir) -> No
         assert len(spectra[name]) == tower.width - 1
         assert sum(spectra[name]) == pytest.approx(1)
     told = read(stage.path, "allocation.json")
-    assert told["judged"] == 9 + 1 + 1  # three shares of three sites, and two of a half
+    assert told["judged"] == CURVES + 1 + 1  # sites alone, and two students of a half
     assert 0 < told["verdict"]["both"]
     lost = read(stage.path, "solution.json")["lost"]
     assert all(0 <= share <= 1 for blocks in lost.values() for share in blocks)

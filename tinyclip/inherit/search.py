@@ -12,7 +12,7 @@ Legend: U units of one tower and site.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +24,14 @@ from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.allocate import allocate, lost
 from ..masks.ranking import Ranking, split_keep
 from ..model.clip import Clip
+from ..shapes import ImageShape
 from ..sites import KEYS, units_of
+from .nested import Room
+from .stream import Pairs
 
-SHARES = (0.7, 0.45, 0.25)  # of a site's units that are left where it is cut alone
+SHARES = (0.6, 0.3)  # of a site's units that are left where it is cut alone
+PICTURES = 64  # that students are compared by at least
+ROWS = 4  # ... or as many as show so many tokens for each unit of the widest layer
 STEP = 2.0  # by which a weight is moved first
 
 
@@ -41,6 +46,34 @@ class Verdict:
 
     def of(self, tower: str) -> float:
         return self.image if tower == "image" else self.text
+
+
+@dataclass(frozen=True)
+class Some:
+    """Pairs of which there may be fewer pictures than captions."""
+
+    pixels: Tensor
+    tokens_BT: Tensor
+
+
+def fewer_pictures(
+    batches: Iterable[Pairs], shape: ImageShape, world: int = 1
+) -> list[Some]:
+    """As many pictures as tell one student from another, and all captions.
+
+    A picture has many tokens and is most of the work; a caption has few of both.
+
+    Args:
+        batches: of this process.
+        shape: of the image tower.
+        world: how many processes there are.
+    """
+    parts = list(batches)
+    widest = max([shape.width, *(block.ffn for block in shape.blocks)])
+    wanted = max(PICTURES, math.ceil(ROWS * widest / shape.tokens))
+    each = math.ceil(wanted / (world * max(1, len(parts))))
+    # a copy, for a view would hold them all
+    return [Some(part.pixels[:each].clone(), part.tokens_BT) for part in parts]
 
 
 Judge = Callable[[Clip], Verdict]
@@ -92,15 +125,24 @@ class Search:
     judged: int = 0
     curves: dict[str, Curve] = field(default_factory=dict)
 
-    def best(self, goal: SizeGoal, tries: int) -> tuple[ClipKeep, Verdict]:
+    def __post_init__(self) -> None:
+        self._room = Room.of(self.model.shape, self.scores)
+
+    def best(
+        self, goal: SizeGoal, tries: int, larger: ClipKeep | None = None
+    ) -> tuple[ClipKeep, Verdict]:
         """The keep of the size whose student is judged nearest to the teacher.
 
         Args:
             tries: how many students of the size are judged beyond the first.
+            larger: what a larger student kept, of which units are chosen.
+
+        Raises:
+            ValueError: `larger` is of another shape.
         """
         names = [f"{t}_{site}" for t in goal.towers for site in self.sites]
-        if not self.curves:
-            self._measure(goal.towers)
+        self._room = Room.of(self.model.shape, self.scores, larger)
+        self.measure(goal.towers)
         factors = dict.fromkeys(names, 1.0)
         keep = self._keep(goal, factors)
         verdict, seen = self._judged(keep), [keep]
@@ -131,12 +173,13 @@ class Search:
         }
 
     def _keep(self, goal: SizeGoal, factors: Mapping[str, float]) -> ClipKeep:
-        def weigh(name: str, gone: float) -> float:
-            return self.curves[name].slope(gone) * factors[name]
+        room = self._room
 
-        return allocate(
-            self.model.shape, self.scores, goal, sites=self.sites, weigh=weigh
-        )
+        def weigh(name: str, gone: float) -> float:
+            return self.curves[name].slope(room.gone[name] + gone) * factors[name]
+
+        keep = allocate(room.shape, room.scores, goal, sites=self.sites, weigh=weigh)
+        return room.whole(keep)
 
     def _judged(self, keep: ClipKeep) -> Verdict:
         verdict = self.judge(self.make(keep))
@@ -144,8 +187,11 @@ class Search:
         self.watch(self.judged)
         return verdict
 
-    def _measure(self, towers: Sequence[str]) -> None:
-        """A curve a site and tower; both towers are cut at once and judged apart."""
+    def measure(self, towers: Sequence[str]) -> None:
+        """A curve a site and tower, unless there are any; both towers are cut at once
+        and judged apart. They are of no size, and serve for all."""
+        if self.curves:
+            return
         points: dict[str, list[tuple[float, float]]] = {}
         for site in self.sites:
             for share in SHARES:

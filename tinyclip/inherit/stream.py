@@ -1,14 +1,15 @@
 """A tower's residual stream for some pairs, taken from block to block.
 
 What rotates, ranks or solves a tower looks at one block at a time: the stream before it
-is held, nothing of the blocks behind.
+is held, nothing of the blocks behind. A moment is of so many of its rows at most, which
+are chosen by their number alone: the same rows in every run.
 
 Legend: B pairs of a part, N tokens, D embed, F ffn units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import torch
@@ -22,6 +23,10 @@ from ..model.vision import ImageTower
 from ..shapes import ImageShape
 from .moments import Moment
 
+ROWS = 8  # rows that tell a moment, times its width; more are not looked at
+LEAST = 16384  # ... but so many are, however narrow it is
+GOLDEN = 2654435769  # 2³² over the golden ratio
+ALL = 2**32
 POOLED = 0.3  # of the weight of all tokens, where a regression is to serve the feature
 
 
@@ -61,8 +66,12 @@ class Stream:
         for batch in batches:
             if isinstance(tower, TextTower):
                 tokens_BT = batch.tokens_BT.to(like.device)
-                self.parts.append(tower.start(tokens_BT))
                 counted, pooled = _read_tokens(tower, tokens_BT)
+                if tower.shape.causal:  # nobody reads what stands behind the last one
+                    length = int(counted.sum(1).max())
+                    tokens_BT = tokens_BT[:, :length]
+                    counted, pooled = counted[:, :length], pooled[:, :length]
+                self.parts.append(tower.start(tokens_BT))
             else:
                 self.parts.append(tower.start(batch.pixels.to(like)))
                 counted, pooled = _read_patches(tower, self.parts[-1])
@@ -96,33 +105,68 @@ class Stream:
         the share `POOLED` of the weight."""
         width = other.parts[0].shape[-1] + self.parts[0].shape[-1]
         moment = Moment(width, device=self.parts[0].device)
+        chosen = self._chosen(self._masks(last), width, feature=True)
         for place in range(len(self.parts)):
-            its_RD = its_norm(other._rows(place, last), None)
-            own_RK = norm(self._rows(place, last), None)
-            both_RN = torch.cat([its_RD, own_RK], dim=-1)
-            moment.add(both_RN, None if last else self._weights(place))
+            at = place, chosen[place], last
+            its_RD, own_RK = (
+                its_norm(other._rows(*at), None),
+                norm(self._rows(*at), None),
+            )
+            weights_R = None if last else self._weights(*at[:2])[chosen[place]]
+            moment.add(torch.cat([its_RD, own_RK], dim=-1), weights_R)
         return moment
 
-    def _rows(self, place: int, last: bool = False) -> Tensor:
-        """What a norm reads of a part, (R, D); `last` as in `look`."""
+    def _rows(self, place: int, chosen_BN: Tensor, last: bool = False) -> Tensor:
+        """What a norm reads of a part, (R, D): the tokens that are chosen, or the mean
+        that is the feature; `last` as in `look`."""
         x_BND = self.parts[place]
-        mask_BN = (self.pooled if last else self.counted)[place]
-        if last and self.averaged:
-            total_BD = (x_BND * mask_BN[..., None]).sum(1)
-            return total_BD / mask_BN.sum(1, keepdim=True)
-        return x_BND[mask_BN]
+        if not (last and self.averaged):
+            return x_BND[chosen_BN]
+        pooled_BN1 = self.pooled[place][..., None]
+        return (x_BND * pooled_BN1).sum(1) / pooled_BN1.sum(1)
 
-    def _weights(self, place: int) -> Tensor:
-        """What each token that is read of a part counts for, (R,): those that become
-        the feature hold a share of their own."""
-        counted, pooled = self.counted[place].double(), self.pooled[place].double()
-        even, own = counted / counted.sum(), pooled / pooled.sum()
-        return ((1 - POOLED) * even + POOLED * own)[self.counted[place]]
+    def _weights(self, place: int, chosen_BN: Tensor) -> Tensor:
+        """What each token of a part counts for, (B, N), 0 where it is not chosen: those
+        that become the feature hold a share of their own."""
+        counted, pooled = (
+            (masks[place] & chosen_BN).double() for masks in (self.counted, self.pooled)
+        )
+        own = pooled / pooled.sum().clamp(min=1)  # of a part none may be chosen
+        return (1 - POOLED) * counted / counted.sum().clamp(min=1) + POOLED * own
+
+    def _masks(self, last: bool = False) -> list[Tensor]:
+        return self.pooled if last else self.counted
+
+    def _chosen(
+        self, masks: Sequence[Tensor], width: int, feature: bool = False
+    ) -> list[Tensor]:
+        """Which of the tokens of a mask tell a moment, (B, N) a part: where they are
+        more than are needed, an even choice.
+
+        Multiples of an irrational number modulo 1 fill it evenly, and so do those of
+        every n-th number (Weyl 1916): no token of a picture is preferred.
+
+        Args:
+            feature: take all tokens that become the feature, where those are few.
+        """
+        wanted = max(LEAST, ROWS * width)
+        share = wanted / max(1, sum(int(mask.sum()) for mask in masks))
+        if share >= 1:
+            return list(masks)
+        few = feature and sum(int(mask.sum()) for mask in self.pooled) <= wanted / 2
+        chosen, seen = [], 0
+        for mask_BN, pooled_BN in zip(masks, self.pooled, strict=True):
+            number = torch.arange(seen, seen + mask_BN.numel(), device=mask_BN.device)
+            seen += mask_BN.numel()
+            chosen_BN = (number * GOLDEN % ALL < share * ALL).view_as(mask_BN)
+            chosen.append(mask_BN & (chosen_BN | (pooled_BN & few)))
+        return chosen
 
     def _moment(self, of: Callable[[Tensor], Tensor], last: bool = False) -> Moment:
         moment = Moment(self.parts[0].shape[-1], device=self.parts[0].device)
-        for place in range(len(self.parts)):
-            moment.add(of(self._rows(place, last)))
+        chosen = self._chosen(self._masks(last), moment.width)
+        for place, chosen_BN in enumerate(chosen):
+            moment.add(of(self._rows(place, chosen_BN, last)))
         return moment
 
     @torch.no_grad()
@@ -133,13 +177,12 @@ class Stream:
             centred: take the mean over channels away, which LayerNorm does not read.
         """
         total = torch.zeros(2, dtype=torch.float64)
-        for place in range(len(self.parts)):
-            x_RD = self._rows(place).double()
+        for x_BND, mask_BN in zip(self.parts, self.counted, strict=True):
+            x_RD = x_BND[mask_BN]
             if centred:
                 x_RD = x_RD - x_RD.mean(-1, keepdim=True)
-            total += torch.tensor(
-                [float(x_RD.square().sum()), len(x_RD)], dtype=torch.float64
-            )
+            squares = float(x_RD.square().sum(dtype=torch.float64))
+            total += torch.tensor([squares, len(x_RD)], dtype=torch.float64)
         return total
 
     @torch.no_grad()
@@ -169,9 +212,9 @@ class Stream:
         for place, x_BND in enumerate(self.parts):
             update_BND = update(x_BND)
             self.parts[place] = x_BND + update_BND
-            rows_RD = update_BND[self.counted[place]].double()
-            total_D += rows_RD.sum(0).cpu()
-            squares += float(rows_RD.square().sum())
+            rows_RD = update_BND[self.counted[place]]
+            total_D += rows_RD.sum(0, dtype=torch.float64).cpu()
+            squares += float(rows_RD.square().sum(dtype=torch.float64))
             count += len(rows_RD)
         mean = float(total_D.square().sum()) / max(1, count)
         return torch.tensor([max(0.0, squares - mean), count], dtype=torch.float64)
@@ -181,10 +224,12 @@ class Stream:
         """The moment of an FFN's hidden units, tokens weighed as in `beside`."""
         assert block.ffn is not None and block.norm_2 is not None
         moment = Moment(block.ffn.units, device=self.parts[0].device)
-        for place in range(len(self.parts)):
-            read_RD = block.norm_2(self._rows(place), None)
+        chosen = self._chosen(self.counted, moment.width, feature=True)
+        for place, x_BND in enumerate(self.parts):
+            weights_BN = self._weights(place, chosen[place])
+            read_RD = block.norm_2(x_BND[weights_BN > 0], None)
             hidden_RF = block.ffn.activation(block.ffn.up(read_RD))
-            moment.add(hidden_RF, self._weights(place))
+            moment.add(hidden_RF, weights_BN[weights_BN > 0])
         return moment
 
 

@@ -1,7 +1,7 @@
 """What a stage will cost, before it starts: work, time, memory, files.
 
 A multiply-accumulate counts as two operations, and a step as a forward pass and a
-backward pass of twice the work. Phases that do not train count their forward passes.
+backward pass of twice the work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ..model.clip import Clip
 from ..shapes import ClipShape, TowerShape
 from ..sites import SITES, USUAL, resized, units_of
 
-START = 1.0  # the share of itself that the run's teacher is
 GIB = 1024**3
 LARGE = 10**10  # multiply-accumulates a pair
 
@@ -138,11 +137,7 @@ def plan_stage(
 ) -> dict[str, Any]:
     """The estimates of stage `number` (from 1), all but its fingerprint."""
     stage = recipe.stages[number - 1]
-    before = [
-        earlier.target for earlier in recipe.stages[: number - 1] if earlier.target
-    ]
-    share = before[-1] if before else START
-    target = share if stage.target is None else stage.target
+    share, target = recipe.spans[number - 1]
     start = scaled(teacher, goal_of(recipe, teacher, share))
     goal = goal_of(recipe, teacher, target)
     end = scaled(teacher, goal)
@@ -151,8 +146,9 @@ def plan_stage(
     # a step is a forward pass and a backward pass of twice the work
     flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
     flops = sum(count * flops_per_step[phase] for phase, count in steps.items())
+    # phases that look at pairs: a forward pass each, and about as much beside it
     looked = stage.looked
-    flops += sum(2.0 * pairs * works[phase] for phase, pairs in looked.items())
+    flops += sum(4.0 * pairs * works[name] for name, pairs in looked.items())
     return {
         "number": number,
         "start": share,
