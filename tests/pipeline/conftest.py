@@ -61,3 +61,26 @@ def one_stage(pico_recipe: Callable[..., Recipe]) -> Callable[..., Recipe]:
         return replace(recipe, stages=recipe.stages[:1])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def cut_recipe(pairs_csv: Path) -> Callable[..., Recipe]:
+    """`cut` on the small CSV, few pairs looked at; keyword `sets` adds --set."""
+
+    def make(*sets: str) -> Recipe:
+        few = (
+            "teacher=builtin:pico",
+            f"data.source=csv:{pairs_csv}",
+            "stages[*].rotate.samples=64",
+            "stages[*].allocate={samples: 64, judged: 32, tries: 1}",
+            "stages[*].solve.samples=64",
+            "stages[*].distil={steps: 4, optim: {warmup: 2}}",
+            "stages[*].learn={steps: 4, train_weights: false}",
+            "stages[*].batch=8",
+            "checkpoint_every=2",
+            "log_every=1",
+            "evaluate=false",
+        )
+        return load_recipe("cut", (*few, *sets))
+
+    return make

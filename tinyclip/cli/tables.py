@@ -8,6 +8,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from ..config.schema import PHASES
 from ..words import rounded
 from .show import percent
 
@@ -132,11 +133,10 @@ def show_plan(plan: dict[str, Any]) -> None:
         "time (about)",
     )
     for stage in plan["stages"]:
-        steps = ", ".join(f"{k} {v}" for k, v in stage["phases"].items()) or "none"
         table.add_row(
             str(stage["number"]),
             f"{percent(stage['start'])} → {percent(stage['target'])}",
-            steps,
+            work_of(stage),
             f"{stage['samples']:,}",
             rounded(stage["params_encoder"]),
             rounded(stage["params_total"]),
@@ -148,13 +148,21 @@ def show_plan(plan: dict[str, Any]) -> None:
     console.print(table)
     total = duration(sum(stage["seconds"] for stage in plan["stages"]))
     console.print(
-        f"About {total} of training here, at {rounded(plan['flops_per_second'])}FLOP/s "
+        f"About {total} here, at {rounded(plan['flops_per_second'])}FLOP/s "
         f"measured on the teacher's forward pass; teacher features are "
         f"{'cached' if plan['cached'] else 'computed at every step'}.",
         highlight=False,
     )
     for sentence in plan["advice"]:
         console.print(sentence, highlight=False, markup=False)
+
+
+def work_of(stage: dict[str, Any]) -> str:
+    """Steps of the phases that train, pairs of those that look, as they run."""
+    steps = {name: f"{name} {count}" for name, count in stage["phases"].items()}
+    pairs = {name: f"{name} {n:,} pairs" for name, n in stage["looked"].items()}
+    said = {**steps, **pairs}
+    return ", ".join(said[name] for name in PHASES if name in said) or "none"
 
 
 def step_cost(flops: dict[str, float], speed: float) -> str:

@@ -131,6 +131,17 @@ class Stage:
         steps = {name: phase.trained_steps for name, phase in self.running().items()}
         return {name: count for name, count in steps.items() if count}
 
+    @property
+    def looked(self) -> dict[str, int]:
+        """Pairs that each phase takes through the model without training."""
+        pairs = {name: phase.seen for name, phase in self.running().items()}
+        return {name: count for name, count in pairs.items() if count}
+
+    @property
+    def batched(self) -> bool:
+        """Whether a phase asks for whole batches."""
+        return any(phase.batched for phase in self.running().values())
+
 
 PHASES: Mapping[str, type[PhaseSettings]] = {
     name: kind

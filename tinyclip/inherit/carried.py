@@ -24,7 +24,7 @@ from torch import Tensor
 from ..model.block import Block
 from ..model.clip import Clip
 from ..model.norm import Norm, RmsNorm
-from ..shapes import TowerShape
+from ..shapes import BlockShape, TowerShape
 from ..sites import DIMS, FILLING, FINEST, LAYERS, SITES, WIDTH
 from .dims import Read
 from .heads import turned_heads, writer
@@ -85,18 +85,16 @@ class _Survey:
 
     shape: TowerShape
     reduce: Reduce
-    powers: list[float] = field(
-        default_factory=list
-    )  # |x|² of each stream that is read
+    powers: list[float] = field(default_factory=list)  # |x|² of streams that are read
     layers: list[_Layer] = field(default_factory=list)
     held_K: Tensor | float = 0.0
 
     def walk(self, tower: Tower, stream: Stream) -> None:
         """See all of it."""
-        for block in tower.blocks:
+        for block, shape in zip(tower.blocks, self.shape.blocks, strict=True):
             assert isinstance(block, Block)
-            self._attention(block, stream)
-            self._ffn(block, stream)
+            self._attention(block, shape, stream)
+            self._ffn(block, shape, stream)
         self._read(last_norm(tower), stream, last=True)
 
     def scores(self) -> dict[str, Tensor]:
@@ -123,9 +121,10 @@ class _Survey:
         self.held_K = self.held_K + held_K / held_K.sum()
         self.powers.append(self._mean(stream.power(centred=not self.shape.rotated)))
 
-    def _attention(self, block: Block, stream: Stream) -> None:
+    def _attention(self, block: Block, shape: BlockShape, stream: Stream) -> None:
         attention, norm = block.attention, block.norm_1
         if attention is None or norm is None:
+            self._missing(shape, ATTENTION)
             return
         self._read(norm, stream)
         moment = stream.read(norm).reduced(self.reduce)
@@ -146,9 +145,19 @@ class _Survey:
         }
         self.layers.append(_Layer(by_site, len(self.powers)))
 
-    def _ffn(self, block: Block, stream: Stream) -> None:
+    def _missing(self, shape: BlockShape, layer: str) -> None:
+        """Units that a shape may go on counting where a layer is not there."""
+        none = {
+            site.name: torch.zeros(getattr(shape, site.field), dtype=torch.float64)
+            for site in SITES.values()
+            if layer in (site.layer, site.name)
+        }
+        self.layers.append(_Layer(none, len(self.powers)))
+
+    def _ffn(self, block: Block, shape: BlockShape, stream: Stream) -> None:
         ffn, norm = block.ffn, block.norm_2
         if ffn is None or norm is None:
+            self._missing(shape, FEED)
             return
         self._read(norm, stream)
         moment = stream.hidden(block).reduced(self.reduce)

@@ -89,7 +89,8 @@ def turned_heads(
         for number in range(attention.heads)
     ]
     bias_W = out.bias + sum(head.constant_W for head in heads)
-    return _joined(heads, layers[0].weight, out.weight, bias_W)
+    none_Hd = bias_W.new_zeros(0, attention.dims)
+    return _joined(heads, layers[0].weight, out.weight, bias_W, none_Hd)
 
 
 def _head(layers: list[Layer], out: Layer, number: int, dims: int) -> Head:
@@ -106,7 +107,11 @@ def _head(layers: list[Layer], out: Layer, number: int, dims: int) -> Head:
 
 
 def _joined(
-    heads: list[Factors], like_IK: Tensor, like_WI: Tensor, bias_W: Tensor
+    heads: list[Factors],
+    like_IK: Tensor,
+    like_WI: Tensor,
+    bias_W: Tensor,
+    none_Hd: Tensor,
 ) -> Heads:
     """The heads one after the other; none leave layers of width 0."""
 
@@ -125,10 +130,10 @@ def _joined(
         k=Layer(rows("k_dK"), torch.zeros_like(query_J)),
         v=Layer(rows("v_dK"), numbers("v_bias_d")),
         out=Layer(torch.cat(out_WJ, 1) if out_WJ else like_WI[:, :0], bias_W),
-        scores_Hd=_stacked([factors.scores_d for factors in heads], bias_W),
-        values_Hd=_stacked([factors.values_d for factors in heads], bias_W),
+        scores_Hd=_stacked([factors.scores_d for factors in heads], none_Hd),
+        values_Hd=_stacked([factors.values_d for factors in heads], none_Hd),
     )
 
 
-def _stacked(rows: list[Tensor], like: Tensor) -> Tensor:
-    return torch.stack(rows) if rows else like.new_zeros(0, 0)
+def _stacked(rows: list[Tensor], none_Hd: Tensor) -> Tensor:
+    return torch.stack(rows) if rows else none_Hd

@@ -5,6 +5,7 @@ Shapes: R rows, D channels, E = D + 1 (the channels and a constant 1).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -59,7 +60,8 @@ class Moment:
         if weights is not None and weights.shape != rows.shape[:-1]:
             raise ValueError(f"weights {[*weights.shape]} for rows {[*rows.shape]}")
         if weights is None:  # no copy of what may be large
-            self._add(rows.reshape(-1, self.width), None)
+            count = math.prod(rows.shape[:-1])  # a width of 0 tells nothing of it
+            self._add(rows.reshape(count, self.width), None)
         else:
             self._add(rows[weights > 0], weights[weights > 0])
 

@@ -5,8 +5,13 @@ Shapes: D directions before the cut, K after it, N = D + K, M numbers read.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from .dims import Read
+from .moments import Moment
 
 
 def solved_reader(
@@ -63,3 +68,49 @@ def solved_reader(
     new_MK = plain_MK + more_MK
     shift_M = weight_MD @ mean_N[:before] - new_MK @ mean_N[before:]
     return new_MK, bias_M.double() + shift_M
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a norm reads before the cut and now.
+
+    Args:
+        moment: of both, one after the other.
+        width: of what is read now.
+    """
+
+    moment: Moment
+    width: int
+    ridge: float | None
+
+    def now(self) -> Read:
+        """What is read now."""
+        at = slice(self.moment.width - self.width, None)
+        return Read.of(self.moment.covariance[at, at], self.moment.mean[at])
+
+    def solved(
+        self, weight_MD: Tensor, bias_M: Tensor, plain_MK: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """As `solved_reader`."""
+        assert self.ridge is not None
+        return solved_reader(
+            self.moment.second,
+            self.moment.mean,
+            weight_MD,
+            bias_M,
+            plain_MK,
+            self.ridge,
+        )
+
+    def solve(self, old: nn.Linear, new: nn.Linear, rows: Tensor | None = None) -> None:
+        """Make a layer read now what it read before, as well as it can.
+
+        Args:
+            rows: of the old one that are left; None for all.
+        """
+        if self.ridge is None or not len(new.bias):
+            return
+        at = slice(None) if rows is None else rows.to(old.weight.device)
+        weight, bias = self.solved(old.weight[at], old.bias[at], new.weight)
+        new.weight.copy_(weight)
+        new.bias.copy_(bias)

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..model.attention import Attention
@@ -30,13 +30,12 @@ from ..model.clip import Clip
 from ..model.norm import Norm, RmsNorm
 from ..model.text import TextTower
 from ..shapes import TowerShape
-from ..sites import DIMS, FINEST
-from .dims import Read
+from ..sites import DIMS, FILLING, FINEST
 from .heads import turned_heads
 from .moments import Moment
-from .readers import solved_reader
+from .readers import Reading
 from .rotate import Reduce, alone
-from .slicing import inherit
+from .slicing import inherit, joint_keep
 from .stream import Pairs, Stream
 from .turn import Tower, last_norm
 from .units import explained
@@ -97,13 +96,12 @@ def solve(
         raise ValueError("no pairs to solve on")
     keep = without_values(keep)
     narrow, shape = inherit(model, _narrow(keep)), keep.cut(model.shape)
-    lost = {}
+    lost, joint = {}, joint_keep(keep, model.shape)
     for name, kept in keep.towers().items():
         if shape.towers()[name] == model.shape.towers()[name]:
             continue
-        solver = _TowerSolver(
-            getattr(model, name), getattr(narrow, name), kept, pairs, ridges, reduce
-        )
+        towers = getattr(model, name), getattr(narrow, name)
+        solver = _TowerSolver(*towers, kept, pairs, ridges, reduce, joint)
         lost[name] = tuple(solver.solve())
     student = Clip(shape).to(model.logit_scale)
     student.load_state_dict(narrow.state_dict())
@@ -135,7 +133,11 @@ def _narrow(keep: ClipKeep) -> ClipKeep:
 
 
 class _TowerSolver:
-    """Solves a narrow tower, in place, beside the tower that it was cut from."""
+    """Solves a narrow tower, in place, beside the tower that it was cut from.
+
+    Args:
+        joint: channels of the joint embedding that stay, where it is cut.
+    """
 
     def __init__(
         self,
@@ -145,7 +147,9 @@ class _TowerSolver:
         pairs: list[Pairs],
         ridges: Ridges,
         reduce: Reduce,
+        joint: Keep | None,
     ) -> None:
+        self.joint = joint
         self.full, self.narrow, self.kept = full, narrow, kept
         self.shape: TowerShape = narrow.shape
         self.ridges, self.reduce = ridges, reduce
@@ -179,18 +183,20 @@ class _TowerSolver:
         new: Norm | RmsNorm,
         ridge: float | None,
         last: bool = False,
-    ) -> _Reading:
+    ) -> Reading:
         """What two norms read, and how their readers are solved."""
         moment = self.now.beside(new, self.before, old, last).reduced(self.reduce)
-        return _Reading(moment, self.shape.width, ridge)
+        return Reading(moment, self.shape.width, ridge)
 
     def _attention(self, old: Block, new: Block, place: int) -> None:
         attention = new.attention
         if old.attention is not None and attention is not None:
             assert old.norm_1 is not None and new.norm_1 is not None
             reading = self._read(old.norm_1, new.norm_1, self.ridges.readers)
+            rows = self._rows(old.attention, place)
             for name in ("q", "k", "v"):
-                reading.solve(getattr(old.attention, name), getattr(attention, name))
+                layer = getattr(old.attention, name)
+                reading.solve(layer, getattr(attention, name), rows)
             dims = self._survivors(DIMS.name, place)
             if dims is not None and len(dims) < dims.total:
                 heads = turned_heads(attention, reading.now(), len(dims))
@@ -199,6 +205,14 @@ class _TowerSolver:
                 new.attention.to(attention.out.weight).load_state_dict(heads.named())
         self.before.attend(old)
         self.now.attend(new)
+
+    def _rows(self, old: Attention, place: int) -> Tensor | None:
+        """The numbers that the heads which stay read; None where all do."""
+        heads = self._survivors(FILLING.name, place)
+        if heads is None:
+            return None
+        rows_Hd = torch.arange(heads.total * old.dims).view(heads.total, old.dims)
+        return rows_Hd[list(heads.kept)].flatten()
 
     def _ffn(self, old: Block, new: Block, place: int) -> float:
         lost, ffn = 0.0, new.ffn
@@ -242,50 +256,11 @@ class _TowerSolver:
                 old_layer = getattr(old.pool.attention, name)
                 reading.solve(old_layer, getattr(new.pool.attention, name))  # type: ignore[union-attr]
         elif old.projection_bias is not None and old.projection is not None:
+            at = slice(None) if self.joint is None else list(self.joint.kept)
             weight, bias = reading.solved(
-                old.projection.T,
-                old.projection_bias,
+                old.projection.T[at],
+                old.projection_bias[at],
                 new.projection.T,  # type: ignore[union-attr]
             )
             new.projection.copy_(weight.T)  # type: ignore[union-attr]
             new.projection_bias.copy_(bias)  # type: ignore[union-attr]
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """What a norm reads before the cut and now.
-
-    Args:
-        moment: of both, one after the other.
-        width: of what is read now.
-    """
-
-    moment: Moment
-    width: int
-    ridge: float | None
-
-    def now(self) -> Read:
-        """What is read now."""
-        at = slice(self.moment.width - self.width, None)
-        return Read.of(self.moment.covariance[at, at], self.moment.mean[at])
-
-    def solved(
-        self, weight_MD: Tensor, bias_M: Tensor, plain_MK: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        assert self.ridge is not None
-        return solved_reader(
-            self.moment.second,
-            self.moment.mean,
-            weight_MD,
-            bias_M,
-            plain_MK,
-            self.ridge,
-        )
-
-    def solve(self, old: nn.Linear, new: nn.Linear) -> None:
-        """Make a layer read now what it read before, as well as it can."""
-        if self.ridge is None or not len(new.bias):
-            return
-        weight, bias = self.solved(old.weight, old.bias, new.weight)
-        new.weight.copy_(weight)
-        new.bias.copy_(bias)

@@ -20,6 +20,7 @@ from ..model.block import Block, scaled
 from ..model.norm import Norm, RmsNorm
 from ..model.text import TextTower
 from ..model.vision import ImageTower
+from ..shapes import ImageShape
 from .moments import Moment
 
 ROWS = 8  # rows that tell a moment, times its width; more are not looked at
@@ -58,6 +59,7 @@ class Stream:
     @torch.no_grad()
     def __init__(self, tower: ImageTower | TextTower, batches: Iterable[Pairs]) -> None:
         like = next(tower.parameters())
+        self.averaged = _averages(tower)
         self.parts: list[Tensor] = []
         self.counted: list[Tensor] = []  # (B, N): the tokens that are ever read
         self.pooled: list[Tensor] = []  # (B, N): those that become the feature
@@ -99,27 +101,38 @@ class Stream:
         last: bool = False,
     ) -> Moment:
         """The moment of what is read of another stream of the same pairs and of this
-        one, one after the other, (other's + own)."""
+        one, one after the other, (other's + own); tokens that become the feature hold
+        the share `POOLED` of the weight."""
         width = other.parts[0].shape[-1] + self.parts[0].shape[-1]
         moment = Moment(width, device=self.parts[0].device)
         chosen = self._chosen(self._masks(last), width, feature=True)
-        for place, x_BND in enumerate(self.parts):
-            weights_BN = self._weights(place, chosen[place], last)
-            mask_BN = weights_BN > 0
-            its = its_norm(other.parts[place][mask_BN], None)
-            both_RN = torch.cat([its, norm(x_BND[mask_BN], None)], dim=-1)
-            moment.add(both_RN, weights_BN[mask_BN])
+        for place in range(len(self.parts)):
+            at = place, chosen[place], last
+            its_RD, own_RK = (
+                its_norm(other._rows(*at), None),
+                norm(self._rows(*at), None),
+            )
+            weights_R = None if last else self._weights(*at[:2])[chosen[place]]
+            moment.add(torch.cat([its_RD, own_RK], dim=-1), weights_R)
         return moment
 
-    def _weights(self, place: int, chosen_BN: Tensor, last: bool = False) -> Tensor:
+    def _rows(self, place: int, chosen_BN: Tensor, last: bool = False) -> Tensor:
+        """What a norm reads of a part, (R, D): the tokens that are chosen, or the mean
+        that is the feature; `last` as in `look`."""
+        x_BND = self.parts[place]
+        if not (last and self.averaged):
+            return x_BND[chosen_BN]
+        pooled_BN1 = self.pooled[place][..., None]
+        return (x_BND * pooled_BN1).sum(1) / pooled_BN1.sum(1)
+
+    def _weights(self, place: int, chosen_BN: Tensor) -> Tensor:
         """What each token of a part counts for, (B, N), 0 where it is not chosen: those
         that become the feature hold a share of their own."""
         counted, pooled = (
             (masks[place] & chosen_BN).double() for masks in (self.counted, self.pooled)
         )
-        if last:
-            return pooled
-        return (1 - POOLED) * counted / counted.sum() + POOLED * pooled / pooled.sum()
+        own = pooled / pooled.sum().clamp(min=1)  # of a part none may be chosen
+        return (1 - POOLED) * counted / counted.sum().clamp(min=1) + POOLED * own
 
     def _masks(self, last: bool = False) -> list[Tensor]:
         return self.pooled if last else self.counted
@@ -152,8 +165,8 @@ class Stream:
     def _moment(self, of: Callable[[Tensor], Tensor], last: bool = False) -> Moment:
         moment = Moment(self.parts[0].shape[-1], device=self.parts[0].device)
         chosen = self._chosen(self._masks(last), moment.width)
-        for x_BND, mask_BN in zip(self.parts, chosen, strict=True):
-            moment.add(of(x_BND[mask_BN]))
+        for place, chosen_BN in enumerate(chosen):
+            moment.add(of(self._rows(place, chosen_BN, last)))
         return moment
 
     @torch.no_grad()
@@ -208,7 +221,7 @@ class Stream:
 
     @torch.no_grad()
     def hidden(self, block: Block) -> Moment:
-        """The moment of an FFN's hidden units."""
+        """The moment of an FFN's hidden units, tokens weighed as in `beside`."""
         assert block.ffn is not None and block.norm_2 is not None
         moment = Moment(block.ffn.units, device=self.parts[0].device)
         chosen = self._chosen(self.counted, moment.width, feature=True)
@@ -229,6 +242,14 @@ def _read_tokens(tower: TextTower, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:
     if tower.shape.causal:
         return place_T <= end_B1, pooled_BT
     return torch.ones_like(pooled_BT), pooled_BT
+
+
+def _averages(tower: ImageTower | TextTower) -> bool:
+    """Whether the last norm reads the mean of tokens, not each of them."""
+    shape = tower.shape
+    if not isinstance(shape, ImageShape):
+        return False
+    return shape.pool == "mean" and shape.norm_after_pool
 
 
 def _read_patches(tower: ImageTower, x_BND: Tensor) -> tuple[Tensor, Tensor]:

@@ -102,8 +102,7 @@ class Turned:
 
     def _writes(self, value: Tensor) -> Tensor:
         """What writes to the stream, (D, ...), in the basis."""
-        rows_KX = self.directions_DK.T @ value.double().reshape(len(value), -1)
-        return rows_KX.reshape(-1, *value.shape[1:])
+        return torch.tensordot(self.directions_DK.T, value.double(), 1)
 
     def _first(self) -> Named:
         """What stands before the blocks."""

@@ -30,6 +30,9 @@ from .sites import layout
 STEEP = 8.0  # a unit that carries e^(1/8) times the threshold is e times as likely open
 ROUNDS = 12  # prices settle within three, weights within ten
 LEAST = 1e-30
+FAR = (
+    60.0  # a logit that a shift of all (`ragged.nearest_counts`) still opens, or closes
+)
 # what a site's coin weighs where so much of it is lost: by name of the site, and sum
 Weigh = Callable[[str, float], float]
 
@@ -68,12 +71,15 @@ def allocate(
     counts: Counts = dict(goal.full())
     logits: dict[str, Array] = {}
     weights: dict[str, float] = {}
+    prices: dict[str, float] = {}
     for _ in range(ROUNDS):
+        # half of the way in the logarithm: what is weighed at both ends settles
         for name, score_U in scores.items():
             weight = max(weigh(name, lost(score_U, counts.get(name))), LEAST)
-            # half of the way in the logarithm: what is weighed at both ends settles
             weights[name] = (weight * weights.get(name, weight)) ** 0.5
-        logits = _worth(scores, prices_at(goal, counts), weights)
+        for name, price in prices_at(goal, counts).items():
+            prices[name] = (price * prices.get(name, price)) ** 0.5
+        logits = _worth(scores, prices, weights)
         counts = nearest_counts(goal, logits)
     return choose_ranked(goal, {n: Ranking(scores[n], logits[n]) for n in scores})
 
@@ -91,24 +97,25 @@ def _worth(
     weights: Mapping[str, float],
 ) -> dict[str, Array]:
     """Logits of what each unit is worth; only their differences count, and their middle
-    is 0, from which one shift of all is looked for."""
+    is 0, from which one shift of all is looked for. None is out of its reach: units
+    that carry nothing are the last to open, and open where the size needs them."""
     logits = {
         name: STEEP * np.log(np.maximum(score_U * weights[name], LEAST) / prices[name])
         for name, score_U in scores.items()
     }
     middle = np.median(np.concatenate([*logits.values()]))
-    return {name: logit_U - middle for name, logit_U in logits.items()}
+    return {name: np.clip(one - middle, -FAR, FAR) for name, one in logits.items()}
 
 
 def prices_at(goal: Goal, counts: Counts) -> dict[str, float]:
-    """What a unit of each gated site costs where so many of all are left; a whole
-    layer, what is in it besides."""
+    """What a unit of each gated site costs where so many of all are left, and at least
+    one: the last to go is not for nothing. A whole layer, what is in it besides."""
+    counts = {name: max(1, count) for name, count in counts.items()}
     size = float(goal.count(counts))
     prices = {}
     for name in goal.gated:
         group = GROUPS[name]
-        fewer = {name: max(0, counts.get(name, 0) - 1)}
-        price = size - float(goal.count({**counts, **fewer}))
+        price = size - float(goal.count({**counts, name: counts.get(name, 1) - 1}))
         if group.site.owns:
             inside = [
                 f"{group.tower}_{site.name}"

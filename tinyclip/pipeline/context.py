@@ -31,6 +31,7 @@ from .caches import cache_of
 from .run_dir import RunDir
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
+JUDGED = 32  # pairs at least that students are compared on
 CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
 CACHE_LIMIT = 1024**3  # bytes of cached features
 
@@ -184,12 +185,13 @@ class RunContext:
         """The first pairs, of each process its own part; they are not trained on."""
         world = self.engine.world
         whole = min(samples, LOOKED * world, len(self.train)) // world * world
-        loader = self.loader(whole)
-        return [loader.batch(step) for step in range(-(-samples // whole))]
+        loader = self.loader(max(whole, world))  # fewer pairs than that are refused
+        return [loader.batch(step) for step in range(-(-samples // loader.size))]
 
     def judged(self, samples: int) -> list[Batch]:
-        """Validation pairs, at most so many, the same in every process."""
-        pairs = self.val if len(self.val) else self.train
+        """Validation pairs, at most so many, the same in every process; training pairs
+        where there are too few to compare students on."""
+        pairs = self.val if len(self.val) >= JUDGED else self.train
         loader = self._loader(pairs, min(samples, LOOKED, len(pairs)))
         steps = max(1, min(samples, len(pairs)) // loader.size)
         return [loader.batch(step) for step in range(steps)]

@@ -147,12 +147,14 @@ def plan_stage(
     flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
     flops = sum(count * flops_per_step[phase] for phase, count in steps.items())
     # phases that look at pairs: a forward pass each, and about as much beside it
-    flops += sum(4.0 * p.seen * works[name] for name, p in stage.running().items())
+    looked = stage.looked
+    flops += sum(4.0 * pairs * works[name] for name, pairs in looked.items())
     return {
         "number": number,
         "start": share,
         "target": target,
         "phases": steps,
+        "looked": looked,
         "samples": sum(steps.values()) * stage.batch,
         "params_encoder": planned(teacher, end, goal, "encoder"),
         "params_total": planned(teacher, end, goal, "total"),

@@ -29,6 +29,7 @@ class StagePlan:
     start: float
     target: float
     phases: dict[str, int]  # steps of each training phase
+    looked: dict[str, int]  # pairs that other phases take through the model
     samples: int
     params_encoder: int
     params_total: int
@@ -150,13 +151,13 @@ def stage_fingerprints(recipe: Recipe, inputs: Mapping[str, str]) -> list[str]:
 
 
 def refuse_few_pairs(recipe: Recipe, pairs: int) -> None:
-    """Refuse a batch that is larger than the data.
+    """Refuse a batch that is larger than the data, where a phase takes batches.
 
     Raises:
         UserError: it is; the message has a batch that fits.
     """
     for number, stage in enumerate(recipe.stages):
-        if pairs < stage.batch:
+        if stage.batched and pairs < stage.batch:
             raise UserError(
                 f"stages[{number}].batch",
                 f"a batch of {stage.batch} needs as many pairs, and there are {pairs}",

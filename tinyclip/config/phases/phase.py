@@ -47,6 +47,11 @@ class PhaseSettings:
         return 0
 
     @property
+    def batched(self) -> bool:
+        """Whether it asks for whole batches of the stage."""
+        return bool(self.trained_steps)
+
+    @property
     def objectives(self) -> Losses:
         """What it asks the student to do, by the names of objectives."""
         return {}

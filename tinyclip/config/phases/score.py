@@ -21,3 +21,7 @@ class Score(PhaseSettings):
     samples: int = setting(
         512, "pairs that taylor and hessian look at, in whole batches", low=1
     )
+
+    @property
+    def batched(self) -> bool:
+        return self.importance != "magnitude"
