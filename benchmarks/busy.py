@@ -226,7 +226,7 @@ def main() -> None:
     add("--waiting", default="default,brief", help=f"of {', '.join(WAITING)}")
     add("--out", type=Path, help="write the JSON here too")
     args = parser.parse_args()
-    effort = Effort("demo", args.steps, 2, args.seconds)
+    effort = Effort("learned", args.steps, 2, args.seconds)
     if args.quick:
         effort, args.rounds = Effort("smoke", 3, 1, 2.0), 1
     report = measure(effort, args.rounds, args.neighbours, args.waiting.split(","))

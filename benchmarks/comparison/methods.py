@@ -14,6 +14,7 @@ from typing import Any
 
 from tinyclip.config.load import rebuild_ladder
 from tinyclip.config.schema import PHASES, Recipe, Stage
+from tinyclip.sites import USUAL
 
 from . import original, scratch
 from .cells import DATA, LEARNING, Cell
@@ -95,12 +96,14 @@ def staged(
     stages: int = 1,
     scale: float | None = None,
     losses: Mapping[str, float] | None = None,
+    sites: tuple[str, ...] = USUAL,
     **settings: Mapping[str, Any],
 ) -> MakeRecipe:
     """A recipe of equal steps down, each of these phases and distillation.
 
     Args:
         scale, losses: of every stage, in place of the base's.
+        sites: that may shrink.
         settings: of single phases, `score={"importance": "taylor"}`.
     """
 
@@ -110,7 +113,8 @@ def staged(
         for stage, steps in zip(
             descent.stages, shares(cell.steps, stages), strict=True
         ):
-            stage = trained(replace(stage, scale=scale), phases, steps, cell)
+            stage = replace(stage, scale=scale, sites=sites)
+            stage = trained(stage, phases, steps, cell)
             if losses is not None:
                 stage = replace(
                     stage, distil=replace(stage.distil, losses=dict(losses))
@@ -130,21 +134,47 @@ def _scored(importance: str, stages: int = 1) -> MakeRecipe:
 
 
 def _of_phases(
-    title: str, phases: tuple[str, ...], stages: int = 1, **more: Any
+    title: str,
+    phases: tuple[str, ...],
+    stages: int = 1,
+    rate_of: str | None = None,
+    **settings: Any,
 ) -> Method:
-    learns = "learn" in phases
-    return Method(title, staged(phases, stages), phases=phases, trains=learns, **more)
+    recipe = staged(phases, stages, **settings)
+    trains = "learn" in phases
+    return Method(title, recipe, phases=phases, trains=trains, rate_of=rate_of)
 
 
 CUT = ("rotate", "allocate", "inherit", "solve")
 IN_BASIS = ("rotate", "learn", "inherit", "solve")
 PLAIN = ("learn", "inherit")
+DIRECTIONS = ("dims", "ffn", "embed")  # what shrinks in the basis
+# gates choose, and what they chose is solved anew
+CHOOSING: Mapping[str, Any] = {"train_weights": False, "init": "carried"}
 
 METHODS: dict[str, Method] = {
     # ours: the closed form, alone at 0 steps and with distillation
-    "cut": _of_phases("re-based", CUT),
-    "basis": _of_phases("gates in the basis", IN_BASIS),
-    "basis-3": _of_phases("gates in the basis, 3 stages", IN_BASIS, 3, rate_of="basis"),
+    "cut": _of_phases("re-based", CUT, sites=DIRECTIONS),
+    "cut-3": _of_phases("re-based, 3 stages", CUT, 3, rate_of="cut", sites=DIRECTIONS),
+    "basis": _of_phases(
+        "gates in the basis", IN_BASIS, sites=DIRECTIONS, learn=CHOOSING
+    ),
+    "basis-3": _of_phases(
+        "gates in the basis, 3 stages",
+        IN_BASIS,
+        3,
+        rate_of="basis",
+        sites=DIRECTIONS,
+        learn=CHOOSING,
+    ),
+    # gates and weights learned together in the basis, nothing solved
+    "basis-soft": _of_phases(
+        "gates and weights in the basis",
+        ("rotate", *PLAIN),
+        rate_of="cut",
+        sites=DIRECTIONS,
+        learn={"init": "carried"},
+    ),
     # what it is compared with
     "magnitude": Method("magnitude", _scored("magnitude")),
     "magnitude-3": Method(

@@ -55,6 +55,19 @@ def test_one_cut_at_its_full_size(script: Any) -> None:
     assert abs(cut["encoder_share"] / 0.25 - 1) <= 0.005
 
 
+def test_the_closed_form_at_its_full_size(script: Any) -> None:
+    (cut,) = script("closed_form.py", "--quick")["cuts"]
+    for phase in ("rotate", "inherit", "solve"):
+        assert {phase, f"{phase}, certificate"} <= set(cut["parts"])
+    assert {"load", "allocate, carried", "allocate, search"} <= set(cut["parts"])
+    costs = {"seconds", "cpu_seconds", "peak_gib"}
+    assert all(set(part) == costs for part in cut["parts"].values())
+    assert cut["certificates"]["rotate"] <= 1e-5
+    assert cut["certificates"]["inherit"] <= 1e-5
+    assert cut["certificates"]["solve"] <= 1e-3
+    assert abs(cut["encoder_share"] / 0.25 - 1) <= 0.005
+
+
 @pytest.mark.slow
 def test_training_on_a_busy_machine(script: Any) -> None:
     report = script("busy.py", "--quick")

@@ -12,8 +12,9 @@ from tinyclip.config.place import Place
 from tinyclip.config.schema import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPES = ("demo", "one-stage", "smoke", "standard", "vit-b-32-paper")
-STAGES = ("distil", "learn", "magnitude", "manual", "score")
+RECIPES = ("cut", "demo", "learned", "one-stage", "smoke", "standard")
+RECIPES += ("vit-b-32-paper",)
+STAGES = ("distil", "learn", "magnitude", "manual", "rebase", "score")
 
 
 def targets(recipe: Recipe) -> list[float | None]:
@@ -69,7 +70,9 @@ def test_score_and_magnitude_differ_in_what_they_rank_by() -> None:
     assert load_stage("magnitude").score.importance == "magnitude"
 
 
-@pytest.mark.parametrize("name", ["demo", "smoke", "standard", "vit-b-32-paper"])
+@pytest.mark.parametrize(
+    "name", ["demo", "learned", "smoke", "standard", "vit-b-32-paper"]
+)
 def test_three_stages_go_down_by_quarters(name: str) -> None:
     assert targets(load_recipe(name)) == [0.75, 0.5, 0.25]
 
@@ -78,19 +81,30 @@ def test_one_stage_goes_down_at_once() -> None:
     assert targets(load_recipe("one-stage")) == [0.25]
 
 
-@pytest.mark.parametrize("name", ["demo", "smoke", "one-stage"])
+@pytest.mark.parametrize("name", ["cut", "demo", "learned", "smoke", "one-stage"])
 def test_the_embedded_recipes_need_no_network(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.teacher.startswith("builtin:")
     assert recipe.data.source.startswith("builtin:")
 
 
-def test_one_stage_sees_as_many_samples_as_the_three_of_the_demo() -> None:
+def test_one_stage_sees_as_many_samples_as_three_of_learned_gates() -> None:
     def samples(recipe: Recipe) -> int:
         steps = (s.batch * (s.learn.steps + s.distil.steps) for s in recipe.stages)
         return sum(steps)
 
-    assert samples(load_recipe("one-stage")) == samples(load_recipe("demo"))
+    assert samples(load_recipe("one-stage")) == samples(load_recipe("learned"))
+
+
+def test_the_cut_trains_nothing() -> None:
+    assert not any(stage.steps for stage in load_recipe("cut").stages)
+
+
+@pytest.mark.parametrize("name", ["demo", "standard"])
+def test_the_usual_recipes_cut_in_the_principal_basis(name: str) -> None:
+    for stage in load_recipe(name).stages:
+        assert stage.phases == ("rotate", "allocate", "inherit", "solve", "distil")
+        assert stage.sites == ("dims", "ffn", "embed")
 
 
 def test_the_smoke_recipe_runs_every_phase_and_checkpoints_inside_them() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tinyclip.inherit import moments
 from tinyclip.inherit.moments import Moment
 
 
@@ -49,6 +50,15 @@ def test_any_chunks_and_any_two_parts_make_the_moment_of_all_rows(
     moment = moment_of(rows[:cut], chunk)
     moment.add(rows[cut:])
     assert_same(moment, rows.numpy())
+
+
+@pytest.mark.parametrize("tile", [1, 2, 3, 7, 8])
+def test_products_that_mirror_each_other_are_made_once(
+    tile: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moments, "TILE", tile)
+    rows = rows_of(2, 9, 7)
+    assert_same(moment_of(rows), rows.numpy())
 
 
 def test_rows_that_are_masked_do_not_count() -> None:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tinyclip.config.load import load_recipe
 from tinyclip.config.schema import PHASES, Distil, Learn, Manual, Stage
 from tinyclip.data.batch import Batch
 from tinyclip.losses.objectives import Parts
 from tinyclip.model.clip import Clip, Features
 from tinyclip.pipeline import phases
-from tinyclip.pipeline.estimate import macs, works_of
+from tinyclip.pipeline.estimate import macs, plan_stage, works_of
 from tinyclip.training.engine import Engine
 from tinyclip.training.optim import Trainable
 from tinyclip.training.phase import Student, TrainingPhase
@@ -52,6 +53,16 @@ def test_a_step_costs_what_the_model_has_where_the_phase_stands(
     start, end = siglip_clip.shape, pico_clip.shape
     works = works_of(Stage(), start, end)
     assert works["learn"] == macs(start) != macs(end) == works["distil"]
+
+
+def test_a_plan_counts_what_a_phase_looks_at(pico_clip: Clip) -> None:
+    def seconds(**tries: int) -> float:
+        overrides = [f"stages[*].allocate.{name}={n}" for name, n in tries.items()]
+        recipe = load_recipe("cut", overrides)
+        return float(plan_stage(recipe, 1, pico_clip.shape, False, 1e6)["seconds"])
+
+    assert seconds() > 0
+    assert seconds(tries=9) > seconds(tries=2) == seconds()
 
 
 class WithProjection(TrainingPhase):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 CHUNK = 4096  # rows multiplied at a time
+TILE = 512  # columns of a product; of two that mirror each other one is made
 
 
 class Moment:
@@ -58,20 +59,32 @@ class Moment:
         if weights is not None and weights.shape != rows.shape[:-1]:
             raise ValueError(f"weights {[*weights.shape]} for rows {[*rows.shape]}")
         if weights is None:  # no copy of what may be large
-            flat_RD = rows.reshape(-1, self.width)
-            weights_R = torch.ones(len(flat_RD), device=rows.device)
+            self._add(rows.reshape(-1, self.width), None)
         else:
-            flat_RD, weights_R = rows[weights > 0], weights[weights > 0]
-        parts = zip(flat_RD.split(self.chunk), weights_R.split(self.chunk), strict=True)
+            self._add(rows[weights > 0], weights[weights > 0])
+
+    def _add(self, rows_RD: Tensor, weights_R: Tensor | None) -> None:
         count, total_D, products_DD = self.state
-        for part_RD, weight_R in parts:
+        for start in range(0, len(rows_RD), self.chunk):
+            part_RD = rows_RD[start : start + self.chunk]
             if part_RD.dtype not in (torch.float32, torch.float64):
                 part_RD = part_RD.float()
-            weight_R = weight_R.to(part_RD)
-            weighted_RD = part_RD * weight_R[:, None]
-            count += weight_R.sum(dtype=torch.float64).to(count)
+            weighted_RD, number = part_RD, float(len(part_RD))
+            if weights_R is not None:
+                weight_R = weights_R[start : start + self.chunk].to(part_RD)
+                weighted_RD = part_RD * weight_R[:, None]
+                number = float(weight_R.sum(dtype=torch.float64))
+            count += number
             total_D += weighted_RD.sum(0, dtype=torch.float64).to(total_D)
-            products_DD += (weighted_RD.T @ part_RD).to(products_DD)
+            self._multiply(weighted_RD, part_RD, products_DD)
+
+    def _multiply(self, left_RD: Tensor, right_RD: Tensor, into_DD: Tensor) -> None:
+        """Add the products of a chunk, whose halves mirror each other."""
+        for top in range(0, self.width, TILE):
+            rows = slice(top, top + TILE)
+            found = (left_RD[:, rows].T @ right_RD[:, top:]).to(into_DD)
+            into_DD[rows, top:] += found
+            into_DD[top + TILE :, rows] += found[:, TILE:].T
 
     def restore(self, state: Sequence[Tensor]) -> None:
         """Put sums back that were taken from `state`, or sums of several of them.

@@ -12,7 +12,7 @@ Legend: U units of one tower and site.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,9 +24,13 @@ from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.allocate import allocate, lost
 from ..masks.ranking import Ranking, split_keep
 from ..model.clip import Clip
+from ..shapes import ImageShape
 from ..sites import KEYS, units_of
+from .stream import Pairs
 
-SHARES = (0.7, 0.45, 0.25)  # of a site's units that are left where it is cut alone
+SHARES = (0.6, 0.3)  # of a site's units that are left where it is cut alone
+PICTURES = 64  # that students are compared by at least
+ROWS = 4  # ... or as many as show so many tokens for each unit of the widest layer
 STEP = 2.0  # by which a weight is moved first
 
 
@@ -41,6 +45,34 @@ class Verdict:
 
     def of(self, tower: str) -> float:
         return self.image if tower == "image" else self.text
+
+
+@dataclass(frozen=True)
+class Some:
+    """Pairs of which there may be fewer pictures than captions."""
+
+    pixels: Tensor
+    tokens_BT: Tensor
+
+
+def fewer_pictures(
+    batches: Iterable[Pairs], shape: ImageShape, world: int = 1
+) -> list[Some]:
+    """As many pictures as tell one student from another, and all captions.
+
+    A picture has many tokens and is most of the work; a caption has few of both.
+
+    Args:
+        batches: of this process.
+        shape: of the image tower.
+        world: how many processes there are.
+    """
+    parts = list(batches)
+    widest = max([shape.width, *(block.ffn for block in shape.blocks)])
+    wanted = max(PICTURES, math.ceil(ROWS * widest / shape.tokens))
+    each = math.ceil(wanted / (world * max(1, len(parts))))
+    # a copy, for a view would hold them all
+    return [Some(part.pixels[:each].clone(), part.tokens_BT) for part in parts]
 
 
 Judge = Callable[[Clip], Verdict]

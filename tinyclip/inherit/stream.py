@@ -1,7 +1,8 @@
 """A tower's residual stream for some pairs, taken from block to block.
 
 What rotates, ranks or solves a tower looks at one block at a time: the stream before it
-is held, nothing of the blocks behind.
+is held, nothing of the blocks behind. A moment is of so many of its rows at most, which
+are chosen by their number alone: the same rows in every run.
 
 Legend: B pairs of a part, N tokens, D embed, F ffn units.
 """
@@ -21,6 +22,10 @@ from ..model.text import TextTower
 from ..model.vision import ImageTower
 from .moments import Moment
 
+ROWS = 8  # rows that tell a moment, times its width; more are not looked at
+LEAST = 16384  # ... but so many are, however narrow it is
+GOLDEN = 2654435769  # 2³² over the golden ratio
+ALL = 2**32
 POOLED = 0.3  # of the weight of all tokens, where a regression is to serve the feature
 
 
@@ -59,8 +64,12 @@ class Stream:
         for batch in batches:
             if isinstance(tower, TextTower):
                 tokens_BT = batch.tokens_BT.to(like.device)
-                self.parts.append(tower.start(tokens_BT))
                 counted, pooled = _read_tokens(tower, tokens_BT)
+                if tower.shape.causal:  # nobody reads what stands behind the last one
+                    length = int(counted.sum(1).max())
+                    tokens_BT = tokens_BT[:, :length]
+                    counted, pooled = counted[:, :length], pooled[:, :length]
+                self.parts.append(tower.start(tokens_BT))
             else:
                 self.parts.append(tower.start(batch.pixels.to(like)))
                 counted, pooled = _read_patches(tower, self.parts[-1])
@@ -74,13 +83,12 @@ class Stream:
         Args:
             last: the norm before the feature, which reads the pooled tokens only.
         """
-        masks = self.pooled if last else self.counted
-        return self._moment(lambda x: normalised(norm, x), masks)
+        return self._moment(lambda x: normalised(norm, x), last)
 
     @torch.no_grad()
     def read(self, norm: Norm | RmsNorm) -> Moment:
         """The moment of what the layers behind a norm read."""
-        return self._moment(lambda x: norm(x, None), self.counted)
+        return self._moment(lambda x: norm(x, None))
 
     @torch.no_grad()
     def beside(
@@ -94,27 +102,57 @@ class Stream:
         one, one after the other, (other's + own)."""
         width = other.parts[0].shape[-1] + self.parts[0].shape[-1]
         moment = Moment(width, device=self.parts[0].device)
+        chosen = self._chosen(self._masks(last), width, feature=True)
         for place, x_BND in enumerate(self.parts):
-            weights_BN = self._weights(place, last)
+            weights_BN = self._weights(place, chosen[place], last)
             mask_BN = weights_BN > 0
             its = its_norm(other.parts[place][mask_BN], None)
             both_RN = torch.cat([its, norm(x_BND[mask_BN], None)], dim=-1)
             moment.add(both_RN, weights_BN[mask_BN])
         return moment
 
-    def _weights(self, place: int, last: bool = False) -> Tensor:
-        """What each token of a part counts for, (B, N): those that become the feature
-        hold a share of their own."""
-        counted, pooled = self.counted[place].double(), self.pooled[place].double()
+    def _weights(self, place: int, chosen_BN: Tensor, last: bool = False) -> Tensor:
+        """What each token of a part counts for, (B, N), 0 where it is not chosen: those
+        that become the feature hold a share of their own."""
+        counted, pooled = (
+            (masks[place] & chosen_BN).double() for masks in (self.counted, self.pooled)
+        )
         if last:
             return pooled
         return (1 - POOLED) * counted / counted.sum() + POOLED * pooled / pooled.sum()
 
-    def _moment(
-        self, of: Callable[[Tensor], Tensor], masks: Sequence[Tensor]
-    ) -> Moment:
+    def _masks(self, last: bool = False) -> list[Tensor]:
+        return self.pooled if last else self.counted
+
+    def _chosen(
+        self, masks: Sequence[Tensor], width: int, feature: bool = False
+    ) -> list[Tensor]:
+        """Which of the tokens of a mask tell a moment, (B, N) a part: where they are
+        more than are needed, an even choice.
+
+        Multiples of an irrational number modulo 1 fill it evenly, and so do those of
+        every n-th number (Weyl 1916): no token of a picture is preferred.
+
+        Args:
+            feature: take all tokens that become the feature, where those are few.
+        """
+        wanted = max(LEAST, ROWS * width)
+        share = wanted / max(1, sum(int(mask.sum()) for mask in masks))
+        if share >= 1:
+            return list(masks)
+        few = feature and sum(int(mask.sum()) for mask in self.pooled) <= wanted / 2
+        chosen, seen = [], 0
+        for mask_BN, pooled_BN in zip(masks, self.pooled, strict=True):
+            number = torch.arange(seen, seen + mask_BN.numel(), device=mask_BN.device)
+            seen += mask_BN.numel()
+            chosen_BN = (number * GOLDEN % ALL < share * ALL).view_as(mask_BN)
+            chosen.append(mask_BN & (chosen_BN | (pooled_BN & few)))
+        return chosen
+
+    def _moment(self, of: Callable[[Tensor], Tensor], last: bool = False) -> Moment:
         moment = Moment(self.parts[0].shape[-1], device=self.parts[0].device)
-        for x_BND, mask_BN in zip(self.parts, masks, strict=True):
+        chosen = self._chosen(self._masks(last), moment.width)
+        for x_BND, mask_BN in zip(self.parts, chosen, strict=True):
             moment.add(of(x_BND[mask_BN]))
         return moment
 
@@ -130,7 +168,8 @@ class Stream:
             x_RD = x_BND[mask_BN]
             if centred:
                 x_RD = x_RD - x_RD.mean(-1, keepdim=True)
-            total += torch.tensor([float(x_RD.double().square().sum()), len(x_RD)])
+            squares = float(x_RD.square().sum(dtype=torch.float64))
+            total += torch.tensor([squares, len(x_RD)], dtype=torch.float64)
         return total
 
     @torch.no_grad()
@@ -160,9 +199,9 @@ class Stream:
         for place, x_BND in enumerate(self.parts):
             update_BND = update(x_BND)
             self.parts[place] = x_BND + update_BND
-            rows_RD = update_BND[self.counted[place]].double()
-            total_D += rows_RD.sum(0).cpu()
-            squares += float(rows_RD.square().sum())
+            rows_RD = update_BND[self.counted[place]]
+            total_D += rows_RD.sum(0, dtype=torch.float64).cpu()
+            squares += float(rows_RD.square().sum(dtype=torch.float64))
             count += len(rows_RD)
         mean = float(total_D.square().sum()) / max(1, count)
         return torch.tensor([max(0.0, squares - mean), count], dtype=torch.float64)
@@ -172,9 +211,10 @@ class Stream:
         """The moment of an FFN's hidden units."""
         assert block.ffn is not None and block.norm_2 is not None
         moment = Moment(block.ffn.units, device=self.parts[0].device)
+        chosen = self._chosen(self.counted, moment.width, feature=True)
         for place, x_BND in enumerate(self.parts):
-            weights_BN = self._weights(place)
-            read_RD = block.norm_2(x_BND, None)[weights_BN > 0]
+            weights_BN = self._weights(place, chosen[place])
+            read_RD = block.norm_2(x_BND[weights_BN > 0], None)
             hidden_RF = block.ffn.activation(block.ffn.up(read_RD))
             moment.add(hidden_RF, weights_BN[weights_BN > 0])
         return moment

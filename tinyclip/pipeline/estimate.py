@@ -151,6 +151,8 @@ def plan_stage(
     # a step is a forward pass and a backward pass of twice the work
     flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
     flops = sum(count * flops_per_step[phase] for phase, count in steps.items())
+    # phases that look at pairs: a forward pass each, and about as much beside it
+    flops += sum(4.0 * p.seen * works[name] for name, p in stage.running().items())
     return {
         "number": number,
         "start": share,

@@ -28,6 +28,7 @@ from .estimate import goal_of
 from .handover import Progress
 from .run_dir import StageDir
 
+LITTLE = 1e-9  # of what the best unit carries: all below is as good as nothing
 Look = Callable[[int], list[Batch]]  # so many pairs, of each process its part
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..setting import setting
 from .phase import PhaseSettings
 
-CURVES = 9  # students that tell what a site's loss is worth: three shares of a site
+CURVES = 6  # students that tell what a site's loss is worth: two shares of a site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,15 +16,20 @@ class Allocate(PhaseSettings):
     """The allocate phase: the size shared among sites and towers by what each loses."""
 
     chooses: ClassVar[bool] = True
-    needs_rotation: ClassVar[bool] = True
 
-    samples: int = setting(512, "pairs that each student is solved on", low=64)
+    samples: int = setting(
+        256, "captions that each student is solved on, and pictures at most", low=64
+    )
     judged: int = setting(
-        512, "validation pairs, at most, on which students are compared", low=32
+        64, "validation pairs, at most, on which students are compared", low=32
     )
     tries: int = setting(
-        6, "students of the size that are compared, beyond the first", low=0
+        2, "students of the size that are compared, beyond the first", low=0
     )
+
+    @property
+    def needs_rotation(self) -> bool:
+        return True
 
     @property
     def seen(self) -> int:

@@ -26,16 +26,21 @@ class Learn(TrainingSettings):
     penalty: Literal["two_sided", "hinge"] = setting(
         "two_sided", "pull the size to q from both sides, or only from above"
     )
-    init: Literal["constant", "magnitude", "taylor"] = setting(
-        "constant", "how gates start: alike, or by the importance of their units"
+    init: Literal["constant", "magnitude", "taylor", "carried"] = setting(
+        "constant",
+        "how gates start: alike, by importance, or by what units carry when rotated",
     )
     init_open: float = setting(
         0.95, "mean openness of the gates at the start", low=0.05, high=0.99
     )
     init_samples: int = setting(
-        256, "pairs that `init: taylor` looks at, in whole batches", low=1
+        256, "pairs that `init: taylor` or `carried` looks at, in whole batches", low=1
     )
 
     @property
     def trains_weights(self) -> bool:
         return self.train_weights
+
+    @property
+    def needs_rotation(self) -> bool:
+        return self.init == "carried"

@@ -22,13 +22,17 @@ class PhaseSettings:
     cuts: ClassVar[bool] = False  # makes the model smaller by what was chosen
     usual_sites: ClassVar[bool] = False  # heeds no `sites`: it shrinks the usual ones
     rotates: ClassVar[bool] = False  # changes the basis, and nothing else
-    needs_rotation: ClassVar[bool] = False  # reads what units mean in that basis
     solves: ClassVar[bool] = False  # makes up for a cut from the model before it
 
     @property
     def trained_steps(self) -> int:
         """How many steps it trains."""
         return 0
+
+    @property
+    def needs_rotation(self) -> bool:
+        """Whether it reads what units mean in the principal basis."""
+        return False
 
     @property
     def trains_weights(self) -> bool:

@@ -9,7 +9,7 @@ import torch
 from ...config.phases.allocate import CURVES
 from ...data.batch import Batch
 from ...inherit.carried import carried
-from ...inherit.search import Search, Verdict
+from ...inherit.search import Search, Verdict, fewer_pictures
 from ...inherit.solve import solve
 from ...keep import ClipKeep
 from ...losses.mimic import mimic
@@ -72,8 +72,8 @@ def run(stage: StageContext, progress: Progress) -> None:
     run.watcher.phase(stage.folder.number, "allocate", 0, total)
     judge = MimicJudge(run.teacher.model, run.judged(settings.judged), stage.engine)
     with stage.looking(progress.model) as (model, batches):
-        pairs = batches(settings.samples)
-        summed = stage.engine.summed
+        summed, shape = stage.engine.summed, model.shape.image
+        pairs = fewer_pictures(batches(settings.samples), shape, stage.engine.world)
 
         def make(keep: ClipKeep) -> Clip:
             return solve(model, keep, pairs, ridges, summed).model
