@@ -68,6 +68,19 @@ def test_the_closed_form_at_its_full_size(script: Any) -> None:
     assert abs(cut["encoder_share"] / 0.25 - 1) <= 0.005
 
 
+def test_a_family_beside_runs_of_its_own(script: Any) -> None:
+    report = script("family.py", "--quick")
+    assert [member["share"] for member in report["members"]] == [0.75, 0.5]
+    assert set(report["cpu_seconds"]) == {"family", "alone"}
+    for member in report["members"]:
+        for kind in ("family", "alone"):
+            assert abs(member[kind]["encoder_share"] / member["share"] - 1) <= 0.005
+            assert member[kind]["cpu_seconds"] > 0
+        assert set(member["over_alone"]["clipart"]) == {"value", "low", "high"}
+    first, *_ = report["members"]
+    assert first["family"]["tasks"] == first["alone"]["tasks"]  # it is nested in none
+
+
 @pytest.mark.slow
 def test_training_on_a_busy_machine(script: Any) -> None:
     report = script("busy.py", "--quick")

@@ -114,6 +114,16 @@ def test_a_bug_of_ours_shows_its_traceback_and_says_so(
         (["compress", "--target"], "--target: expected one argument"),
         (["compress", "--budget", "bits"], "invalid choice: 'bits'"),
         (["compress", "--dry-run", "--log-with", "wandbb"], "Did you mean 'wandb'?"),
+        (["compress", "--family", "0.5"], "--family: wants two shares at least"),
+        (["compress", "--family", "0.5,0.75"], "--family: 0.75 is not below 0.5"),
+        (
+            ["compress", "--family", "0.5,0.25", "--target", "0.25"],
+            "--family: does not go with --target",
+        ),
+        (
+            ["compress", "smoke", "--family", "0.5,0.25"],
+            "does not choose its units by allocate",
+        ),
         (["recipes"], "ACTION"),
         (["recipes", "lst"], "invalid choice: 'lst'"),
         (["recipes", "show"], "name"),

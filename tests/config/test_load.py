@@ -349,7 +349,7 @@ def test_a_stage_that_was_made_before_there_were_class_names_still_counts() -> N
     for name in ("class_names", "limit"):
         del shared["data"][name]
     first, *_ = shared.pop("stages")
-    for name in ("rotate", "allocate", "solve"):
+    for name in ("rotate", "allocate", "solve", "start"):
         del first[name]
     for name in ("name", "about", "checkpoints", "checkpoint_every"):
         del shared[name]

@@ -26,6 +26,7 @@ SETTINGS = {  # options, and the settings of the recipe that they stand for
     "--round-to": "round_to",
     "--vocab": "vocab",
 }
+FAMILY = "cut"  # no recipe, but a family
 OWN = "standard"  # no recipe, but a teacher or data of the user's own
 
 
@@ -38,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--val", metavar="SOURCE", help="validation pairs; default 2 %% of the data")
     add("--target", metavar="SHARE", help="share of the teacher that is left, 0.25")
     add("--stages", metavar="N", help="in how many stages, 1 to 10")
+    add(
+        "--family",
+        metavar="A,B,...",
+        help="nested students of these shares, each cut from the teacher: 0.5,0.25",
+    )
     add(
         "--budget",
         choices=tuple(BUDGETS),
@@ -84,13 +90,15 @@ def recipe_from(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
         stored: the recipe of the run that goes on; what arguments change is relative
             to it.
     """
-    from ..config.load import load_recipe, rebuild_ladder
+    from ..config.family import with_shares
+    from ..config.load import load_recipe
     from ..config.options import typed, with_options
     from ..config.tasks import on_other_pairs
 
     values = typed(vars(args), SETTINGS)
     own = args.teacher or args.data
-    changes = args.recipe or args.target or args.stages or any(values.values())
+    shares = args.target, args.stages, args.family
+    changes = args.recipe or any(shares) or any(values.values())
     if stored is not None and not (changes or args.set):
         return None
     if args.recipe is None and args.teacher and not args.data and stored is None:
@@ -99,10 +107,10 @@ def recipe_from(args: argparse.Namespace, stored: Path | None) -> Recipe | None:
             "a teacher of your own needs pairs of your own",
             "Name them: --data csv:pairs.csv, or --data builtin:pictograms",
         )
-    base = args.recipe or (str(stored) if stored else OWN if own else DEFAULT)
+    fresh = FAMILY if args.family is not None else OWN if own else DEFAULT
+    base = args.recipe or (str(stored) if stored else fresh)
     recipe = load_recipe(base, args.set)
-    if args.target is not None or args.stages is not None:
-        recipe = rebuild_ladder(recipe, args.target, args.stages)
+    recipe = with_shares(recipe, args.target, args.stages, args.family)
     own_pairs = recipe.data.source
     recipe = with_options(recipe, SETTINGS, values)
     return on_other_pairs(base, own_pairs, recipe, args.set)

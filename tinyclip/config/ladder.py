@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import UserError
 from .objectives import weight_of
 from .place import Place
-from .schema import PHASES, Recipe, Stage
+from .schema import PHASES, START, Recipe, Stage
 
 MOST_STAGES = 10
 
@@ -25,16 +25,7 @@ def ladder(target: Any, stages: Any, typed: str = "--") -> list[float]:
     Raises:
         UserError: a target outside (0, 1), or stages outside 1 to 10.
     """
-    try:
-        share = float(target)
-    except (TypeError, ValueError):
-        raise UserError(
-            f"{typed}target", f"{target!r} is no number", "Try 0.25"
-        ) from None
-    if not 0 < share < 1:
-        raise UserError(
-            f"{typed}target", f"{target} is not between 0 and 1", "Try 0.25"
-        )
+    share = share_from(target, f"{typed}target", "Try 0.25")
     try:
         count = int(str(stages))
     except ValueError:
@@ -48,6 +39,21 @@ def ladder(target: Any, stages: Any, typed: str = "--") -> list[float]:
     # rounded so that 0.775 is written as 0.775; the last one is the target itself
     steps = [round(1 - k * (1 - share) / count, 10) for k in range(1, count)]
     return [*steps, share]
+
+
+def share_from(written: Any, where: str, todo: str) -> float:
+    """A share of the teacher as a user wrote it.
+
+    Raises:
+        UserError: it is no number, or outside (0, 1).
+    """
+    try:
+        share = float(written)
+    except (TypeError, ValueError):
+        raise UserError(where, f"{written!r} is no number", todo) from None
+    if not 0 < share < 1:
+        raise UserError(where, f"{written} is not between 0 and 1", todo)
+    return share
 
 
 def rebuild_ladder(
@@ -113,14 +119,37 @@ def check_descent(recipe: Recipe, where: Place) -> None:
             "Name one of texts, or captions; leave it out to keep every token",
         )
     check_once(recipe.towers, where.key("towers"), "tower")
-    share = 1.0
-    for index, stage in enumerate(recipe.stages):
+    member = START  # the last student that was cut from the teacher itself
+    for index, (stage, span) in enumerate(
+        zip(recipe.stages, recipe.spans, strict=True)
+    ):
         check_stage(stage, at.item(index))
-        share = _check_target(stage, share, at.item(index).key("target"))
+        _check_target(stage, span[0], at.item(index).key("target"))
+        if stage.from_teacher:
+            _check_member(stage, member, at.item(index))
+            member = span[1]
 
 
-def _check_target(stage: Stage, share: float, where: Place) -> float:
-    """The share that a stage which starts at `share` leaves."""
+def _check_member(stage: Stage, larger: float, where: Place) -> None:
+    """A student of the teacher itself is smaller than those before it."""
+    if not stage.cuts:
+        raise UserError(
+            str(where.key("start")),
+            "is teacher, and the stage cuts nothing",
+            "Add inherit to the phases, or leave start out",
+        )
+    assert stage.target is not None
+    if stage.target >= larger:
+        raise UserError(
+            str(where.key("target")),
+            f"{stage.target:g} is not below {larger:g}, the student before it",
+            "Students of the teacher itself come largest first: smaller ones are "
+            "nested in them",
+        )
+
+
+def _check_target(stage: Stage, share: float, where: Place) -> None:
+    """The target of a stage which starts at `share`."""
     if not stage.cuts:
         if stage.target not in (None, share):
             raise UserError(
@@ -129,7 +158,7 @@ def _check_target(stage: Stage, share: float, where: Place) -> float:
                 f"{share:g}",
                 "Leave the target out, or add inherit to the phases",
             )
-        return share
+        return
     if stage.target is None:
         raise UserError(
             str(where), "is missing", "Say which share of the teacher is left: 0.25"
@@ -140,7 +169,6 @@ def _check_target(stage: Stage, share: float, where: Place) -> float:
             f"{stage.target:g} is not below {share:g}, where the stage starts",
             "Targets are shares of the run's teacher and go down",
         )
-    return stage.target
 
 
 def check_once(names: Sequence[str], where: Place, kind: str) -> None:

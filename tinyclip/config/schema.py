@@ -39,6 +39,7 @@ __all__ = [
 ]
 
 Tower = Literal["image", "text"]
+START = 1.0  # the share of itself that the run's teacher is
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,3 +99,14 @@ class Recipe:
         (), "measured tasks; none named: all of the data's"
     )
     stages: tuple[Stage, ...] = setting((Stage(),), "steps down, in order")
+
+    @property
+    def spans(self) -> tuple[tuple[float, float], ...]:
+        """The share of the run's teacher that each stage starts from, and the one that
+        it leaves."""
+        spans, share = [], START
+        for stage in self.stages:
+            start = START if stage.from_teacher else share
+            share = start if stage.target is None else stage.target
+            spans.append((start, share))
+        return tuple(spans)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from ..sites import SITES, USUAL
 from .phases.allocate import Allocate
@@ -16,6 +17,8 @@ from .phases.rotate import Rotate
 from .phases.score import Score
 from .phases.solve import Solve
 from .setting import setting, settings_of
+
+Start = Literal["previous", "teacher"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,11 @@ class Stage:
     )
     target: float | None = setting(
         None, "share of the run's teacher that is left after it", above=0, high=1
+    )
+    start: Start = setting(
+        "previous",
+        "what it makes smaller: what the stage before left, or the run's teacher",
+        later=True,
     )
     phases: tuple[str, ...] = setting(
         ("learn", "inherit", "distil"), "what it does, in order", among=lambda: PHASES
@@ -87,6 +95,18 @@ class Stage:
     def solves(self) -> bool:
         """Whether what it cuts is solved anew."""
         return any(phase.solves for phase in self.running().values())
+
+    @property
+    def nests(self) -> bool:
+        """Whether what it keeps is chosen from what a larger student kept, where there
+        is one."""
+        phases = self.running().values()
+        return self.from_teacher and any(phase.nests for phase in phases)
+
+    @property
+    def from_teacher(self) -> bool:
+        """Whether it makes the run's teacher smaller, whatever came before it."""
+        return self.start == "teacher"
 
     @property
     def cut_sites(self) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from ..masks.ranking import Ranking, split_keep
 from ..model.clip import Clip
 from ..shapes import ImageShape
 from ..sites import KEYS, units_of
+from .nested import Room
 from .stream import Pairs
 
 SHARES = (0.6, 0.3)  # of a site's units that are left where it is cut alone
@@ -124,15 +125,24 @@ class Search:
     judged: int = 0
     curves: dict[str, Curve] = field(default_factory=dict)
 
-    def best(self, goal: SizeGoal, tries: int) -> tuple[ClipKeep, Verdict]:
+    def __post_init__(self) -> None:
+        self._room = Room.of(self.model.shape, self.scores)
+
+    def best(
+        self, goal: SizeGoal, tries: int, larger: ClipKeep | None = None
+    ) -> tuple[ClipKeep, Verdict]:
         """The keep of the size whose student is judged nearest to the teacher.
 
         Args:
             tries: how many students of the size are judged beyond the first.
+            larger: what a larger student kept, of which units are chosen.
+
+        Raises:
+            ValueError: `larger` is of another shape.
         """
         names = [f"{t}_{site}" for t in goal.towers for site in self.sites]
-        if not self.curves:
-            self._measure(goal.towers)
+        self._room = Room.of(self.model.shape, self.scores, larger)
+        self.measure(goal.towers)
         factors = dict.fromkeys(names, 1.0)
         keep = self._keep(goal, factors)
         verdict, seen = self._judged(keep), [keep]
@@ -163,12 +173,13 @@ class Search:
         }
 
     def _keep(self, goal: SizeGoal, factors: Mapping[str, float]) -> ClipKeep:
-        def weigh(name: str, gone: float) -> float:
-            return self.curves[name].slope(gone) * factors[name]
+        room = self._room
 
-        return allocate(
-            self.model.shape, self.scores, goal, sites=self.sites, weigh=weigh
-        )
+        def weigh(name: str, gone: float) -> float:
+            return self.curves[name].slope(room.gone[name] + gone) * factors[name]
+
+        keep = allocate(room.shape, room.scores, goal, sites=self.sites, weigh=weigh)
+        return room.whole(keep)
 
     def _judged(self, keep: ClipKeep) -> Verdict:
         verdict = self.judge(self.make(keep))
@@ -176,8 +187,11 @@ class Search:
         self.watch(self.judged)
         return verdict
 
-    def _measure(self, towers: Sequence[str]) -> None:
-        """A curve a site and tower; both towers are cut at once and judged apart."""
+    def measure(self, towers: Sequence[str]) -> None:
+        """A curve a site and tower, unless there are any; both towers are cut at once
+        and judged apart. They are of no size, and serve for all."""
+        if self.curves:
+            return
         points: dict[str, list[tuple[float, float]]] = {}
         for site in self.sites:
             for share in SHARES:

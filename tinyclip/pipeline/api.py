@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..config.check import in_words, leaf
-from ..config.load import load_recipe, rebuild_ladder, stages_from
+from ..config.family import with_shares
+from ..config.load import load_recipe, stages_from
 from ..config.options import path_from, with_values
 from ..config.place import Place
 from ..config.schema import Recipe, Stage
@@ -23,23 +24,27 @@ CALLER = "compress"
 
 
 def compress(
-    recipe: str | Path | Recipe = "demo",
+    recipe: str | Path | Recipe | None = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
     target: float | None = None,
     stages: int | Sequence[Mapping[str, Any] | Stage] | None = None,
+    family: Sequence[float] | None = None,
     **settings: Any,
 ) -> RunDir:
     """Run a recipe to its end; returns the run, whose `model` is the last student's.
 
     Args:
-        recipe: a shipped name, a YAML file, or a `Recipe`.
+        recipe: a shipped name, a YAML file, or a `Recipe`; without one `demo`, or for a
+            family `cut`.
         out: folder of the run; `runs/<recipe>` without one.
         resume: go on with the run in `out`.
         target: share of the teacher that is left at the end, in equal steps.
         stages: in how many stages, 1 to 10; or the stages themselves, as a recipe has
             them: `[{"use": "distil", "target": 0.5}]`.
+        family: shares of the teacher, largest first: nested students, each cut from the
+            teacher itself.
         settings: settings of the recipe, as values: `teacher="openclip:..."`, `seed=1`,
             `towers=("image",)`, `vocab=None`; `data` takes a source, or a table of
             those of its settings that change.
@@ -50,22 +55,33 @@ def compress(
     """
     count = _count(stages)
     if stages is not None and count is None:
-        if target is not None:
-            raise UserError(
-                f"{CALLER}: target",
-                "goes with a number of stages, not with the stages themselves",
-                "Write a target into each of them",
-            )
+        _refuse_sizes(target, family)
         settings["stages"] = stages
+    if recipe is None:
+        recipe = "demo" if family is None else "cut"
     recipe = _changed(recipe, settings)
-    if target is not None or count is not None:
-        if target is not None:
-            target = leaf(float, target, Place("", "target"), {})
-        recipe = rebuild_ladder(recipe, target, count, typed="")
+    if target is not None:
+        target = leaf(float, target, Place("", "target"), {})
+    recipe = with_shares(recipe, target, count, family, typed="")
     folder = (
         Path("runs") / recipe.name if out is None else path_from(out, f"{CALLER}: out")
     )
     return execute(Request(folder, recipe, resume))
+
+
+def _refuse_sizes(target: Any, family: Any) -> None:
+    """The stages themselves have their targets in them.
+
+    Raises:
+        UserError: there is another word of sizes.
+    """
+    todo = "Write a target into each of them"
+    if target is not None:
+        what = "goes with a number of stages, not with the stages themselves"
+        raise UserError(f"{CALLER}: target", what, todo)
+    if family is not None:
+        what = "makes stages of its own, and does not go with others"
+        raise UserError(f"{CALLER}: family", what, todo)
 
 
 def _count(stages: Any) -> int | None:

@@ -18,7 +18,6 @@ from ..model.clip import Clip
 from ..shapes import ClipShape, TowerShape
 from ..sites import SITES, USUAL, resized, units_of
 
-START = 1.0  # the share of itself that the run's teacher is
 GIB = 1024**3
 LARGE = 10**10  # multiply-accumulates a pair
 
@@ -138,11 +137,7 @@ def plan_stage(
 ) -> dict[str, Any]:
     """The estimates of stage `number` (from 1), all but its fingerprint."""
     stage = recipe.stages[number - 1]
-    before = [
-        earlier.target for earlier in recipe.stages[: number - 1] if earlier.target
-    ]
-    share = before[-1] if before else START
-    target = share if stage.target is None else stage.target
+    share, target = recipe.spans[number - 1]
     start = scaled(teacher, goal_of(recipe, teacher, share))
     goal = goal_of(recipe, teacher, target)
     end = scaled(teacher, goal)

@@ -105,17 +105,32 @@ def refuse_layers(recipe: Recipe, base: ClipShape) -> None:
     Raises:
         UserError: the stage, and how many layers there can be.
     """
-    left = {name: len(tower.blocks) for name, tower in base.towers().items()}
-    asked = (
-        (f"stages[{number}].{phase}", tower, count)
-        for number, stage in enumerate(recipe.stages)
-        for phase, settings in stage.running().items()
-        for tower, count in settings.layers.items()
-    )
-    for phase, tower, count in asked:
-        where = f"{phase}.{tower}_layers"
-        check_layers(where, tower, left[tower], count, tower in recipe.towers)
-        left[tower] = count or left[tower]
+    whole = {name: len(tower.blocks) for name, tower in base.towers().items()}
+    left = dict(whole)
+    for number, stage in enumerate(recipe.stages):
+        left = dict(whole) if stage.from_teacher else left
+        asked = (
+            (f"stages[{number}].{phase}.{tower}_layers", tower, count)
+            for phase, settings in stage.running().items()
+            for tower, count in settings.layers.items()
+        )
+        for where, tower, count in asked:
+            check_layers(where, tower, left[tower], count, tower in recipe.towers)
+            left[tower] = count or left[tower]
+
+
+def shared_fingerprint(recipe: Recipe, inputs: Mapping[str, str]) -> str:
+    """A fingerprint of the inputs and of all settings that stages share.
+
+    Args:
+        inputs: fingerprints of teacher, data and, where it is trimmed, vocabulary.
+    """
+    shared = {
+        key: value
+        for key, value in without_later(Recipe, recipe_to_dict(recipe)).items()
+        if key not in ("stages", "name", "about", "checkpoints", "checkpoint_every")
+    }
+    return fingerprint({**inputs, "recipe": shared})
 
 
 def stage_fingerprints(recipe: Recipe, inputs: Mapping[str, str]) -> list[str]:
@@ -124,15 +139,9 @@ def stage_fingerprints(recipe: Recipe, inputs: Mapping[str, str]) -> list[str]:
     Args:
         inputs: fingerprints of teacher, data and, where it is trimmed, vocabulary.
     """
-    whole = without_later(Recipe, recipe_to_dict(recipe))
-    shared = {
-        key: value
-        for key, value in whole.items()
-        if key not in ("stages", "name", "about", "checkpoints", "checkpoint_every")
-    }
-    last = fingerprint({**inputs, "recipe": shared})
+    last = shared_fingerprint(recipe, inputs)
     fingerprints = []
-    for stage in whole["stages"]:
+    for stage in without_later(Recipe, recipe_to_dict(recipe))["stages"]:
         last = fingerprint({"before": last, "stage": stage})
         fingerprints.append(last)
     return fingerprints

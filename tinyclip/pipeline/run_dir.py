@@ -9,11 +9,10 @@ from typing import Any
 
 from ..config.load import load_recipe, to_yaml
 from ..config.schema import Recipe
-from ..errors import StorageError
+from ..errors import StorageError, UserError
 from ..files import make_folder, read_json, write_bytes, write_json
 from ..keep import ClipKeep, keep_from_dict
 from ..training.log import MetricsLog
-from .estimate import START
 from .lock import LOCK
 
 
@@ -43,9 +42,22 @@ class StageDir:
         return read_json(path) if path.exists() else None
 
     def keep(self) -> ClipKeep | None:
-        """What the stage kept, or None if it cut nothing."""
+        """What the stage kept, or None if it cut nothing.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         path = self.path / "keep.json"
-        return keep_from_dict(read_json(path)) if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            return keep_from_dict(read_json(path))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise UserError(
+                str(path),
+                "says nothing of what was kept",
+                f"Restore it, or redo the stage: --from-stage {self.number}",
+            ) from None
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the stage, whole or not at all."""
@@ -80,6 +92,11 @@ class RunDir:
     def teacher_cache(self) -> Path:
         return self.path / "teacher.safetensors"
 
+    @property
+    def basis(self) -> Path:
+        """What the members of a family share."""
+        return self.path / "basis"
+
     def is_run(self) -> bool:
         """Whether a recipe was ever started here."""
         return self.recipe_file.is_file()
@@ -97,12 +114,10 @@ class RunDir:
 
     def stages(self, recipe: Recipe) -> list[StageDir]:
         """The folders of all stages, made or not."""
-        folders, share = [], START
-        for number, stage in enumerate(recipe.stages, start=1):
-            target = share if stage.target is None else stage.target
-            name = f"{number}-{percent(share)}to{percent(target)}"
+        folders = []
+        for number, (start, target) in enumerate(recipe.spans, start=1):
+            name = f"{number}-{percent(start)}to{percent(target)}"
             folders.append(StageDir(self.path / "stages" / name, number))
-            share = target
         return folders
 
     def is_done(self, recipe: Recipe) -> bool:

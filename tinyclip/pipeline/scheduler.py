@@ -18,11 +18,12 @@ from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .changes import environment, refuse_changes
 from .context import RunContext
+from .family import larger_member
 from .handover import channels_left
 from .lock import locked
 from .plan import Plan, check, make_plan, stage_fingerprints
 from .request import Request, resume_command, settle
-from .run_dir import START, RunDir
+from .run_dir import RunDir
 from .stage import run_stage
 from .stage_context import StageContext
 from .tracking import Tracked
@@ -214,14 +215,22 @@ def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
     channels: tuple[int, ...] | None = None
     fingerprints = stage_fingerprints(recipe, plan.fingerprints)
     folders = run.stages(recipe)
-    share = START
-    for folder, stage, fingerprint in zip(
-        folders, recipe.stages, fingerprints, strict=True
+    for place, (folder, stage, fingerprint) in enumerate(
+        zip(folders, recipe.stages, fingerprints, strict=True)
     ):
-        target = share if stage.target is None else stage.target
+        if stage.from_teacher:
+            model, samples, channels = context.base.model, 0, None
         done = folder.done()
         if done is None:
-            stage_context = StageContext.of(context, stage, target, folder, fingerprint)
+            larger = larger_member(recipe.stages, place)
+            stage_context = StageContext.of(
+                context,
+                stage,
+                recipe.spans[place][1],
+                folder,
+                fingerprint,
+                None if larger is None else folders[larger],
+            )
             model = run_stage(stage_context, model, samples, channels).model
             samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
         elif done["fingerprint"] != fingerprint and not accept:
@@ -242,7 +251,6 @@ def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
         keep = folder.keep()
         if keep is not None:
             channels = channels_left(channels, keep, whole)
-        share = target
         if context.engine.anywhere(context.stop()) and folder.number < len(folders):
             raise Interrupted(f"Stopped after stage {folder.number}")
     if context.engine.is_main:

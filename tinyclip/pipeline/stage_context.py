@@ -23,9 +23,11 @@ from ..training.loop import Surroundings, run_phase
 from ..training.phase import Student, TrainingPhase
 from ..training.state import Checkpoints
 from ..training.teacher.live import Teacher, placed
+from .basis import Basis
 from .context import RunContext
 from .estimate import goal_of
 from .handover import Progress
+from .plan import shared_fingerprint
 from .run_dir import StageDir
 
 LITTLE = 1e-9  # of what the best unit carries: all below is as good as nothing
@@ -42,6 +44,7 @@ class StageContext:
         goal: the size that it is to leave.
         folder: the stage's.
         fingerprint: of its settings and of all that came before it.
+        larger: the stage whose student this one's is to be nested in.
     """
 
     run: RunContext
@@ -49,6 +52,7 @@ class StageContext:
     goal: SizeGoal
     folder: StageDir
     fingerprint: str
+    larger: StageDir | None = None
 
     @classmethod
     def of(
@@ -58,10 +62,19 @@ class StageContext:
         target: float,
         folder: StageDir,
         fingerprint: str,
+        larger: StageDir | None = None,
     ) -> StageContext:
         """The context of a stage that is to leave a share of the run's teacher."""
         goal = goal_of(run.recipe, run.teacher.model.shape, target)
-        return cls(run, settings, goal, folder, fingerprint)
+        return cls(run, settings, goal, folder, fingerprint, larger)
+
+    @property
+    def basis(self) -> Basis | None:
+        """What it shares with others that start from the teacher."""
+        if not self.settings.from_teacher:
+            return None
+        made_of = shared_fingerprint(self.run.recipe, self.run.fingerprints())
+        return Basis(self.run.folder.basis, made_of)
 
     @property
     def engine(self) -> Engine:

@@ -16,6 +16,7 @@ class Allocate(PhaseSettings):
     """The allocate phase: the size shared among sites and towers by what each loses."""
 
     chooses: ClassVar[bool] = True
+    nests: ClassVar[bool] = True
 
     samples: int = setting(
         256, "captions that each student is solved on, and pictures at most", low=64

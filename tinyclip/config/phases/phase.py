@@ -22,6 +22,7 @@ class PhaseSettings:
     cuts: ClassVar[bool] = False  # makes the model smaller by what was chosen
     usual_sites: ClassVar[bool] = False  # heeds no `sites`: it shrinks the usual ones
     rotates: ClassVar[bool] = False  # changes the basis, and nothing else
+    nests: ClassVar[bool] = False  # can choose from what a larger student kept
     solves: ClassVar[bool] = False  # makes up for a cut from the model before it
 
     @property

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ...config.phases.allocate import CURVES
 from ...data.batch import Batch
 from ...inherit.carried import carried
 from ...inherit.search import Search, Verdict, fewer_pictures
 from ...inherit.solve import solve
+from ...inherit.stream import Pairs
 from ...keep import ClipKeep
 from ...losses.mimic import mimic
 from ...model.clip import Clip, Features
 from ...training.engine import Engine
+from ..basis import Measured
+from ..family import kept_by
 from ..handover import Progress
 from ..stage_context import StageContext
 from .solve import ridges_of
@@ -63,29 +69,81 @@ class MimicJudge:
 def run(stage: StageContext, progress: Progress) -> None:
     """Search how much of each site the size is best met by.
 
+    What is measured for it on the teacher itself serves all stages that start there.
+
     Raises:
-        UserError: no choice of units meets the size.
+        UserError: no choice of units meets the size, or what the larger student kept
+            is damaged.
     """
-    run, settings = stage.run, stage.settings.allocate
+    run, engine, settings = stage.run, stage.engine, stage.settings.allocate
+    larger = None
+    if stage.larger is not None:
+        larger = kept_by(stage.larger, progress.model.shape)
+    measured = _measured(stage)
+    done = 0 if measured is None else measured.judged
     ridges = ridges_of(stage.settings.solve)
     total = CURVES + 1 + settings.tries
-    run.watcher.phase(stage.folder.number, "allocate", 0, total)
-    judge = MimicJudge(run.teacher.model, run.judged(settings.judged), stage.engine)
+    run.watcher.phase(stage.folder.number, "allocate", done, total)
+    judge = MimicJudge(run.teacher.model, run.judged(settings.judged), engine)
     with stage.looking(progress.model) as (model, batches):
-        summed, shape = stage.engine.summed, model.shape.image
-        pairs = fewer_pictures(batches(settings.samples), shape, stage.engine.world)
+        shape, world = model.shape.image, engine.world
+        pairs = fewer_pictures(batches(settings.samples), shape, world)
 
         def make(keep: ClipKeep) -> Clip:
-            return solve(model, keep, pairs, ridges, summed).model
+            return solve(model, keep, pairs, ridges, engine.summed).model
 
         search = Search(
             model,
-            carried(model, pairs, summed),
+            _carried(stage, model, pairs) if measured is None else measured.scores,
             make,
             judge,
             stage.settings.sites,
             lambda done: run.watcher.step({"step": done}),
+            done,
+            {} if measured is None else measured.curves,
         )
-        progress.keep, verdict = search.best(stage.goal, settings.tries)
-    if stage.engine.is_main:
-        stage.folder.write("allocation.json", search.told(verdict))
+        if measured is None:
+            search.measure(stage.goal.towers)
+            _keep_measured(stage, search)
+        progress.keep, verdict = search.best(stage.goal, settings.tries, larger)
+    if engine.is_main:
+        told = search.told(verdict)
+        if stage.larger is not None:
+            told["nested_in"] = stage.larger.path.name
+        stage.folder.write("allocation.json", told)
+
+
+def _carried(
+    stage: StageContext, model: Clip, pairs: Sequence[Pairs]
+) -> dict[str, Tensor]:
+    """What units carry, on the CPU, wherever they were looked at."""
+    scores = carried(model, pairs, stage.engine.summed)
+    return {name: score_U.cpu() for name, score_U in scores.items()}
+
+
+def _asked(stage: StageContext) -> dict[str, Any]:
+    """The settings that what is measured depends on."""
+    settings = stage.settings
+    return {
+        "rotate": asdict(settings.rotate),
+        "samples": settings.allocate.samples,
+        "judged": settings.allocate.judged,
+        "solve": asdict(settings.solve),
+        "sites": settings.sites,
+    }
+
+
+def _measured(stage: StageContext) -> Measured | None:
+    """What an earlier stage measured, if all processes have it."""
+    basis = stage.basis
+    measured = None if basis is None else basis.measured(_asked(stage))
+    absent = stage.engine.anywhere(measured is None)
+    return None if absent else measured
+
+
+def _keep_measured(stage: StageContext, search: Search) -> None:
+    """Leave it to later stages that start from the teacher, too."""
+    basis = stage.basis
+    if basis is not None and stage.engine.is_main:
+        measured = Measured(dict(search.scores), search.curves, search.judged)
+        basis.keep_measured(_asked(stage), measured)
