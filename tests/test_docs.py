@@ -20,6 +20,8 @@ DOCUMENTS = (
     "docs/design.md",
     "docs/log.md",
     "docs/data.md",
+    "docs/method.md",
+    "docs/results.md",
     "docs/export.md",
     "docs/models.md",
     "docs/scale.md",

@@ -64,7 +64,7 @@ def test_every_method_trains_for_the_steps_of_its_cell(
     for name, method in methods.available().items():
         if method.trains and not steps:
             continue
-        if steps == 1 and name in ("gates", "gates-3", "original"):
+        if steps == 1 and ("learn" in method.phases or name == "original"):
             continue  # a phase has at least one
         recipe = method.of(base, cell(name, 0.25, "1000", steps, 1, 0.002))
         assert sum(sum(s.steps.values()) for s in recipe.stages) == steps, name
