@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from tinyclip.formats.stock import (
     stock_shape,
     zero_sum_basis,
 )
+from tinyclip.inherit.rotate import rotate
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import Loaded
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
@@ -207,6 +209,27 @@ def test_behind_a_flat_norm_an_uncut_stem_is_exact(stemmed: ClipShape) -> None:
         model.image.norm_pre.weight.fill_(1.7)
     pixels, _ = inputs(model.shape, torch.float64)
     assert max(gap(model, as_layer_norm(model, pixels)).values()) <= 1e-9
+
+
+@pytest.mark.parametrize("norm_pre", [True, False])
+def test_a_teacher_there_and_back_is_itself(
+    uniform_loaded: Loaded, norm_pre: bool
+) -> None:
+    """Rotated into its principal basis, then in the form of stock classes."""
+    shape = uniform_loaded.model.shape
+    image = replace(shape.image, norm_pre=norm_pre)
+    teacher = filled(shape.with_towers(image=image)).double()
+    if norm_pre:
+        with torch.no_grad():  # flat: all tokens are as long
+            teacher.image.norm_pre.weight.fill_(1.3)
+    pixels, ids = inputs(teacher.shape, torch.float64)
+    turned = rotate(teacher, [SimpleNamespace(pixels=pixels, tokens_BT=ids)]).model
+    assert turned.shape.text.width == 15 and turned.shape.image.rotated
+    back = as_layer_norm(turned, pixels)
+    assert back.shape.text == teacher.shape.text
+    gaps = gap(teacher, back)
+    assert gaps["text"] <= EXACT
+    assert gaps["image"] <= (1e-4 if norm_pre else EXACT)  # the first norm's eps
 
 
 def tokens_of(model: Clip, pixels: Tensor) -> np.ndarray:

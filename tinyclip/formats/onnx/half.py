@@ -161,15 +161,16 @@ def _touching(model: Any, tensors: set[str]) -> set[str]:
 
 
 def _inside(model: Any, nodes: set[str]) -> set[str]:
-    """What passes between the nodes alone, and so stays float32 with them."""
-    made: set[str] = set()
-    read: set[str] = set()
+    """What no other node reads or makes, and so stays float32 with them."""
+    own: set[str] = set()
+    others: set[str] = set()
     for node in model.graph.node:
+        touched = {*node.input, *node.output}
         if node.name in nodes:
-            made |= {*node.output}
+            own |= touched
         else:
-            read |= {*node.input}
-    return made - read
+            others |= touched
+    return own - others
 
 
 def _tail(model: Any) -> set[str]:
