@@ -13,7 +13,7 @@ import torch
 from tinyclip import cost
 from tinyclip.config.phases.allocate import CURVES
 from tinyclip.config.schema import Recipe
-from tinyclip.errors import Interrupted
+from tinyclip.errors import Interrupted, UserError
 from tinyclip.formats.source import load_source
 from tinyclip.inherit.slicing import inherit
 from tinyclip.keep import keep_from_dict
@@ -117,6 +117,10 @@ def test_any_size_of_any_kind_is_cut(
     teacher: str, sets: tuple[str, ...], cut_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     recipe = cut_recipe(f"teacher={teacher}", *sets)
+    if recipe.layout == "uniform" and "siglip" in teacher:
+        with pytest.raises(UserError, match="pool keeps its full width"):
+            execute(Request(tmp_path / "run", recipe))
+        return
     run = execute(Request(tmp_path / "run", recipe))
     if recipe.towers != ("image", "text"):
         keep = read(run.stages(recipe)[0].path, "keep.json")["text"]
@@ -154,7 +158,9 @@ def distilled(
 
 def two_stages(cut_recipe: MakeRecipe) -> Recipe:
     return cut_recipe(
-        "stages=[{use: rebase, target: 0.75}, {use: rebase, target: 0.5}]",
+        "stages=[{target: 0.75}, {target: 0.5}]",
+        "stages[*].phases=[rotate, allocate, inherit, solve, distil]",
+        "stages[*].sites=[dims, ffn, embed]",
         *(
             "stages[*].rotate.samples=64",
             "stages[*].allocate={samples: 64, judged: 32, tries: 0}",

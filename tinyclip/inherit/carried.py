@@ -115,6 +115,13 @@ class _Survey:
         total, count = self.reduce(sums).tolist()
         return float(total / max(1.0, count))
 
+    def _spread(self, sums: Tensor) -> float:
+        """The mean of |update − its mean|², of what `Stream.attend` gives."""
+        squares, count, *total = self.reduce(sums).tolist()
+        count = max(1.0, count)
+        mean = sum((part / count) ** 2 for part in total)
+        return max(0.0, float(squares / count - mean))
+
     def _read(self, norm: Norm | RmsNorm, stream: Stream, last: bool = False) -> None:
         """A norm reads the stream: what each direction holds of it."""
         held_K = stream.look(norm, last).reduced(self.reduce).second.diagonal()
@@ -130,7 +137,7 @@ class _Survey:
         moment = stream.read(norm).reduced(self.reduce)
         read = Read.of(moment.covariance, moment.mean)
         heads = turned_heads(attention, read, 0, scale_W=block.scale_1)
-        written = self._mean(stream.attend(block))
+        written = self._spread(stream.attend(block))
         values_Hd = heads.values_Hd.square()
         # attention averages over keys: a value's spread is not all written
         values_Hd = values_Hd * min(1.0, written / max(1e-30, float(values_Hd.sum())))
@@ -166,6 +173,6 @@ class _Survey:
         # a later one never carries more: what it tells, the earlier ones did not
         carried_F = torch.empty_like(gains)
         carried_F[order] = gains.cummin(0).values if len(gains) else gains
-        written = self._mean(stream.feed(block))
+        written = self._spread(stream.feed(block))
         by_site = {FINEST.name: carried_F, FEED: carried_F.new_tensor([written])}
         self.layers.append(_Layer(by_site, len(self.powers)))

@@ -127,12 +127,16 @@ class Stream:
 
     def _weights(self, place: int, chosen_BN: Tensor) -> Tensor:
         """What each token of a part counts for, (B, N), 0 where it is not chosen: those
-        that become the feature hold a share of their own."""
+        that become the feature hold a share of their own. Every pair counts alike,
+        whatever part or process it is in."""
         counted, pooled = (
             (masks[place] & chosen_BN).double() for masks in (self.counted, self.pooled)
         )
-        own = pooled / pooled.sum().clamp(min=1)  # of a part none may be chosen
-        return (1 - POOLED) * counted / counted.sum().clamp(min=1) + POOLED * own
+        # of a pair none may be chosen
+        all_B1, own_B1 = (
+            m.sum(1, keepdim=True).clamp(min=1) for m in (counted, pooled)
+        )
+        return (1 - POOLED) * counted / all_B1 + POOLED * pooled / own_B1
 
     def _masks(self, last: bool = False) -> list[Tensor]:
         return self.pooled if last else self.counted
@@ -187,11 +191,11 @@ class Stream:
 
     @torch.no_grad()
     def attend(self, block: Block) -> Tensor:
-        """Take the stream past attention; the sum over tokens of |update − its mean|²,
-        and their number, (2,)."""
+        """Take the stream past attention; the sum over tokens of |update|², their
+        number, and the sum of the updates, (2 + D,)."""
         attention, norm = block.attention, block.norm_1
         if attention is None or norm is None:
-            return torch.zeros(2, dtype=torch.float64)
+            return torch.zeros(2 + self.parts[0].shape[-1], dtype=torch.float64)
         return self._write(
             lambda x: scaled(attention(norm(x, None), None, {}), block.scale_1)
         )
@@ -201,7 +205,7 @@ class Stream:
         """Take the stream past the FFN, as `attend`."""
         ffn, norm = block.ffn, block.norm_2
         if ffn is None or norm is None:
-            return torch.zeros(2, dtype=torch.float64)
+            return torch.zeros(2 + self.parts[0].shape[-1], dtype=torch.float64)
         return self._write(
             lambda x: scaled(ffn(norm(x, None), None, {}), block.scale_2)
         )
@@ -216,8 +220,8 @@ class Stream:
             total_D += rows_RD.sum(0, dtype=torch.float64).cpu()
             squares += float(rows_RD.square().sum(dtype=torch.float64))
             count += len(rows_RD)
-        mean = float(total_D.square().sum()) / max(1, count)
-        return torch.tensor([max(0.0, squares - mean), count], dtype=torch.float64)
+        # sums alone: those of processes add up, and spreads about means would not
+        return torch.cat([total_D.new_tensor([squares, count]), total_D])
 
     @torch.no_grad()
     def hidden(self, block: Block) -> Moment:

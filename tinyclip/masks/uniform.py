@@ -50,7 +50,9 @@ def uniform_counts(goal: Goal, logits: Mapping[str, Array]) -> dict[str, int]:
 def _deviation(goal: Goal, grid: Counts, expected: Counts) -> Array:
     """How far the candidates are from what the gates want, in shares of the sites."""
     full = goal.full()
-    return np.asarray(sum(abs(grid[n] - expected[n]) / max(1, full[n]) for n in full))
+    # a pool that stays whole is no choice
+    moving = [name for name in full if name in grid]
+    return np.asarray(sum(abs(grid[n] - expected[n]) / max(1, full[n]) for n in moving))
 
 
 def _free(goal: Goal, stock: Mapping[str, Stock]) -> list[str]:

@@ -25,5 +25,5 @@ def advice_of(recipe: Recipe) -> tuple[str, ...]:
         f"{samples:,} samples are few to learn masks with: at 19,200 the student of "
         "learned masks kept 60 % of its teacher, that of the closed form 98 %, and 97 "
         "% with no training at all (docs/results.md). Try: tinyclip compress cut, or "
-        "--set 'stages[*].use=rebase'",
+        "the recipes demo and standard",
     )
