@@ -97,7 +97,7 @@ def weights_of(tower: nn.Module, pairs: Pairs) -> np.ndarray:
     else:
         pooled[:, int(shape.pool == "mean" and shape.class_token) :] = 1
     each = [mask / mask.sum(1, keepdims=True) for mask in (read, pooled)]
-    return (0.7 * each[0] + 0.3 * each[1])[read]
+    return (0.7 * each[0] + 0.3 * each[1])[read] / len(read)
 
 
 @DRAWN
