@@ -99,7 +99,7 @@ def test_all_tokens_that_become_the_feature_tell_what_readers_are_solved_by(
     assert chosen[stream.pooled[0]].all()
     assert chosen.sum() < masks[0].sum()
     weights = stream._weights(0, chosen)
-    assert float(weights.sum()) == pytest.approx(1)
+    assert float(weights.sum()) == pytest.approx(9)  # one a pair
     assert not weights[~chosen].any()
 
 
