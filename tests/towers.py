@@ -128,12 +128,9 @@ def blocks(draw: Draw, head_width: int) -> tuple[BlockShape, ...]:
 
 
 def _emptied(block: BlockShape) -> BlockShape:
-    """A layer that is not there has no units, as a cut leaves it."""
+    """A layer that is not there has no units; dims may go on being counted."""
     heads = block.heads if block.attention_layers else 0
-    dims = block.dims if block.attention_layers else 0
-    return replace(
-        block, heads=heads, dims=dims, ffn=block.ffn if block.ffn_layers else 0
-    )
+    return replace(block, heads=heads, ffn=block.ffn if block.ffn_layers else 0)
 
 
 @st.composite

@@ -219,6 +219,19 @@ def written(model: Clip) -> Callable[[Clip, int], np.ndarray]:
     return rows
 
 
+def test_heads_that_stay_read_what_they_read_before(turned: Clip) -> None:
+    """The first block's stream is the same, so its readers are those of the slice."""
+    heads = tuple(Keep((1,), 2) for _ in range(2))
+    whole = keep_of(turned.shape)
+    keep = replace(whole, image=TowerKeep({"heads": heads}, whole.image.layers))
+    student = solve(turned, keep, [PAIRS], NONE).model
+    plain = inherit(turned, keep).image.blocks[0].attention
+    attention = student.image.blocks[0].attention
+    for name in ("q", "k", "v"):
+        mine, theirs = (getattr(layer, name).weight for layer in (attention, plain))
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-6)
+
+
 def test_what_an_ffn_lost_is_told_by_block(turned: Clip) -> None:
     keep = keep_of(turned.shape, ffn=0.5)
     lost = solve(turned, keep, [PAIRS]).lost

@@ -18,8 +18,10 @@ from tinyclip import cost
 from tinyclip.errors import UserError
 from tinyclip.goal import SizeGoal
 from tinyclip.keep import ClipKeep
-from tinyclip.masks.allocate import allocate, lost
+from tinyclip.masks.allocate import allocate, lost, prices_at
 from tinyclip.masks.choose import check_target
+from tinyclip.masks.goal import make_goal
+from tinyclip.masks.ranking import Ranking
 from tinyclip.masks.sites import layout
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape, TowerShape
 
@@ -156,6 +158,16 @@ def test_it_is_as_good_as_the_best_of_all_choices() -> None:
             best = min(best, all_lost({"dims": dims, "ffn": ffn, "embed": embed}))
     mine = all_lost({site: counts(keep, "image", site) for site in CLOSED_FORM})
     assert best <= mine <= 1.1 * best
+
+
+def test_the_last_unit_of_a_site_to_go_is_not_for_nothing() -> None:
+    """Where all dims of a tower are gone, one of them costs what one of few does."""
+    shape = make_shape()
+    ranking = {n: Ranking(s.numpy(), s.numpy()) for n, s in falling(shape, 0).items()}
+    goal = make_goal(shape, SizeGoal(0.4), ranking)
+    full = goal.full()
+    none, one = (prices_at(goal, {**full, "image_dims": n}) for n in (0, 1))
+    assert none["image_dims"] == one["image_dims"] > 100
 
 
 def test_what_is_lost_is_what_the_others_carry() -> None:
