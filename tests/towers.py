@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
 
 from tinyclip.keep import ClipKeep, Keep, TowerKeep
 from tinyclip.model.clip import Clip
@@ -209,3 +209,46 @@ def keep_of(shape: ClipShape, **shares: float) -> ClipKeep:
     """As `tower_keep`, of both towers."""
     image, text = (tower_keep(tower, **shares) for tower in shape.towers().values())
     return ClipKeep(image=image, text=text)
+
+
+def watched(tower: nn.Module, inputs: Tensor) -> dict[nn.Module, tuple[Tensor, Tensor]]:
+    """What every module of a forward pass took first, and gave."""
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+
+    def remember(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
+        seen[module] = args[0].detach(), out.detach()
+
+    hooks = [module.register_forward_hook(remember) for module in tower.modules()]
+    with torch.no_grad():
+        tower(inputs)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def filled(shape: ClipShape, seed: int = 3) -> Clip:
+    """Noise in every weight and bias, norms about 1."""
+    model, draw = Clip(shape), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            noise = torch.randn(value.shape, generator=draw) * 0.2
+            value.copy_(1 + noise if "norm" in name and "weight" in name else noise)
+    return model.eval()
+
+
+def in_basis(tower: Any, dims: int, full: int, **switches: Any) -> Any:
+    """A uniform tower in a basis, of four heads of so many dims."""
+    blocks = (BlockShape(heads=4, dims=dims, ffn=9),) * 2
+    basis = {"width": 4 * dims - 1, "norm": "rms", "full_width": full}
+    return replace(tower, blocks=blocks, **basis, **switches)
+
+
+def inputs(
+    shape: ClipShape, kind: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """Five pictures and captions that fit a shape."""
+    draw = torch.Generator().manual_seed(1)
+    size = (5, shape.text.context_length)
+    ids = torch.randint(0, shape.text.vocab_size, size, generator=draw)
+    side = shape.image.image_size
+    return torch.randn(5, 3, side, side, generator=draw).to(kind), ids

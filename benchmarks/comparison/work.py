@@ -59,8 +59,14 @@ def claimed(folder: Path, wait: bool = False) -> Iterator[bool]:
 
 
 def print_of(recipe: Recipe) -> str:
-    """A fingerprint of all that a recipe says."""
-    return fingerprint(without_later(Recipe, recipe_to_dict(recipe)))
+    """A fingerprint of all that a recipe says: of phases that run every setting, for a
+    default that changes changes them; a phase that came later and does not run leaves
+    kept cells what they were."""
+    whole = recipe_to_dict(recipe)
+    said = without_later(Recipe, whole)
+    for stage, full in zip(said["stages"], whole["stages"], strict=True):
+        stage.update({n: full[n] for n in full["phases"] if n in full})
+    return fingerprint(said)
 
 
 def step_seconds(run: RunDir) -> float:

@@ -68,11 +68,6 @@ def scripts() -> Iterator[Callable[[str], ModuleType]]:
 
 
 @pytest.fixture(scope="session")
-def table(scripts: Callable[[str], ModuleType]) -> ModuleType:
-    return scripts("compare_table")
-
-
-@pytest.fixture(scope="session")
 def pictoset() -> Iterator[ModuleType]:
     """The builder's package, which is not installed."""
     folder = str(FOLDER / "pictograms")

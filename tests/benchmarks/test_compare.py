@@ -56,6 +56,27 @@ def test_what_is_nothing_without_training_has_no_cells_without_it(part: Any) -> 
 # methods
 
 
+def test_a_cell_is_another_where_a_setting_of_its_phases_is(
+    part: Any, base: Recipe
+) -> None:
+    """Also where that setting came later: its default is no longer what it was."""
+    methods, cell, work = part("methods"), part("cells").Cell, part("work")
+    recipe = methods.METHODS["cut"].of(base, cell("cut", 0.25, "1000", 0, 0, None))
+    (stage,) = recipe.stages
+
+    def with_tries(phases: tuple[str, ...], tries: int) -> str:
+        allocate = replace(stage.allocate, tries=tries)
+        other = replace(stage, phases=phases, allocate=allocate)
+        return str(work.print_of(replace(recipe, stages=(other,))))
+
+    default = stage.allocate.tries
+    assert with_tries(stage.phases, default) != with_tries(stage.phases, default + 1)
+    plain = ("distil",)
+    assert with_tries(plain, default) == work.print_of(
+        replace(recipe, stages=(replace(stage, phases=plain),))
+    )
+
+
 @pytest.mark.parametrize("steps", [0, 1, 150, 2400])
 def test_every_method_trains_for_the_steps_of_its_cell(
     part: Any, base: Recipe, steps: int

@@ -15,6 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from tokenizers import Tokenizer as Backend
 from tokenizers import models, pre_tokenizers, processors
 from torch import nn
+from towers import in_basis  # type: ignore[import-not-found]
 from transformers import PreTrainedTokenizerFast
 
 from tinyclip.shapes import ClipShape, TowerShape
@@ -220,3 +221,19 @@ def used_tokenizer(request: pytest.FixtureRequest, tmp_path: Path) -> HfTokenize
     hf(["a cat"], **cut)  # as in a training script
     hf.save_pretrained(tmp_path / "teacher")
     return open_tokenizer(tmp_path / "teacher", 8, clean="whitespace")
+
+
+@pytest.fixture
+def stemless(pico_shape: ClipShape) -> ClipShape:
+    """Both towers rotated and uniform, no norm before the blocks."""
+    image = in_basis(pico_shape.image, 4, 24, norm_pre=False, projection_bias=True)
+    text = in_basis(pico_shape.text, 3, 16, projection_bias=True)
+    return pico_shape.with_towers(image=image, text=text)
+
+
+@pytest.fixture
+def stemmed(pico_shape: ClipShape) -> ClipShape:
+    """The same with the norm, and so a stem."""
+    image = in_basis(pico_shape.image, 4, 24, projection_bias=True)
+    text = in_basis(pico_shape.text, 3, 16, projection_bias=True)
+    return pico_shape.with_towers(image=image, text=text)

@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from torch import Tensor
+from towers import filled, inputs  # type: ignore[import-not-found]
 from transformers import AutoModel
 
 from tinyclip.formats.huggingface.configuration_tinyclip import TinyclipConfig
@@ -53,23 +53,6 @@ def student(
         image = replace(shape.image, pool="mean", norm_pre=False)
         shape = shape.with_towers(image=image)
     return replace(pico_loaded, model=filled(rotated(shape, dims=3, cut=5)))
-
-
-def filled(shape: ClipShape, seed: int = 3) -> Clip:
-    """Noise in every weight and bias, norms about 1."""
-    model, draw = Clip(shape), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, value in model.named_parameters():
-            noise = torch.randn(value.shape, generator=draw) * 0.2
-            value.copy_(1 + noise if "norm" in name and "weight" in name else noise)
-    return model.eval()
-
-
-def inputs(shape: ClipShape) -> tuple[Tensor, Tensor]:
-    draw = torch.Generator().manual_seed(1)
-    size = (4, shape.text.context_length)
-    ids = torch.randint(0, shape.text.vocab_size, size, generator=draw)
-    return torch.randn(4, 3, 16, 16, generator=draw), ids
 
 
 @torch.no_grad()

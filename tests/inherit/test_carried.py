@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from torch import Tensor
 from towers import (  # type: ignore[import-not-found]
     DRAWN,
     Pairs,
@@ -18,6 +18,7 @@ from towers import (  # type: ignore[import-not-found]
     shapes,
     siglip_shape,
     some_pairs,
+    watched,
 )
 
 from tinyclip.inherit.carried import carried
@@ -115,26 +116,11 @@ def test_scores_fall_along_directions_and_dims_of_a_rotated_model(
             assert layer[0] > 2 * layer[-1]
 
 
-def hooked(tower: nn.Module, inputs: Tensor) -> dict[nn.Module, tuple[Tensor, Tensor]]:
-    """What modules took and gave in a whole forward pass."""
-    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-
-    def remember(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-        seen[module] = args[0].detach(), out.detach()
-
-    hooks = [module.register_forward_hook(remember) for module in tower.modules()]
-    with torch.no_grad():
-        tower(inputs)
-    for hook in hooks:
-        hook.remove()
-    return seen
-
-
 def test_a_whole_layer_carries_its_output_s_share_of_every_stream_behind_it(
     turned: Clip,
 ) -> None:
     tower, scores = turned.image, carried(turned, [PAIRS])
-    seen = hooked(tower, PAIRS.pixels)
+    seen = watched(tower, PAIRS.pixels)
     streams = [seen[n][0] for b in tower.blocks for n in (b.norm_1, b.norm_2)]
     streams.append(hooked_last(turned, PAIRS))
     powers = [np.square(x.numpy()).sum(-1).mean() for x in streams]
@@ -154,7 +140,7 @@ def test_a_whole_layer_carries_its_output_s_share_of_every_stream_behind_it(
 @torch.no_grad()
 def hooked_last(model: Clip, pairs: Pairs) -> Tensor:
     """The stream behind the last block."""
-    return hooked(model.image, pairs.pixels)[model.image.blocks[-1]][1]
+    return watched(model.image, pairs.pixels)[model.image.blocks[-1]][1]
 
 
 def test_units_of_an_ffn_carry_together_what_it_writes(turned: Clip) -> None:

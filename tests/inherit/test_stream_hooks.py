@@ -10,13 +10,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from towers import (  # type: ignore[import-not-found]
+from towers import (
     DRAWN,
     Pairs,
     noisy,
     plain_shape,
     shapes,
     some_pairs,
+    watched,  # type: ignore[import-not-found]
 )
 
 from tinyclip.inherit.moments import Moment
@@ -28,21 +29,6 @@ from tinyclip.model.text import TextTower
 from tinyclip.shapes import ClipShape
 
 DOUBLE = torch.float64
-
-
-def watched(tower: nn.Module, inputs: Tensor) -> dict[nn.Module, tuple[Tensor, Tensor]]:
-    """What every module of a forward pass took first, and gave."""
-    seen: dict[nn.Module, tuple[Tensor, Tensor]] = {}
-
-    def remember(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
-        seen[module] = args[0].detach(), out.detach()
-
-    hooks = [module.register_forward_hook(remember) for module in tower.modules()]
-    with torch.no_grad():
-        tower(inputs)
-    for hook in hooks:
-        hook.remove()
-    return seen
 
 
 def inputs_of(tower: nn.Module, pairs: Pairs) -> Tensor:
@@ -122,6 +108,8 @@ def test_norms_read_and_layers_write_what_hooks_on_the_model_see(
                     continue
                 before, after = seen[norm]
                 assert_moment(stream.look(norm), divided(norm, before)[read])
+                held = np.square(divided(norm, before)[read]).sum(0)
+                np.testing.assert_allclose(stream.held(norm), held, atol=1e-9)
                 assert_moment(stream.read(norm), after.numpy()[read])
                 if layer is block.ffn and layer.units:
                     hidden = layer.activation(

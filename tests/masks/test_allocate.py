@@ -199,3 +199,9 @@ def test_the_last_of_a_layer_s_dims_and_directions_go() -> None:
         for site in ("dims", "embed"):
             for one in kept.units[site]:
                 assert one.kept == tuple(range(len(one)))
+
+
+def test_whole_layers_are_not_shared() -> None:
+    shape = make_shape()
+    with pytest.raises(UserError, match="attention_layers and ffn_layers"):
+        allocate(shape, {}, 0.5, sites=("ffn", "attention_layers", "ffn_layers"))

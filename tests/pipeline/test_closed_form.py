@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tinyclip import cost
-from tinyclip.config.phases.allocate import CURVES
+from tinyclip.config.phases.allocate import SHARES
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import Interrupted, UserError
 from tinyclip.formats.source import load_source
@@ -77,7 +77,9 @@ def test_a_stage_tells_what_the_basis_holds_and_what_was_lost(cut: RunDir) -> No
         assert len(spectra[name]) == tower.width - 1
         assert sum(spectra[name]) == pytest.approx(1)
     told = read(stage.path, "allocation.json")
-    assert told["judged"] == CURVES + 1 + 1  # sites alone, and two students of a half
+    assert (
+        told["judged"] == 3 * len(SHARES) + 1 + 1
+    )  # sites alone, and two students of a half
     assert 0 < told["verdict"]["both"]
     lost = read(stage.path, "solution.json")["lost"]
     assert all(0 <= share <= 1 for blocks in lost.values() for share in blocks)
@@ -120,6 +122,7 @@ def test_any_size_of_any_kind_is_cut(
     if recipe.layout == "uniform" and "siglip" in teacher:
         with pytest.raises(UserError, match="pool keeps its full width"):
             execute(Request(tmp_path / "run", recipe))
+        assert not (tmp_path / "run").exists()  # told before anything is done
         return
     run = execute(Request(tmp_path / "run", recipe))
     if recipe.towers != ("image", "text"):

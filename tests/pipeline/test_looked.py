@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tinyclip.cli.tables import show_plan, work_of
-from tinyclip.config.phases.allocate import CURVES
+from tinyclip.config.phases.allocate import SHARES
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import UserError
 from tinyclip.formats.source import load_source
@@ -35,7 +35,11 @@ def test_seconds_count_what_is_looked_at(
     stage = planned(cut_recipe(), speed=1.0)
     whole = macs(load_source("builtin:pico").model.shape)
     looked = stage["looked"]
-    assert looked == {"rotate": 64, "allocate": 64 * (2 + CURVES + 1), "solve": 128}
+    assert looked == {
+        "rotate": 64,
+        "allocate": 64 * (2 + 3 * len(SHARES) + 1),
+        "solve": 128,
+    }
     # a multiply-accumulate is two operations, and beside a pass stands as much again
     before = 4 * whole * (looked["rotate"] + looked["allocate"])
     # solve stands behind the cut: its passes are those of the smaller model

@@ -84,10 +84,21 @@ def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
     for key, value in sorted(report["provenance"].items()):
         words = ", ".join(map(str, value)) if isinstance(value, list) else value
         console.print(f"{key}: {words}", highlight=False)
-    if report["certificate"]:
-        worst = report["certificate"]["max_abs_diff"]
-        console.print(f"inherited exactly, to {worst:.1e}", highlight=False)
+    _show_certificate(console, report["certificate"] or {})
     _show_export(console, report)
+
+
+def _show_certificate(console: Any, certificate: dict[str, Any]) -> None:
+    """How exact each step was that had to be."""
+    steps = {
+        "rotated exactly": certificate.get("rotated"),
+        "inherited exactly": certificate,
+        "then solved anew, as in float64": certificate.get("solved"),
+    }
+    for words, part in steps.items():
+        if part:
+            worst = part["max_abs_diff"]
+            console.print(f"{words}, to {worst:.1e}", highlight=False)
 
 
 def _show_export(console: Any, report: dict[str, Any]) -> None:

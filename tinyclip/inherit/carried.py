@@ -55,8 +55,6 @@ def carried(
         ValueError: there are no pairs.
     """
     pairs = list(batches)
-    if not pairs:
-        raise ValueError("no pairs to rank units by")
     scores: dict[str, Tensor] = {}
     for name, shape in model.shape.towers().items():
         tower: Tower = getattr(model, name)
@@ -124,7 +122,7 @@ class _Survey:
 
     def _read(self, norm: Norm | RmsNorm, stream: Stream, last: bool = False) -> None:
         """A norm reads the stream: what each direction holds of it."""
-        held_K = stream.look(norm, last).reduced(self.reduce).second.diagonal()
+        held_K = self.reduce(stream.held(norm, last))
         self.held_K = self.held_K + held_K / held_K.sum()
         self.powers.append(self._mean(stream.power(centred=not self.shape.rotated)))
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,9 +18,11 @@ from ..errors import TinyclipError
 from ..keep import ClipKeep, Keep
 from ..masks.choose import gates_of
 from ..model.clip import Clip
+from ..model.gating import ClipGates
+from ..shapes import TOWERS
 from .slicing import joint_keep
 from .solve import Ridges, solve
-from .stream import Pairs
+from .stream import Pairs, Some
 
 BOUND = 1e-5
 SOLVED_BOUND = 1e-3  # float32 streams, then inverses of their moments
@@ -28,6 +30,7 @@ BATCH = 64
 # ... of a solve, whose work grows with a model's tokens as well: image tokens of all
 # pairs, and pairs at least. Fewer rows are harder on the digits, not easier
 SOLVED_TOKENS, SOLVED_LEAST = 4096, 16
+Encoders: TypeAlias = dict[str, Callable[[Tensor], Tensor]]  # by tower
 
 
 def certify(
@@ -47,38 +50,12 @@ def certify(
     Raises:
         TinyclipError: the difference is over 1e-5, or not a number.
     """
-    whole = _float32(model)
-    small = _float32(student)
-    device = whole.logit_scale.device
-    gates = gates_of(keep, model.shape, device=device)
+    gates = gates_of(keep, model.shape, device=model.logit_scale.device)
     joint = joint_keep(keep, model.shape)
-    with exact_float32(device):
-        differences = {
-            "image": _difference(
-                lambda x: whole.encode_image(x, normalize=True, gates=gates),
-                lambda x: spread(small.encode_image(x, normalize=True), joint),
-                pixels.to(device, torch.float32),
-            ),
-            "text": _difference(
-                lambda x: whole.encode_text(x, normalize=True, gates=gates),
-                lambda x: spread(small.encode_text(x, normalize=True), joint),
-                tokens.to(device),
-            ),
-        }
-    worst = max(differences.values())
-    if not all(value <= BOUND for value in differences.values()):
-        raise TinyclipError(
-            "the certificate is out of bounds: the student's normalised features "
-            f"differ from the gated model's by {differences['image']:.2e} (image) and "
-            f"{differences['text']:.2e} (text) on {len(pixels)} pairs; the law allows "
-            f"{BOUND:.0e}. This is a bug, or weights that are not finite"
-        )
-    return {
-        "max_abs_diff": worst,
-        **differences,
-        "n": len(pixels),
-        "dtype": "float32",
-    }
+    whole, small = _encoders(model, gates), _encoders(student, joint=joint)
+    stated = _stated(whole, small, pixels, tokens, model.logit_scale.device)
+    _check(stated, "the student's", "the gated model's")
+    return {**stated, "dtype": "float32"}
 
 
 def certify_same(
@@ -90,31 +67,65 @@ def certify_same(
     Raises:
         TinyclipError: the difference is over 1e-5, or not a number.
     """
-    one, two = _float32(model), _float32(other)
-    device = one.logit_scale.device
-    pixels, tokens = pixels.to(device, torch.float32), tokens.to(device)
+    encoders = _encoders(model), _encoders(other)
+    stated = _stated(*encoders, pixels, tokens, model.logit_scale.device)
+    _check(stated, "the rotated model's", "the model's")
+    return stated
+
+
+def _encoders(
+    model: Clip, gates: ClipGates | None = None, joint: Keep | None = None
+) -> Encoders:
+    """What makes normalised features of pictures and of token ids, float32.
+
+    Args:
+        joint: the places that its channels have in the joint embedding.
+    """
+    model = _float32(model)
+    encoders = {"image": model.encode_image, "text": model.encode_text}
+
+    def features(tower: str, inputs: Tensor) -> Tensor:
+        inputs = inputs.to(model.logit_scale.device)
+        return spread(encoders[tower](inputs, normalize=True, gates=gates), joint)
+
+    return {tower: partial(features, tower) for tower in TOWERS}
+
+
+def _stated(
+    one: Encoders,
+    other: Encoders,
+    pixels: Tensor,
+    tokens: Tensor,
+    device: torch.device,
+) -> dict[str, Any]:
+    """The largest difference of both models' features, and of each tower's.
+
+    Args:
+        device: where the models are.
+    """
+    inputs = {"image": pixels.to(torch.float32), "text": tokens}
     with exact_float32(device):
         differences = {
-            "image": _difference(
-                lambda x: one.encode_image(x, normalize=True),
-                lambda x: two.encode_image(x, normalize=True),
-                pixels,
-            ),
-            "text": _difference(
-                lambda x: one.encode_text(x, normalize=True),
-                lambda x: two.encode_text(x, normalize=True),
-                tokens,
-            ),
+            tower: _difference(one[tower], other[tower], part)
+            for tower, part in inputs.items()
         }
-    if not all(value <= BOUND for value in differences.values()):
-        raise TinyclipError(
-            "the certificate is out of bounds: the rotated model's normalised features "
-            f"differ from the model's by {differences['image']:.2e} (image) and "
-            f"{differences['text']:.2e} (text) on {len(pixels)} pairs; the law allows "
-            f"{BOUND:.0e}. This is a bug, or weights that are not finite"
-        )
-    worst = max(differences.values())
-    return {"max_abs_diff": worst, **differences, "n": len(pixels)}
+    return {"max_abs_diff": max(differences.values()), **differences, "n": len(pixels)}
+
+
+def _check(stated: dict[str, Any], ours: str, theirs: str) -> None:
+    """Refuse a difference over 1e-5, or one that is not a number.
+
+    Args:
+        ours, theirs: whose features those were.
+    """
+    if all(stated[tower] <= BOUND for tower in TOWERS):
+        return
+    raise TinyclipError(
+        f"the certificate is out of bounds: {ours} normalised features differ from "
+        f"{theirs} by {stated['image']:.2e} (image) and {stated['text']:.2e} (text) on "
+        f"{stated['n']} pairs; the law allows {BOUND:.0e}. This is a bug, or weights "
+        "that are not finite"
+    )
 
 
 def certify_solved(
@@ -131,7 +142,7 @@ def certify_solved(
     count = max(SOLVED_LEAST, SOLVED_TOKENS // model.shape.image.tokens)
     pixels, tokens_BT = pairs.pixels[:count], pairs.tokens_BT[:count]
     with exact_float32(model.logit_scale.device):
-        few = _Some(pixels, tokens_BT)
+        few = Some(pixels, tokens_BT)
         small = solve(model, keep, [few], ridges).model
         image_BE = small.encode_image(pixels, normalize=True)
         text_BE = small.encode_text(tokens_BT, normalize=True)
@@ -162,14 +173,6 @@ def _solved_wide(
     # a student is made of this one's type
     mixed.logit_scale.data = mixed.logit_scale.data.double()
     return solve(mixed, keep, [pairs], ridges).model
-
-
-@dataclass(frozen=True)
-class _Some:
-    """Some of the pairs."""
-
-    pixels: Tensor
-    tokens_BT: Tensor
 
 
 def spread(features_BK: Tensor, joint: Keep | None) -> Tensor:
@@ -210,9 +213,9 @@ def _difference(
     sliced: Callable[[Tensor], Tensor],
     inputs: Tensor,
 ) -> float:
-    worst = torch.zeros((), device=inputs.device)
+    worst = torch.zeros(())
     for part in inputs.split(BATCH):
         gap_BE = (gated(part) - sliced(part)).abs()
         # amax keeps a NaN, which must not pass
-        worst = torch.maximum(worst, gap_BE.amax())
+        worst = torch.maximum(worst, gap_BE.amax().cpu())
     return float(worst)

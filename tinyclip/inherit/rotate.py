@@ -29,7 +29,7 @@ from ..shapes import TowerShape
 from .dims import Read
 from .principal import principal_basis
 from .stream import Pairs, Stream
-from .turn import Tower, Turned, last_norm, turned_shape
+from .turn import Tower, Turned, last_norm, turned_clip
 
 Reduce = Callable[[Tensor], Tensor]  # the sum of a tensor over processes
 
@@ -65,18 +65,15 @@ def rotate(model: Clip, batches: Iterable[Pairs], reduce: Reduce = alone) -> Rot
         ValueError: there are no pairs.
     """
     pairs = list(batches)
-    if not pairs:
-        raise ValueError("no pairs to tell the directions by")
-    towers, spectra = {}, {}
+    spectra: dict[str, Tensor] = {}
     named: dict[str, Tensor] = {}
     for name, shape in model.shape.towers().items():
         tower: Any = getattr(model, name)
         basis = _basis(tower, shape, Stream(tower, pairs), reduce)
-        towers[name] = turned_shape(shape, basis.directions_DK.shape[1])
         turned = Turned(tower, basis.directions_DK, basis.reads).named()
         named |= {f"{name}.{inner}": value for inner, value in turned.items()}
         spectra[name] = basis.shares_K
-    rotated = Clip(model.shape.with_towers(**towers)).to(model.logit_scale)
+    rotated = Clip(turned_clip(model.shape)).to(model.logit_scale)
     scalars = {n: v for n, v in model.state_dict().items() if "." not in n}
     rotated.load_state_dict(named | scalars)
     return Rotated(rotated.train(model.training), spectra)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ..config.phases.allocate import SHARES
 from ..goal import SizeGoal
 from ..keep import ClipKeep, Keep, TowerKeep
 from ..masks.allocate import allocate, lost
@@ -27,9 +28,8 @@ from ..model.clip import Clip
 from ..shapes import ImageShape
 from ..sites import KEYS, units_of
 from .nested import Room
-from .stream import Pairs
+from .stream import Pairs, Some
 
-SHARES = (0.6, 0.3)  # of a site's units that are left where it is cut alone
 PICTURES = 64  # that students are compared by at least
 ROWS = 16  # of a moment, a channel or unit: fewer lose quality (docs/scale.md)
 STEP = 2.0  # by which a weight is moved first
@@ -46,14 +46,6 @@ class Verdict:
 
     def of(self, tower: str) -> float:
         return self.image if tower == "image" else self.text
-
-
-@dataclass(frozen=True)
-class Some:
-    """Pairs of which there may be fewer pictures than captions."""
-
-    pixels: Tensor
-    tokens_BT: Tensor
 
 
 def fewer_pictures(

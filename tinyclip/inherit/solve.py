@@ -92,8 +92,6 @@ def solve(
         ValueError: there are no pairs, or the keep is of another shape.
     """
     pairs = list(batches)
-    if not pairs:
-        raise ValueError("no pairs to solve on")
     keep = without_values(keep)
     narrow, shape = inherit(model, _narrow(keep)), keep.cut(model.shape)
     lost, joint = {}, joint_keep(keep, model.shape)

@@ -10,6 +10,7 @@ Legend: B pairs of a part, N tokens, D embed, F ffn units.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -40,6 +41,14 @@ class Pairs(Protocol):
     def tokens_BT(self) -> Tensor: ...
 
 
+@dataclass(frozen=True)
+class Some:
+    """Pairs of which there may be fewer pictures than captions."""
+
+    pixels: Tensor
+    tokens_BT: Tensor
+
+
 def normalised(norm: Norm | RmsNorm, x: Tensor) -> Tensor:
     """What a norm makes of the stream before its weight and bias."""
     if isinstance(norm, Norm):
@@ -54,6 +63,9 @@ class Stream:
     Args:
         tower: whose stream it is; it is not changed.
         batches: the pairs, a part each.
+
+    Raises:
+        ValueError: there are no pairs.
     """
 
     @torch.no_grad()
@@ -77,6 +89,8 @@ class Stream:
                 counted, pooled = _read_patches(tower, self.parts[-1])
             self.counted.append(counted)
             self.pooled.append(pooled)
+        if not self.parts:
+            raise ValueError("there are no pairs to look at")
 
     @torch.no_grad()
     def look(self, norm: Norm | RmsNorm, last: bool = False) -> Moment:
@@ -86,6 +100,15 @@ class Stream:
             last: the norm before the feature, which reads the pooled tokens only.
         """
         return self._moment(lambda x: normalised(norm, x), last)
+
+    @torch.no_grad()
+    def held(self, norm: Norm | RmsNorm, last: bool = False) -> Tensor:
+        """What each channel holds of what `look` sees: its sum of squares, (D,)."""
+        total_D = torch.zeros(self.parts[0].shape[-1], dtype=torch.float64)
+        for place, mask_BN in enumerate(self._masks(last)):
+            rows_RD = normalised(norm, self._rows(place, mask_BN, last))
+            total_D += rows_RD.square().sum(0, dtype=torch.float64).cpu()
+        return total_D
 
     @torch.no_grad()
     def read(self, norm: Norm | RmsNorm) -> Moment:

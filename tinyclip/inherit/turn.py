@@ -16,7 +16,7 @@ from ..model.block import Block
 from ..model.norm import Norm, RmsNorm
 from ..model.text import TextTower
 from ..model.vision import ImageTower
-from ..shapes import ImageShape, TowerShape
+from ..shapes import ClipShape, ImageShape, TowerShape
 from .dims import Read
 from .heads import reader, turned_heads, writer
 
@@ -46,6 +46,16 @@ def turned_shape(shape: TowerShape, width: int) -> TowerShape:
     elif shape.pool_block is None:
         changed |= {"projection_bias": True, "projection": True}
     return replace(shape, **changed)
+
+
+def turned_clip(shape: ClipShape) -> ClipShape:
+    """The shape of a rotated CLIP, all directions there."""
+    return shape.with_towers(
+        **{
+            name: turned_shape(tower, tower.width - (not tower.rotated))
+            for name, tower in shape.towers().items()
+        }
+    )
 
 
 class Turned:

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..goal import SizeGoal
 from ..keep import ClipKeep
 from ..shapes import ClipShape
-from ..sites import GROUPS, SITES, USUAL
+from ..sites import LAYERS, USUAL
 from .choose import choose_ranked
 from .goal import Array, Counts, Goal, make_goal
 from .ragged import nearest_counts
@@ -30,9 +30,7 @@ from .sites import layout
 STEEP = 8.0  # a unit that carries e^(1/8) times the threshold is e times as likely open
 ROUNDS = 12  # prices settle within three, weights within ten
 LEAST = 1e-30
-FAR = (
-    60.0  # a logit that a shift of all (`ragged.nearest_counts`) still opens, or closes
-)
+FAR = 60.0  # a logit that a shift of all (`ragged.nearest_counts`) still opens
 # what a site's coin weighs where so much of it is lost: by name of the site, and sum
 Weigh = Callable[[str, float], float]
 
@@ -59,9 +57,16 @@ def allocate(
         weigh: what a site's coin weighs, where units that carry so much are gone.
 
     Raises:
-        UserError: as `choose`, or a site has no scores.
+        UserError: as `choose`, a site has no scores, or whole layers are to be shared.
     """
     size_goal = SizeGoal.of(target)
+    whole = [site for site in sites if site in LAYERS]
+    if whole:
+        raise UserError(
+            "sites",
+            f"{' and '.join(whole)} are not shared by what units carry",
+            "Leave them out",
+        )
     scores: dict[str, Array] = {}
     for name, units in layout(shape, sites, size_goal.towers).items():
         if name not in carried or len(carried[name]) != sum(units):
@@ -109,22 +114,10 @@ def _worth(
 
 def prices_at(goal: Goal, counts: Counts) -> dict[str, float]:
     """What a unit of each gated site costs where so many of all are left, and at least
-    one: the last to go is not for nothing. A whole layer, what is in it besides."""
+    one: the last to go is not for nothing."""
     counts = {name: max(1, count) for name, count in counts.items()}
     size = float(goal.count(counts))
-    prices = {}
-    for name in goal.gated:
-        group = GROUPS[name]
-        price = size - float(goal.count({**counts, name: counts.get(name, 1) - 1}))
-        if group.site.owns:
-            inside = [
-                f"{group.tower}_{site.name}"
-                for site in SITES.values()
-                if site.layer == group.site.name
-            ]
-            emptied = dict.fromkeys([n for n in inside if n in counts][:1], 0)
-            depth = len(goal.shape.towers()[group.tower].blocks)
-            rest = size - float(goal.count({**counts, **emptied}))
-            price += rest / max(1, depth)
-        prices[name] = max(price, 1.0)
-    return prices
+    return {
+        name: max(1.0, size - float(goal.count({**counts, name: counts[name] - 1})))
+        for name in goal.gated
+    }

@@ -13,6 +13,7 @@ from ..config.schema import Recipe
 from ..config.setting import without_later
 from ..errors import UserError
 from ..inherit.manual import check_layers
+from ..inherit.turn import turned_clip
 from ..losses.objectives import check_objectives, refuse_misfits
 from ..masks.choose import check_target
 from ..model.clip import Clip
@@ -86,12 +87,15 @@ def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> N
     Raises:
         UserError: the smallest reachable size, and what limits it.
     """
+    whole = base
     for number, stage in enumerate(recipe.stages):
+        whole = base if stage.from_teacher else whole
+        whole = turned_clip(whole) if stage.rotates else whole
         if not stage.cuts or stage.target is None:
             continue
         try:
             check_target(
-                base,
+                whole,
                 goal_of(recipe, teacher, stage.target),
                 sites=stage.cut_sites,
             )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ...sites import LAYERS
+from ...sites import LAYERS, USUAL
 from ..setting import setting
 from .phase import PhaseSettings
 
-CURVES = 6  # students that tell what a site's loss is worth: two shares of a site
+SHARES = (0.6, 0.3)  # of a site's units that are left where it is cut alone
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,4 +36,5 @@ class Allocate(PhaseSettings):
 
     @property
     def seen(self) -> int:
-        return self.samples * (2 + CURVES + self.tries)
+        # two passes that rank; a student for each share of a site; those of the size
+        return self.samples * (2 + len(SHARES) * len(USUAL) + self.tries)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...config.phases.allocate import CURVES
+from ...config.phases.allocate import SHARES
 from ...data.batch import Batch
 from ...errors import Interrupted
 from ...inherit.carried import carried
@@ -98,7 +98,7 @@ def run(stage: StageContext, progress: Progress) -> None:
     measured = _measured(stage)
     done = 0 if measured is None else measured.judged
     ridges = ridges_of(stage.settings.solve)
-    total = CURVES + 1 + settings.tries
+    total = len(SHARES) * len(stage.settings.sites) + 1 + settings.tries
     run.watcher.phase(stage.folder.number, "allocate", done, total)
     judge = MimicJudge(
         run.teacher.model, run.judged(settings.judged), engine, progress.channels
