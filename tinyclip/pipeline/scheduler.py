@@ -14,6 +14,7 @@ from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..errors import Interrupted, StorageError, UserError
 from ..files import refuse_unwritable, write_bytes
 from ..model.store import load_model
+from ..quoting import command
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .changes import environment, refuse_changes
@@ -236,8 +237,8 @@ def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
             raise UserError(
                 str(folder.path),
                 "was made with other settings",
-                f"Redo it: tinyclip compress --out {run.path} "
-                f"--from-stage {folder.number}",
+                "Redo it: "
+                + command("compress", out=run.path, from_stage=folder.number),
             )
         else:
             model, samples = load_model(folder.model).model, done["samples"]
