@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
 
 from .quoting import one_line
@@ -71,6 +72,17 @@ class StorageError(UserError):
             f"cannot be written ({error.strerror or error})",
             REMEDIES.get(error.errno or 0, ELSEWHERE),
         )
+
+
+def unusable(error: OSError) -> UserError | None:
+    """What to tell of a path that the system refuses; None if it names no path."""
+    if not isinstance(error.filename, str | bytes):
+        return None
+    return UserError(
+        os.fsdecode(error.filename),
+        f"cannot be used ({error.strerror or error})",
+        REMEDIES.get(error.errno or 0, ELSEWHERE),
+    )
 
 
 class Interrupted(TinyclipError):

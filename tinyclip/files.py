@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import StorageError, UserError
+from .leaving import removed
 
 
 def expanded(text: str) -> Path:
@@ -25,16 +26,17 @@ def write_bytes(path: Path, content: bytes) -> None:
             held is still there.
     """
     draft = path.with_name(path.name + ".part")
-    try:
-        with draft.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # there may be no folder that it lies in
-            draft.unlink()
-        raise StorageError(path, error) from None
+    with removed(draft):
+        try:
+            with draft.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError as error:
+            with contextlib.suppress(OSError):  # there may be no folder that it lies in
+                draft.unlink()
+            raise StorageError(path, error) from None
     sync_folder(path.parent)
 
 

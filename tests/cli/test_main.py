@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from tinyclip import __version__
-from tinyclip.cli import main as command
-from tinyclip.cli.main import QUICK_START, VERBS, build_parser, main
+from tinyclip.cli import parser as command
+from tinyclip.cli.main import main
+from tinyclip.cli.parser import QUICK_START, VERBS, build_parser
 from tinyclip.errors import Interrupted, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -177,7 +178,8 @@ def test_every_module_with_a_verb_is_in_the_table_and_the_other_way_round() -> N
 
 def test_every_verb_answers_help_without_anything_heavy() -> None:
     code = (
-        "import sys; from tinyclip.cli.main import VERBS, main\n"
+        "import sys; from tinyclip.cli.main import main\n"
+        "from tinyclip.cli.parser import VERBS\n"
         "codes = [main([*verb, '--help']) for verb in [(), *((v,) for v in VERBS)]]\n"
         f"print(codes, [m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     )

@@ -23,6 +23,13 @@ class PlainFormatter(logging.Formatter):
         return plain(super().format(record))
 
 
+def log_to_stderr() -> None:
+    """What the log warns of goes to stderr, as it is."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 def print_json(value: Any) -> None:
     """Print a value as one JSON object on stdout, where nothing else may go then."""
     text = json.dumps(value, indent=2, ensure_ascii=False)

@@ -20,6 +20,7 @@ from ..data.pairs import open_pairs
 from ..errors import Interrupted, StorageError, UserError
 from ..files import make_folder
 from ..formats.source import load_source
+from ..leaving import gently
 from ..model.store import Loaded
 from ..quoting import command
 from ..training.engine import Engine
@@ -185,7 +186,7 @@ def _make(
         "precision": recipe.precision,
     }
     make_folder(folder)
-    with locked(folder):
+    with gently(request.command), locked(folder):
         captions = loader.all_captions()
         width = teacher.model.shape.embed_dim
         index = begin(folder, made_of, loader, captions, width, request.command)
