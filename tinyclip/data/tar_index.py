@@ -100,6 +100,9 @@ def scan(path: Path, caption_key: str | None) -> Index:
     dropped, torn = Dropped(), ""
     try:
         for member, content in read_members(path):
+            if member.why:
+                dropped.add("unreadable", member.name, member.why)
+                continue
             match = _NAME.fullmatch(member.name)
             if match is None:
                 start = member.offset
@@ -166,6 +169,8 @@ def _captions(kind: str, raw: bytes, name: str | None) -> Sequence[str] | Broken
         return _of_json(raw, name)
     except Broken as broken:
         return broken
+    except RecursionError:
+        return Broken("bad JSON", "nested too deeply")
 
 
 def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
