@@ -14,7 +14,6 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tinyclip.errors import UserError
-from tinyclip.model import store
 from tinyclip.model.store import Loaded, check_tokenizer, load_model, save_model
 from tinyclip.tokenizers.huggingface import HubTokenizer
 
@@ -264,7 +263,7 @@ def test_a_shape_that_its_weights_are_not_takes_no_memory(
     config["shape"]["text"]["vocab_size"] = 4_000_000
     (folder / "config.json").write_text(json.dumps(config))
     built = []
-    monkeypatch.setattr(store, "Clip", lambda shape: built.append(shape))
+    monkeypatch.setattr("tinyclip.model.store.Clip", built.append)
     with pytest.raises(UserError, match="token_embedding is"):
         load_model(folder)
     assert not built
