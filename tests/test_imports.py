@@ -16,6 +16,8 @@ PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"errors"},  # the ground floor, in the order in which it is built
     {"cpus", "differences", "dtypes", "files", "hub", "registry", "shapes", "words"},
+    {"typed"},
+    {"sealed"},
     {"sites", "axes"},
     {"keep", "cost"},
     {"goal"},
@@ -30,7 +32,17 @@ FLOORS = [  # bottom to top: a room may import only from floors below its own
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 TORCH_FREE = {"errors", "cpus", "dtypes", "files", "hub", "registry", "shapes", "words"}
-TORCH_FREE |= {"differences", "sites", "axes", "keep", "cost", "goal", "config"}
+TORCH_FREE |= {
+    "typed",
+    "sealed",
+    "differences",
+    "sites",
+    "axes",
+    "keep",
+    "cost",
+    "goal",
+    "config",
+}
 HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},
