@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
-    {"errors"},  # the ground floor, in the order in which it is built
+    {"quoting"},  # the ground floor, in the order in which it is built
+    {"errors"},
     {"cpus", "differences", "dtypes", "files", "hub", "registry", "shapes", "words"},
     {"typed"},
     {"sealed"},
@@ -31,18 +32,19 @@ FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-TORCH_FREE = {"errors", "cpus", "dtypes", "files", "hub", "registry", "shapes", "words"}
-TORCH_FREE |= {
-    "typed",
-    "sealed",
-    "differences",
-    "sites",
-    "axes",
-    "keep",
-    "cost",
-    "goal",
-    "config",
+TORCH_FREE = {
+    "quoting",
+    "errors",
+    "cpus",
+    "dtypes",
+    "files",
+    "hub",
+    "registry",
+    "shapes",
+    "words",
 }
+TORCH_FREE |= {"typed", "sealed", "differences"}
+TORCH_FREE |= {"sites", "axes", "keep", "cost", "goal", "config"}
 HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},
