@@ -16,10 +16,18 @@ PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"quoting"},  # the ground floor, in the order in which it is built
     {"errors"},
-    {"cpus", "differences", "dtypes", "files", "hub", "registry", "shapes", "words"},
-    {"typed"},
-    {"sealed"},
-    {"sites", "axes"},
+    {
+        "cpus",
+        "differences",
+        "dtypes",
+        "files",
+        "hub",
+        "registry",
+        "shapes",
+        "typed",
+        "words",
+    },
+    {"sealed", "sites", "axes"},
     {"keep", "cost"},
     {"goal"},
     {"config", "tokenizers"},
