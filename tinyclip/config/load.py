@@ -203,6 +203,12 @@ def dump(plain: Any, width: float = math.inf, flow: bool = False) -> str:
     return text
 
 
+def as_setting(path: str, value: Any) -> str:
+    """What `--set` takes to give a setting this plain value: `data.workers=8`."""
+    text = dump(value, flow=True).removesuffix("...\n")
+    return f"{path}={text.strip()}"
+
+
 def to_yaml(recipe: Recipe | Stage) -> str:
     """The recipe (or stage) as YAML that loads back equal."""
     return dump(recipe_to_dict(recipe), width=88)

@@ -20,7 +20,7 @@ class Safetensors(PytorchFormat):
 
     name = "safetensors"
     writes = "a model directory of tinyclip, its weights in float32 or a half type"
-    loads = 'Load it: model, preprocess, tokenizer = tinyclip.load("{out}")'
+    loads = "Load it: model, preprocess, tokenizer = tinyclip.load({source})"
     options = (Option("dtype", tuple(SHORT), "fp32"),)
 
     def recognises(self, folder: Path) -> bool:
