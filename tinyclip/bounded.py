@@ -75,6 +75,8 @@ def gunzip(content: bytes, most: int) -> bytes:
         ValueError: it is damaged or cut, or more than `most` bytes.
     """
     pieces, size = [], 0
+    if not content:
+        raise ValueError("is not gzip: it is empty")
     while content:
         stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while not stream.eof:

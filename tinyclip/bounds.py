@@ -147,10 +147,10 @@ def _check_flag(name: str, value: Any) -> None:
 
 def _parameters(shape: ClipShape) -> Iterator[int]:
     """About how many there are, matrix by matrix; nothing of it is built."""
-    for tower in shape.towers().values():
+    image, text = shape.image, shape.text
+    for tower in (image, text):
         for block in tower.blocks:
             yield tower.width * (4 * block.heads * block.dims + 2 * block.ffn)
         yield tower.width * (tower.tokens + shape.embed_dim)
-    image, text = shape.image, shape.text
     yield 3 * image.patch_size**2 * int(image.embed_width)
     yield text.vocab_size * text.width

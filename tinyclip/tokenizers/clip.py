@@ -97,7 +97,12 @@ class ClipTokenizer:
             gunzip(merges, LARGEST).decode("utf-8")
             length = spec["context_length"]
             check_number("context_length", length, TOKENS)
-            return cls(merges, length, str(spec["clean"]))
+            tokenizer = cls(merges, length, str(spec["clean"]))
+            if tokenizer.vocab_size < spec.get("vocab_size", 0):
+                raise ValueError(
+                    f"it makes {tokenizer.vocab_size} ids of {spec['vocab_size']}"
+                )
+            return tokenizer
         except KeyError as error:
             raise UserError(
                 str(folder / "config.json"), f"the tokenizer lacks {error}"
