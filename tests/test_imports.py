@@ -16,8 +16,19 @@ PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"quoting"},  # the ground floor, in the order in which it is built
     {"errors", "leaving"},
-    {"cpus", "differences", "dtypes", "files", "hub", "registry", "shapes", "words"},
-    {"sites", "axes"},
+    {
+        "bounded",
+        "cpus",
+        "differences",
+        "dtypes",
+        "files",
+        "hub",
+        "registry",
+        "shapes",
+        "typed",
+        "words",
+    },
+    {"sealed", "sites", "axes", "bounds"},
     {"keep", "cost"},
     {"goal"},
     {"config", "tokenizers"},
@@ -34,6 +45,8 @@ TORCH_FREE = {
     "leaving",
     "quoting",
     "errors",
+    "bounded",
+    "bounds",
     "cpus",
     "dtypes",
     "files",
@@ -42,7 +55,8 @@ TORCH_FREE = {
     "shapes",
     "words",
 }
-TORCH_FREE |= {"differences", "sites", "axes", "keep", "cost", "goal", "config"}
+TORCH_FREE |= {"typed", "sealed", "differences"}
+TORCH_FREE |= {"sites", "axes", "keep", "cost", "goal", "config"}
 HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},

@@ -41,6 +41,11 @@ def resume_command(out: Path) -> str:
     return command("compress", "--resume", out=out)
 
 
+def redo_command(out: Path, stage: int) -> str:
+    """The line that redoes a stage and those after it."""
+    return command("compress", out=out, from_stage=stage)
+
+
 def settle(request: Request) -> tuple[RunDir, Recipe]:
     """The run and the recipe that a request means, before anything is written.
 
