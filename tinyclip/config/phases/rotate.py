@@ -16,6 +16,13 @@ class Rotate(PhaseSettings):
     rotates: ClassVar[bool] = True
 
     samples: int = setting(1024, "pairs that tell the directions", low=64)
+    variance: float = setting(
+        0.05,
+        "share of what orders them that is the stream's variance, the rest is what "
+        "features feel of it; 1: principal directions, without gradients",
+        low=0,
+        high=1,
+    )
 
     @property
     def seen(self) -> int:
