@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+ROUNDING = 1e-12  # of what a direction holds on average: nothing
+
 
 def principal_basis(
     second_DD: Tensor,
@@ -74,13 +76,12 @@ def principal_basis(
 
 def told_apart(second_KK: Tensor) -> Tensor:
     """What each direction holds that those before it do not tell, (K,): the squared
-    diagonal of the moment's Cholesky factor. Of a singular moment as of one that is
-    larger by rounding."""
-    second_KK = second_KK.double()
-    least = 1e-12 * second_KK.diagonal().mean().clamp(min=1e-30)
-    lifted_KK = second_KK + least * torch.eye(len(second_KK)).to(second_KK)
-    left_K = torch.linalg.cholesky(lifted_KK).diagonal().square()
-    return torch.where(left_K > 2 * least, left_K, 0.0)
+    diagonal of the moment's Cholesky factor. It is made as the triangle of a root of
+    the moment, for a moment of few rows is singular, and by rounding a little below."""
+    held_K, vectors_KK = _descending(second_KK.double())
+    root_KK = held_K.sqrt()[:, None] * vectors_KK.T
+    left_K = torch.linalg.qr(root_KK, mode="r")[1].diagonal().square()
+    return torch.where(left_K > ROUNDING * held_K.mean(), left_K, 0.0)
 
 
 def _check(matrix: Tensor) -> None:

@@ -11,6 +11,7 @@ Legend: B pairs of a part, N tokens, D channels, E joint embedding.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,7 +25,6 @@ from .turn import Tower, last_norm
 
 PROBES = 2  # vectors of signs a pair
 PART = 2048  # tokens whose activations are held at a time
-SEED = 0  # of the signs: a run that is repeated has the same
 
 
 def sensitivity(
@@ -49,16 +49,13 @@ def sensitivity(
     norms = _norms(tower)
     width = tower.shape.width
     total_DD = next(tower.parameters()).new_zeros(width, width, dtype=torch.float64)
-    signs = torch.Generator().manual_seed(SEED)
     encode = model.encode_image if name == "image" else model.encode_text
     for inputs in _some(tower, name, batches, reduce):
         with torch.enable_grad(), _caught(norms) as given:
             features_BE = encode(inputs.to(total_DD.device), normalize=True)
-            count, width = features_BE.shape
-            # a pair has the same whatever part it is in
-            signs_BPE = torch.randint(0, 2, (count, PROBES, width), generator=signs)
-            for signs_BE in signs_BPE.unbind(1):
-                along = features_BE * (2 * signs_BE - 1).to(features_BE)
+            signs_BPE = torch.stack([_signs(x, features_BE.shape[1]) for x in inputs])
+            for signs_BE in signs_BPE.to(features_BE).unbind(1):
+                along = features_BE * signs_BE
                 felt = torch.autograd.grad(
                     along.sum(), given, retain_graph=True, materialize_grads=True
                 )
@@ -66,6 +63,14 @@ def sensitivity(
                     gradient_RD = (gradient * norm.weight).flatten(0, -2)
                     total_DD += (gradient_RD.T @ gradient_RD).double()
     return reduce(total_DD)
+
+
+def _signs(one: Tensor, width: int) -> Tensor:
+    """±1, (PROBES, E), drawn by what the pair is: the same in whatever part and process
+    it is looked at."""
+    seed = zlib.crc32(one.cpu().contiguous().numpy().tobytes())
+    draw = torch.Generator().manual_seed(seed)
+    return 2 * torch.randint(0, 2, (PROBES, width), generator=draw) - 1
 
 
 def _norms(tower: Tower) -> list[Any]:

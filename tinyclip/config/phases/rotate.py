@@ -18,8 +18,7 @@ class Rotate(PhaseSettings):
     samples: int = setting(1024, "pairs that tell the directions", low=64)
     variance: float = setting(
         0.05,
-        "share of what orders them that is the stream's variance, the rest is what "
-        "features feel of it; 1: principal directions, without gradients",
+        "share of their order that is variance alone; 1: principal directions",
         low=0,
         high=1,
     )
