@@ -14,9 +14,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
-    {"errors"},  # the ground floor, in the order in which it is built
-    {"cpus", "differences", "dtypes", "files", "hub", "registry", "shapes", "words"},
-    {"sites", "axes"},
+    {"quoting"},  # the ground floor, in the order in which it is built
+    {"errors"},
+    {
+        "bounded",
+        "cpus",
+        "differences",
+        "dtypes",
+        "files",
+        "hub",
+        "registry",
+        "shapes",
+        "typed",
+        "words",
+    },
+    {"sealed", "sites", "axes", "bounds"},
     {"keep", "cost"},
     {"goal"},
     {"config", "tokenizers"},
@@ -29,8 +41,21 @@ FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-TORCH_FREE = {"errors", "cpus", "dtypes", "files", "hub", "registry", "shapes", "words"}
-TORCH_FREE |= {"differences", "sites", "axes", "keep", "cost", "goal", "config"}
+TORCH_FREE = {
+    "quoting",
+    "errors",
+    "bounded",
+    "bounds",
+    "cpus",
+    "dtypes",
+    "files",
+    "hub",
+    "registry",
+    "shapes",
+    "words",
+}
+TORCH_FREE |= {"typed", "sealed", "differences"}
+TORCH_FREE |= {"sites", "axes", "keep", "cost", "goal", "config"}
 HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},

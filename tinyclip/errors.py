@@ -14,6 +14,8 @@ import difflib
 import errno
 from collections.abc import Iterable
 
+from .quoting import one_line
+
 
 class TinyclipError(Exception):
     """The root of every error that tinyclip raises on purpose."""
@@ -34,7 +36,8 @@ class UserError(TinyclipError):
 
     def __init__(self, where: str, what: str, todo: str = "") -> None:
         self.where, self.what, self.todo = where, what, todo
-        super().__init__(f"{where}: {what}" + (f". {todo}" if todo else ""))
+        name = one_line(where)  # it may hold what makes several lines of one
+        super().__init__(f"{name}: {what}" + (f". {todo}" if todo else ""))
 
 
 ELSEWHERE = "Name another place"

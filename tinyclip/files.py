@@ -6,10 +6,13 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from .errors import StorageError, UserError
+
+MOST_JSON = 2**28  # bytes: the curves of a search in a model of thousands of layers
 
 
 def expanded(text: str) -> Path:
@@ -82,17 +85,48 @@ def write_json(path: Path, value: Any) -> None:
     write_bytes(path, text.encode() + b"\n")
 
 
-def read_json(path: Path) -> Any:
-    """The value that a JSON file holds.
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """What a file holds; nothing is waited for, and nothing without an end is read.
+
+    Args:
+        most: bytes that it may hold.
 
     Raises:
-        UserError: it is missing or no JSON.
+        UserError: it is missing, is a pipe or a device, or holds more.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
+        # a pipe that nobody writes to would be waited for
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as file:
+            about = os.fstat(handle)
+            if stat.S_ISDIR(about.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not stat.S_ISREG(about.st_mode):
+                raise UserError(str(path), "is a pipe or a device, not a file")
+            if most is not None and about.st_size > most:
+                raise UserError(
+                    str(path), f"holds {about.st_size:,} bytes, more than {most:,}"
+                )
+            return file.read() if most is None else file.read(most)
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(str(path), f"cannot be read ({reason})") from None
+
+
+def read_json(path: Path, todo: str = "Restore it, or redo the stage") -> Any:
+    """The value that a JSON file holds.
+
+    Args:
+        todo: what to do about a damaged file.
+
+    Raises:
+        UserError: it is missing, no JSON, too large or nested too deeply.
+    """
+    content = read_regular(path, MOST_JSON)
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        what = "is nested too deeply"
     except ValueError as error:
-        raise UserError(
-            str(path), f"is not valid JSON ({error})", "Restore it, or redo the stage"
-        ) from None
+        what = f"is not valid JSON ({error})"
+    raise UserError(str(path), what, todo)

@@ -10,6 +10,7 @@ from tinyclip import cost
 from tinyclip.config.schema import Recipe
 from tinyclip.model.clip import Clip
 from tinyclip.model.store import save_model
+from tinyclip.pipeline.belief import seal_stage
 from tinyclip.pipeline.context import RunContext
 from tinyclip.pipeline.plan import stage_fingerprints
 from tinyclip.pipeline.request import Request
@@ -65,6 +66,7 @@ def store(stage: StageContext, model: Clip, samples: int) -> Path:
         provenance={"teacher": context.recipe.teacher, "samples": samples},
         teacher_sizes=cost.sizes(context.teacher.model.shape),
     )
-    stage.folder.write("done.json", {"samples": samples})
+    told = {"samples": samples, "sizes": cost.sizes(model.shape)}
+    seal_stage(stage.folder, stage.fingerprint, stage.made_from, told)
     stage.checkpoints.clear()
     return stage.folder.model

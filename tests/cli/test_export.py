@@ -71,7 +71,7 @@ def test_hugging_face_is_a_format(
     argv = ["export", str(saved), "--to", "huggingface", "--out", str(out)]
     assert main([*argv, "--data", "random"]) == 0
     # a ragged one brings code, which transformers runs only when told so
-    call = f"AutoModel.from_pretrained('{out}', trust_remote_code=True)"
+    call = f'AutoModel.from_pretrained("{out}", trust_remote_code=True)'
     assert call in capsys.readouterr().out
     assert json.loads((out / "config.json").read_text())["model_type"] == "tinyclip"
 

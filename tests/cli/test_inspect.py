@@ -283,16 +283,17 @@ def test_a_damaged_onnx_file_is_exit_2(
 def unfinished(saved: Path, tmp_path: Path) -> Path:
     """A run of three stages of which the first is whole."""
     from tinyclip.config.load import load_recipe, rebuild_ladder
+    from tinyclip.pipeline.belief import seal_stage
     from tinyclip.pipeline.run_dir import RunDir
 
     recipe = rebuild_ladder(load_recipe("smoke"), 0.25, 3)
     run = RunDir(tmp_path / "half")
     run.path.mkdir()
     run.begin(recipe)
-    run.write("plan.json", {"sizes": TEACHER})
+    run.write("plan.json", {"sizes": TEACHER, "fingerprints": {}})
     stage = run.stages(recipe)[0]
-    stage.write("done.json", {"sizes": {}})
     shutil.copytree(saved, stage.model)
+    seal_stage(stage, "of this", None, {"samples": 0, "sizes": {}})
     return run.path
 
 

@@ -219,3 +219,65 @@ def test_a_tokenizer_with_longer_captions_than_the_model_is_refused(
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="makes 9 ids a caption"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("shape", "image", "pool"), "clbss"),
+        (("shape", "text", "pool"), "last_"),
+        (("shape", "image", "patch_size"), 0),
+        (("shape", "image", "eps"), float("nan")),
+        (("shape", "text", "eps"), "1e-5"),
+        (("shape", "text", "vocab_size"), 10**12),
+        (("shape", "text", "context_length"), -1),
+        (("shape", "text", "blocks"), [{"heads": 2, "ffn": 2}] * 5000),
+        (("shape", "image", "width"), True),
+        (("shape",), []),
+        (("preprocess", "size"), 7),
+        (("preprocess", "size"), 10**6),
+        (("preprocess", "std"), [0, 0, 0]),
+        (("preprocess", "mean"), ["a", "b", "c"]),
+        (("tokenizer",), None),
+        (("tokenizer", "kind"), ["bpe"]),
+        (("tokenizer", "context_length"), 10**12),
+        (("provenance",), None),
+        (("teacher_sizes",), {"encoder": 0}),
+    ],
+)
+def test_a_value_that_fits_no_model_is_refused(folder: Path, keys, value) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    inner = config
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError):
+        load_model(folder)
+
+
+def test_a_shape_that_its_weights_are_not_takes_no_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["shape"]["text"]["vocab_size"] = 4_000_000
+    (folder / "config.json").write_text(json.dumps(config))
+    built = []
+    monkeypatch.setattr("tinyclip.model.store.Clip", built.append)
+    with pytest.raises(UserError, match="token_embedding is"):
+        load_model(folder)
+    assert not built
+
+
+def test_a_vocabulary_that_unpacks_to_gigabytes_is_refused(folder: Path) -> None:
+    (folder / "bpe.txt.gz").write_bytes(gzip.compress(bytes(2**27), 1))
+    with pytest.raises(UserError, match="unpacks to more than"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "bpe.txt.gz"])
+def test_a_file_that_never_ends_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="no regular file"):
+        load_model(folder)

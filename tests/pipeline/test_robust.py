@@ -22,6 +22,7 @@ from tinyclip.pipeline.changes import changed_world, minor
 from tinyclip.pipeline.lock import LOCK, locked
 from tinyclip.pipeline.phases.distil import DistilPhase
 from tinyclip.pipeline.request import Request
+from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import execute
 
 MakeRecipe = Callable[..., Recipe]
@@ -106,11 +107,15 @@ def stopped(one_stage: MakeRecipe, tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def test_another_library_is_refused_with_what_changed(stopped: Path) -> None:
-    path = stopped / "environment.json"
-    world = json.loads(path.read_text())
+def begun_under_an_old_torch(path: Path) -> None:
+    run = RunDir(path)
+    world = run.read("environment.json")
     world["libraries"]["torch"] = "1.9.1"
-    path.write_text(json.dumps(world))
+    run.write("environment.json", world)
+
+
+def test_another_library_is_refused_with_what_changed(stopped: Path) -> None:
+    begun_under_an_old_torch(stopped)
     with pytest.raises(UserError, match=r"torch: 1\.9\.1 -> ") as refused:
         execute(Request(stopped, resume=True))
     assert "--accept-changes" in str(refused.value)
@@ -119,10 +124,7 @@ def test_another_library_is_refused_with_what_changed(stopped: Path) -> None:
 def test_accepted_changes_are_told_and_gone_on_with(
     stopped: Path, one_stage: MakeRecipe, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = stopped / "environment.json"
-    world = json.loads(path.read_text())
-    world["libraries"]["torch"] = "1.9.1"
-    path.write_text(json.dumps(world))
+    begun_under_an_old_torch(stopped)
     changed = one_stage("stages[*].distil.steps=3")
     with caplog.at_level(logging.WARNING):
         run = execute(Request(stopped, changed, resume=True, accept_changes=True))

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
+import pytest
+
+from tinyclip.errors import UserError
 from tinyclip.training.log import MetricsLog
 
 
@@ -33,3 +37,60 @@ def test_a_missing_file_is_empty(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path / "metrics.jsonl")
     assert log.offset == 0
     assert log.records() == []
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> MetricsLog:
+    """Two steps of each phase of two stages."""
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for stage in (1, 2):
+        for phase in ("learn", "distil"):
+            for step in (1, 2):
+                log.write({"stage": stage, "phase": phase, "step": step})
+    return log
+
+
+def places(log: MetricsLog) -> list[tuple[int, str, int]]:
+    return [(r["stage"], r["phase"], r["step"]) for r in log.records()]
+
+
+def test_a_phase_that_begins_anew_drops_its_lines_and_those_after(
+    log: MetricsLog,
+) -> None:
+    log.cut_phase(1, "distil")
+    assert places(log) == [(1, "learn", 1), (1, "learn", 2)]
+
+
+def test_a_stage_that_begins_anew_drops_those_of_the_next(log: MetricsLog) -> None:
+    log.cut_phase(1, "another")
+    assert [place[0] for place in places(log)] == [1, 1, 1, 1]
+
+
+def test_half_a_line_at_the_end_is_none(log: MetricsLog) -> None:
+    whole = log.records()
+    with log.path.open("a") as file:
+        file.write('{"stage": 2, "ph')
+    assert log.records() == whole
+    log.cut_phase(2, "later")
+    log.write({"stage": 2, "phase": "later"})
+    assert len(log.records()) == len(whole) + 1
+
+
+def test_a_damaged_line_inside_is_named(log: MetricsLog) -> None:
+    lines = log.path.read_text().splitlines()
+    for wrong in ("{", "[]", "[" * 100_000, '{"stage": -1}'):
+        log.path.write_text("\n".join([lines[0], wrong, *lines[2:]]) + "\n")
+        with pytest.raises(UserError, match="line 2: is damaged"):
+            log.records()
+
+
+def test_lines_that_are_gone_are_told_of(
+    log: MetricsLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    offset = log.offset
+    with log.path.open("r+b") as file:
+        file.truncate(offset - 10)
+    with caplog.at_level(logging.WARNING):
+        log.cut(offset)
+    assert "10 bytes that the run wrote there are gone" in caplog.text
+    assert len(places(log)) == 7

@@ -92,9 +92,8 @@ def contender(name: str, where: str = "MODEL") -> Contender:
 
 def show(report: dict[str, Any]) -> None:
     """The table that people read: one line a tower, batch size and model."""
-    from rich.console import Console
-
     from ..words import rounded
+    from .show import show_table, tell
     from .tables import make_table
 
     devices = sorted({model["device"] for model in report["models"]})
@@ -121,13 +120,11 @@ def show(report: dict[str, Any]) -> None:
                 f"{row['of_mac_ratio']:.2f}",
             )
         table.add_section()
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(table)
+    show_table(table, 160)
     for model in report["models"]:
-        console.print(
+        tell(
             f"{model['name']}: {rounded(model['params'].get('total', 0))} parameters, "
-            f"{rounded(model['bytes'])}B of weights",
-            highlight=False,
+            f"{rounded(model['bytes'])}B of weights"
         )
     peak = report["peak_rss"] / 2**30
-    console.print(f"Peak memory of all of them together: {peak:.2f} GiB")
+    tell(f"Peak memory of all of them together: {peak:.2f} GiB")

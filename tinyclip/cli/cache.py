@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..dtypes import DTYPES, SHORT, long_name, short_name
+from ..quoting import command
+from .show import tell
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
@@ -95,12 +97,14 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(report: dict[str, Any]) -> None:
     """The lines that people read."""
-    print(
+    from ..config.load import as_setting
+
+    tell(
         f"{report['out']}: {report['teacher']} on {report['data']}\n"
         f"  {report['pairs']:,} pairs x {report['augmentations']} augmentations, "
         f"{report['captions']:,} captions, {report['embed_dim']} wide, "
         f"{report['dtype']}\n"
         f"  {report['shards']} shards ({report['kept']} were there), "
         f"{report['bytes'] / 2**20:,.1f} MiB\n\n"
-        f"Use it: tinyclip compress ... --set cache={report['out']}"
+        f"Use it: {command('compress', '...', set=as_setting('cache', report['out']))}"
     )

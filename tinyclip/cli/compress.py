@@ -170,7 +170,8 @@ def run(args: argparse.Namespace) -> int:
         if args.resume or args.from_stage is not None:
             recipe = settle(request)[1]
         assert recipe is not None
-        plan = dry_run(recipe, RunDir(request.out), args.log_with).to_dict()
+        run_dir = RunDir(request.out)
+        plan = dry_run(recipe, run_dir, args.log_with, args.accept_changes).to_dict()
         print_json(plan) if args.json else tables.show_plan(plan)
         return 0
     with listening() as stop, watcher() as shown:

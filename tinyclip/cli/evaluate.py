@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from typing import Any
 
-from .show import percent, print_json, say
+from .show import percent, print_json, say, show_table
 
 DATA = "builtin:pictograms"
 BASE = "standard"  # the recipe whose settings of the data are changed
@@ -62,8 +61,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(report: dict[str, Any]) -> None:
     """The table that people read."""
-    from rich.console import Console
-
     from .tables import make_table
 
     against = f", against {report['against']}" if report["against"] else ""
@@ -87,7 +84,7 @@ def _show(report: dict[str, Any]) -> None:
             percent(task["retention"]),
             also,
         )
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    show_table(table, 160)
 
 
 def _brief(value: float) -> str:

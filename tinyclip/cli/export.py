@@ -8,6 +8,7 @@ from typing import Any
 
 from ..dtypes import short_name
 from ..formats.registry import FORMATS, options
+from .show import tell
 
 DATA = "builtin:pictograms"
 
@@ -71,13 +72,13 @@ def _show(report: dict[str, Any]) -> None:
             f"its features have a cosine of at least {cosine['image']:.5f} (image) and "
             f"{cosine['text']:.5f} (text)"
         )
-    print(f"{out}: loaded again, and {words} on {parity['n']} {inputs}")
+    tell(f"{out}: loaded again, and {words} on {parity['n']} {inputs}")
     if loss := parity.get("conversion"):
         from ..formats.conversion import in_words
 
-        print(in_words(loss))
+        tell(in_words(loss))
     if tasks := parity.get("tasks"):
         for name, value in tasks["ours"].items():
             exported = tasks[parity["format"]][name]
-            print(f"{name}: {100 * value:.1f}, exported {100 * exported:.1f}")
-    print(FORMATS[parity["format"]].how_to_load(parity, out))
+            tell(f"{name}: {100 * value:.1f}, exported {100 * exported:.1f}")
+    tell(FORMATS[parity["format"]].how_to_load(parity, out))

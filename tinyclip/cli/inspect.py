@@ -5,6 +5,10 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from ..files import expanded
+from ..quoting import command
+from .show import percent, print_json, show_table, tell
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
@@ -21,7 +25,6 @@ def run(args: argparse.Namespace) -> int:
         UserError: the model cannot be read.
     """
     from ..pipeline.inspection import inspect
-    from .show import print_json
 
     report = inspect(args.model)
     print_json(report) if args.json else _show(args.model, report)
@@ -29,36 +32,28 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _show(name: str, report: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    from .show import percent
-
-    console = Console(width=None if Console().is_terminal else 120)
     if "params" in report:
-        _show_model(console, name, report)
+        _show_model(name, report)
     for row in report.get("stages", []):
         budget = report["budget"]
         if budget not in row["share"]:  # a run of before shares in it were stored
             budget = "encoder"
         share = percent(row["share"][budget])
-        console.print(
-            f"stage {row['stage']}: {share} of the {budget}, {row['model']}",
-            highlight=False,
-        )
+        tell(f"stage {row['stage']}: {share} of the {budget}, {row['model']}")
     if not report.get("finished", True):
-        console.print(
+        goes_on = command(
+            "compress", "--resume", out=expanded(name.removeprefix("run:"))
+        )
+        tell(
             f"{name} is not finished: {len(report['stages'])} of {report['planned']} "
-            f"stages are whole. Go on with: tinyclip compress --resume --out {name}",
-            highlight=False,
-            soft_wrap=True,
+            f"stages are whole. Go on with: {goes_on}"
         )
 
 
-def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
+def _show_model(name: str, report: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
     from ..sites import in_line, width_in_words
     from ..words import rounded
-    from .show import percent
     from .tables import make_table
 
     params, share = report["params"], report["share"]
@@ -74,21 +69,21 @@ def _show_model(console: Any, name: str, report: dict[str, Any]) -> None:
         table.add_row(f"MACs, {tower}", rounded(macs), "")
     table.add_row("bytes", f"{report['bytes']:,}", "")
     table.add_row("type", report["dtype"], "")
-    console.print(table)
+    show_table(table, 120)
     for tower, layers in report["layers"].items():
         head_width = report["head_width"][tower]
         heads, ffn = (in_line(layers, site, head_width) for site in ("heads", "ffn"))
         width = width_in_words(report["embed"][tower], report["basis"][tower])
-        console.print(f"{tower}: embed {width}", highlight=False)
-        console.print(f"  heads  {heads}\n  ffn    {ffn}", highlight=False)
+        tell(f"{tower}: embed {width}")
+        tell(f"  heads  {heads}\n  ffn    {ffn}")
     for key, value in sorted(report["provenance"].items()):
         words = ", ".join(map(str, value)) if isinstance(value, list) else value
-        console.print(f"{key}: {words}", highlight=False)
-    _show_certificate(console, report["certificate"] or {})
-    _show_export(console, report)
+        tell(f"{key}: {words}")
+    _show_certificate(report["certificate"] or {})
+    _show_export(report)
 
 
-def _show_certificate(console: Any, certificate: dict[str, Any]) -> None:
+def _show_certificate(certificate: dict[str, Any]) -> None:
     """How exact each step was that had to be."""
     steps = {
         "rotated exactly": certificate.get("rotated"),
@@ -98,24 +93,22 @@ def _show_certificate(console: Any, certificate: dict[str, Any]) -> None:
     for words, part in steps.items():
         if part:
             worst = part["max_abs_diff"]
-            console.print(f"{words}, to {worst:.1e}", highlight=False)
+            tell(f"{words}, to {worst:.1e}")
 
 
-def _show_export(console: Any, report: dict[str, Any]) -> None:
+def _show_export(report: dict[str, Any]) -> None:
     """What only an exported folder has."""
     if "format" in report:
-        console.print(f"format: {report['format']}", highlight=False)
+        tell(f"format: {report['format']}")
     for name, part in report.get("encoders", {}).items():
         ends = [
             f"{part[end]['name']} {part[end]['dtype']} "
             f"({', '.join(map(str, part[end]['shape']))})"
             for end in ("input", "output")
         ]
-        console.print(
+        tell(
             f"{name}: {part['file']}, opset {part['opset'] or report['opset']}, "
-            f"{part['bytes']:,} bytes: {ends[0]} -> {ends[1]}",
-            highlight=False,
-            soft_wrap=True,
+            f"{part['bytes']:,} bytes: {ends[0]} -> {ends[1]}"
         )
     parity = report.get("parity")
     if not parity:
@@ -124,10 +117,8 @@ def _show_export(console: Any, report: dict[str, Any]) -> None:
     if "cosine" in parity:
         image, text = parity["cosine"]["image"], parity["cosine"]["text"]
         words = f"features have a cosine of at least {image:.5f} and {text:.5f}"
-    console.print(
-        f"when it was exported: {words} on {parity['n']} pairs", highlight=False
-    )
+    tell(f"when it was exported: {words} on {parity['n']} pairs")
     if "conversion" in parity:
         from ..formats.conversion import in_words
 
-        console.print(in_words(parity["conversion"]), highlight=False)
+        tell(in_words(parity["conversion"]))

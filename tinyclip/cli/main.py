@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from .. import __version__
 from ..errors import Interrupted, TinyclipError, UserError, nearest
-from .show import complain
+from .show import PlainFormatter, complain
 
 # verb -> what it does; its module, of the same name, is imported only when asked for
 VERBS = {
@@ -112,6 +112,13 @@ def _run(argv: Sequence[str]) -> int:
     return int(args.run(args))
 
 
+def _log_to_stderr() -> None:
+    """What the log warns of goes to stderr, as it is."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -122,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code of design §3.1.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    logging.basicConfig(format="%(message)s", level=logging.WARNING, stream=sys.stderr)
+    _log_to_stderr()
     try:
         code = _run(argv)
         sys.stdout.flush()  # a reader that has gone is noticed here, not at exit

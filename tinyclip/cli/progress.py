@@ -18,6 +18,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from .show import say
+
 PLAIN_EVERY = 60.0  # seconds between plain lines
 Clock = Callable[[], float]
 
@@ -109,11 +111,11 @@ class Bar:
 
     def __init__(self) -> None:
         self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
+            TextColumn("{task.description}", style="bold", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", markup=False),
             console=Console(stderr=True),
         )
         self._task: TaskID | None = None
@@ -175,7 +177,7 @@ class Lines:
         return None
 
     def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        say(text)
         self._last = time.monotonic()
 
     def phase(self, stage: int, name: str, done: int, total: int) -> None:

@@ -11,7 +11,7 @@ from ..config.load import load_recipe, load_stage, recipe_to_dict
 from ..config.place import Place
 from ..config.schema import Recipe, Stage
 from ..errors import StorageError, UserError, nearest
-from .show import complain, print_json
+from .show import complain, print_json, tell
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
@@ -54,7 +54,7 @@ def _ls(args: argparse.Namespace, kind: str) -> int:
         return 0
     width = max(map(len, entries))
     for name, words in entries.items():
-        print(f"{name:{width}}  {words}")
+        tell(f"{name:{width}}  {words}")
     return 0
 
 
@@ -87,7 +87,7 @@ def _copy(args: argparse.Namespace, kind: str) -> int:
         raise UserError(str(to), "exists already", "Name another file") from None
     except OSError as error:
         raise StorageError(to, error) from None
-    print_json({"copied": str(to)}) if args.json else print(to)
+    print_json({"copied": str(to)}) if args.json else tell(str(to))
     return 0
 
 
@@ -107,6 +107,7 @@ def _validate(args: argparse.Namespace, kind: str) -> int:
     if args.json:
         print_json({"valid": not wrong, "errors": errors})
     else:
-        fine = [f"{name}: fine\n" for name in errors if name not in wrong]
-        print("".join(fine), end="")
+        for name in errors:
+            if name not in wrong:
+                tell(f"{name}: fine")
     return 2 if wrong else 0

@@ -1,20 +1,63 @@
-"""What goes to which stream: reports to stdout, complaints to stderr."""
+"""What goes to which stream: reports to stdout, complaints to stderr.
+
+Names are data: no text is markup, and what a terminal would obey is spelt out.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from ..quoting import plain
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class PlainFormatter(logging.Formatter):
+    """The log's lines, of which nothing is obeyed by a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
 
 
 def print_json(value: Any) -> None:
     """Print a value as one JSON object on stdout, where nothing else may go then."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # JSON has escapes of its own for these
+        text = json.dumps(value, indent=2)
+    print(text)
+
+
+def tell(text: str) -> None:
+    """A line of a report, on stdout; not broken where the terminal ends, so that it
+    can be pasted."""
+    print(plain(text))
 
 
 def say(line: str) -> None:
     """What is being done just now, on stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(plain(line), file=sys.stderr, flush=True)
+
+
+def show_table(table: Table, width: int) -> None:
+    """Print a table on stdout, as wide as the terminal, or `width` elsewhere."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(plain(text), **options)
+
+    terminal = Plain().is_terminal
+    console = Plain(
+        width=None if terminal else width, markup=False, emoji=False, highlight=False
+    )
+    console.print(table)
 
 
 def percent(value: float | None) -> str:
@@ -24,5 +67,5 @@ def percent(value: float | None) -> str:
 
 def complain(message: str, code: int = 2) -> int:
     """Print a message on stderr; returns the exit code that goes with it."""
-    print(f"tinyclip: {message}", file=sys.stderr)
+    print(f"tinyclip: {plain(message)}", file=sys.stderr)
     return code

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from ..config.schema import PHASES
+from ..quoting import as_source, python
 from ..words import rounded
-from .show import percent
+from .show import percent, show_table, tell
 
 
 def make_table(title: str, *columns: str) -> Table:
@@ -107,14 +107,13 @@ def show_summary(report: dict[str, Any]) -> None:
     table.add_row(*_row("teacher", {**report["teacher"], "share": whole}, *shown))
     for entry in report["students"]:
         table.add_row(*_row(f"stage {entry['stage']}", entry, *shown))
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(table)
+    show_table(table, 160)
     for entry in report["students"]:
-        console.print(f"stage {entry['stage']}: {entry['model']}", highlight=False)
+        tell(f"stage {entry['stage']}: {entry['model']}")
     last = report["model"]
-    console.print(
-        f'\nLoad one: model, preprocess, tokenizer = tinyclip.load("{last}")',
-        highlight=False,
+    tell(
+        "\nLoad one: model, preprocess, tokenizer = "
+        f"tinyclip.load({python(as_source(last))})"
     )
 
 
@@ -144,17 +143,15 @@ def show_plan(plan: dict[str, Any]) -> None:
             step_cost(stage["flops_per_step"], plan["flops_per_second"]),
             duration(stage["seconds"]),
         )
-    console = Console(width=None if Console().is_terminal else 140)
-    console.print(table)
+    show_table(table, 140)
     total = duration(sum(stage["seconds"] for stage in plan["stages"]))
-    console.print(
+    tell(
         f"About {total} here, at {rounded(plan['flops_per_second'])}FLOP/s "
         f"measured on the teacher's forward pass; teacher features are "
-        f"{'cached' if plan['cached'] else 'computed at every step'}.",
-        highlight=False,
+        f"{'cached' if plan['cached'] else 'computed at every step'}."
     )
     for sentence in plan["advice"]:
-        console.print(sentence, highlight=False, markup=False)
+        tell(sentence)
 
 
 def work_of(stage: dict[str, Any]) -> str:

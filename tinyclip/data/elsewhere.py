@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from ..bounded import open_regular
 from ..errors import UserError
+from ..quoting import shell
 from .notes import number_of
 from .tables import CAPTION_NAMES, DELIMITERS, IMAGE_NAMES, usual_column
 
@@ -36,7 +38,7 @@ def refuse_captions_elsewhere(
         raise UserError(
             where,
             f"has its captions in {tables[0]}, which folder: does not read",
-            f"Let the library datasets read the folder: hf:{root}",
+            f"Let the library datasets read the folder: {shell(f'hf:{root}')}",
         )
     stems = {PurePosixPath(key).stem for key in pictures}
     named = [key for key in texts if _stem(key) in stems]
@@ -77,9 +79,9 @@ def _reader(root: Path, table: str, picture: str) -> str:
     away = PurePosixPath(table).parent
     path = picture if away == PurePosixPath() else picture.removeprefix(f"{away}/")
     if folder == away or path.encode() in _head(root / table):
-        return f"Name it: {scheme}{root / table}"
-    beside = root / folder / PurePosixPath(table).name
-    return f"Put it beside the pictures that it names, and name it: {scheme}{beside}"
+        return f"Name it: {shell(f'{scheme}{root / table}')}"
+    beside = shell(f"{scheme}{root / folder / PurePosixPath(table).name}")
+    return f"Put it beside the pictures that it names, and name it: {beside}"
 
 
 def _suffix(key: str) -> str:
@@ -105,7 +107,7 @@ def _head(file: Path) -> bytes:
     try:
         if file.suffix.lower() == ".parquet":
             return _paths(file)
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             head = opened.read(LOOKED_AT)
     except (OSError, ValueError):  # Arrow's errors are such
         return b""

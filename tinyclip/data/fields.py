@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from ..config.load import as_setting
 from ..errors import UserError, nearest
+from ..quoting import shell
 from .tables import CAPTION_NAMES, find_column, usual_column
 
 TEXT = "text"
@@ -114,7 +116,8 @@ def no_text(where: str, column: str, kind: Kind, called: str = "column") -> User
     texts = [name for name in fields_of(kind) if is_text(_step(kind, name))]
     todo = "Name another with --set data.caption_column=NAME"
     if texts:
-        todo = f"Name the field: --set data.caption_column={column}.{texts[0]}"
+        setting = as_setting("data.caption_column", f"{column}.{texts[0]}")
+        todo = f"Name the field: --set {shell(setting)}"
     return UserError(
         where, f"the {called} {column!r} holds {described(kind)}, not text", todo
     )

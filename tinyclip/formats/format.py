@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ..quoting import as_source, python
+
 if TYPE_CHECKING:
     from ..model.store import Loaded
 
@@ -89,8 +91,10 @@ class Format(ABC):
     name: ClassVar[str]
     # what it writes, in one line for help and documents
     writes: ClassVar[str]
-    # how the folder is used then; {out} stands for it
+    # how the folder is used then; {source} stands for the literal that names it
     loads: ClassVar[str]
+    # what that literal says; {out} stands for the folder
+    source: ClassVar[str] = "{out}"
     options: ClassVar[tuple[Option, ...]] = ()
     # whether what is written may differ from the model by more than rounding
     measured: ClassVar[bool] = False
@@ -101,7 +105,11 @@ class Format(ABC):
         Args:
             parity: what `write` returned.
         """
-        return self.loads.format(out=out)
+        return self.loads.format(source=self.literal(out))
+
+    def literal(self, out: str) -> str:
+        """The Python string that names a folder to whoever loads it."""
+        return python(self.source.format(out=as_source(out)))
 
     def require(self) -> None:  # noqa: B027 (most need none)
         """Check for the packages that writing takes.

@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..bounded import read_json
 from ..errors import UserError, nearest
-from ..files import expanded, read_json
+from ..files import expanded
 from ..model.store import Loaded, load_model
 from ..model.weights import shown
+from ..quoting import shell
 from .format import FOREIGN
 
 SCHEMES = ("builtin", "hf", "openclip", "run")
@@ -170,7 +172,7 @@ def folder_of(spec: str, where: str) -> Path:
             where,
             f"{spec!r} is a file",
             "Name the model directory that it lies in; of weights of open_clip, write "
-            f"openclip:NAME@{spec}",
+            + shell(f"openclip:NAME@{spec}"),
         )
     raise UserError(
         where,
@@ -195,6 +197,6 @@ def _model_of_run(path: Path, where: str) -> Path:
     inside = sorted(entry.name for entry in path.iterdir())
     todo = "Name a model directory, or a folder of open_clip or transformers"
     if any(name.endswith(SUFFIXES) for name in inside):
-        todo = f"If its weights are open_clip's, write openclip:NAME@{path}"
+        todo = f"If its weights are open_clip's, write {shell(f'openclip:NAME@{path}')}"
     here = f"it holds {shown(inside)}" if inside else "it is empty"
     raise UserError(where, f"{path} has no model: {here}", todo)

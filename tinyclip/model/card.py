@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..quoting import code_span, markdown
 from ..shapes import TOWERS
 from ..sites import SITES, USUAL, WIDTH, basis_of, in_line, width_in_words
 
@@ -32,7 +33,7 @@ def model_card(
     teacher = provenance.get("teacher") or provenance.get("source", "an unnamed source")
     kind = "A small CLIP" if share["total"] < 1 else "A CLIP"
     lines = [
-        f"# {kind}, made from `{teacher}`",
+        f"# {kind}, made from {code_span(teacher)}",
         "",
         f"{sizes['total']:,} parameters ({100 * share['total']:.1f} % of the "
         f"teacher's), of them {sizes['encoder']:,} in the encoders "
@@ -45,7 +46,9 @@ def model_card(
         "## Where it comes from",
         "",
     ]
-    lines += [f"- {key}: {value}" for key, value in sorted(provenance.items())]
+    for key, value in sorted(provenance.items()):
+        words = ", ".join(map(str, value)) if isinstance(value, list) else value
+        lines.append(f"- {markdown(key)}: {markdown(words)}")
     if certificate is not None:
         lines += [
             "",
@@ -63,9 +66,10 @@ def model_card(
         "",
         "## Licence",
         "",
-        provenance.get("licence")
-        or f"Not stated: whatever the weights of `{teacher}` and the data were "
-        "licensed under applies to this model too.",
+        markdown(provenance["licence"])
+        if provenance.get("licence")
+        else f"Not stated: whatever the weights of {code_span(teacher)} and the data "
+        "were licensed under applies to this model too.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -97,9 +101,10 @@ def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
     ]
     for name, task in metrics["tasks"].items():
         low, high = task["ci95"]
+        named = f"{markdown(name)} | {markdown(task['metric'])}"
         teacher, retention = task.get("teacher"), task.get("retention")
         lines.append(
-            f"| {name} | {task['metric']} | {100 * task['value']:.1f} | "
+            f"| {named} | {100 * task['value']:.1f} | "
             f"{100 * low:.1f} to {100 * high:.1f} | {task['n']} | "
             f"{'–' if teacher is None else f'{100 * teacher:.1f}'} | "
             f"{'–' if retention is None else f'{100 * retention:.1f} %'} |"

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 from ..differences import differences
-from ..errors import UserError
 from ..training.engine import Engine
+from .belief import believed, refuse_changed
 from .plan import Plan
 from .run_dir import RunDir
 
@@ -25,7 +25,6 @@ LIBRARIES = (
 )
 # another minor version of these may change bits
 WATCHED = ("torch", "open_clip_torch", "transformers")
-ACCEPT = "--accept-changes"
 
 
 def environment(engine: Engine) -> dict[str, Any]:
@@ -68,7 +67,8 @@ def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> Non
     Raises:
         UserError: something has changed, with what it was and is.
     """
-    plan_before, world_before = run.read("plan.json"), run.read("environment.json")
+    plan_before = believed(run, "plan.json", accept)
+    world_before = believed(run, "environment.json", accept)
     changes: list[str] = []
     if plan_before is not None:
         changes += changed_inputs(plan_before["fingerprints"], plan.fingerprints)
@@ -82,15 +82,7 @@ def refuse_changes(run: RunDir, plan: Plan, engine: Engine, accept: bool) -> Non
                 world_before.get("world_size", 1),
                 engine.world,
             )
-    if not changes:
-        return
-    words = "\n  ".join(["changed since this run began:", *changes])
-    if accept:
-        log.warning("%s: %s\nGoing on all the same (%s)", run.path, words, ACCEPT)
-        return
-    raise UserError(
-        str(run.path),
-        words,
-        f"Put it back, start a new run with --out, or go on with {ACCEPT}: the result "
-        "is then not that of one uninterrupted run",
-    )
+    if changes:
+        words = "\n  ".join(["changed since this run began:", *changes])
+        todo = "Put it back, start a new run with --out"
+        refuse_changed(run.path, words, todo, accept)

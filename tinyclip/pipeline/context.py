@@ -27,6 +27,7 @@ from ..training.loop import Watcher
 from ..training.teacher.cached import cache_teacher
 from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
+from .belief import believed
 from .caches import cache_of
 from .run_dir import RunDir
 
@@ -92,6 +93,7 @@ class RunContext:
         base: what the first stage starts from: the teacher, its vocabulary trimmed
             where the recipe asks for that.
         tasks: what every student is measured on.
+        accept: go on with what the run did not write.
     """
 
     recipe: Recipe
@@ -104,6 +106,7 @@ class RunContext:
     tasks: list[Task]
     watcher: Watcher
     stop: Callable[[], bool]
+    accept: bool = False
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
     _cached: Cached | None = None
@@ -117,6 +120,7 @@ class RunContext:
         engine: Engine,
         watcher: Watcher,
         stop: Callable[[], bool],
+        accept: bool = False,
     ) -> RunContext:
         """Load the teacher and the pairs that a recipe names.
 
@@ -128,9 +132,8 @@ class RunContext:
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
         base = trimmed(teacher, train, recipe.vocab)
         tasks = measured_tasks(recipe, (train, val))
-        return cls(
-            recipe, folder, engine, teacher, base, train, val, tasks, watcher, stop
-        )
+        found = teacher, base, train, val, tasks
+        return cls(recipe, folder, engine, *found, watcher, stop, accept)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of the data."""
@@ -271,7 +274,7 @@ class RunContext:
 
     def teacher_values(self) -> dict[str, float]:
         """The teacher's own figures, measured once a run."""
-        metrics = self.folder.read("teacher.json")
+        metrics = believed(self.folder, "teacher.json", self.accept)
         if metrics is None:
             metrics = self.measure(self.teacher, None)
             self.folder.write("teacher.json", metrics)

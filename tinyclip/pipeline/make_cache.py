@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import dtypes
-from ..config.load import dump, load_recipe
+from ..config.load import as_setting, load_recipe
 from ..config.options import path_from, with_values
 from ..config.override import override
 from ..config.place import Place
@@ -22,6 +21,7 @@ from ..errors import Interrupted, StorageError, UserError
 from ..files import make_folder
 from ..formats.source import load_source
 from ..model.store import Loaded
+from ..quoting import command
 from ..training.engine import Engine
 from ..training.loop import Watcher
 from ..training.teacher.index import INDEX, Index
@@ -120,15 +120,21 @@ class CacheRequest:
     def command(self) -> str:
         """The line that goes on with it, or repairs it."""
         plain, own = asdict(load_recipe(BASE)), asdict(self.recipe)
-        words = ["--teacher", self.teacher, "--data", self.data, "--out", str(self.out)]
-        for name, value in own["data"].items():
-            if name != "source" and value != plain["data"][name]:
-                text = dump(value, flow=True).removesuffix("...\n").strip()
-                words += ["--set", f"data.{name}={text}"]
-        for name in ("seed", "precision"):
-            if own[name] != plain[name]:
-                words += [f"--{name}", str(own[name])]
-        return shlex.join(["tinyclip", "cache", *words, "--dtype", self.dtype])
+        settings = [
+            as_setting(f"data.{name}", value)
+            for name, value in own["data"].items()
+            if name != "source" and value != plain["data"][name]
+        ]
+        figures = {n: own[n] for n in ("seed", "precision") if own[n] != plain[n]}
+        return command(
+            "cache",
+            teacher=self.teacher,
+            data=self.data,
+            out=self.out,
+            set=settings,
+            **figures,
+            dtype=self.dtype,
+        )
 
 
 def make_cache(

@@ -10,6 +10,7 @@ from ..config.load import recipe_to_dict
 from ..config.schema import Recipe
 from ..differences import differences
 from ..errors import UserError
+from ..quoting import command
 from .run_dir import RunDir
 
 ABSENT = object()  # what one recipe does not name, an objective for one
@@ -37,7 +38,12 @@ class Request:
 
 def resume_command(out: Path) -> str:
     """The line that goes on with a run."""
-    return f"tinyclip compress --resume --out {out}"
+    return command("compress", "--resume", out=out)
+
+
+def redo_command(out: Path, stage: int) -> str:
+    """The line that redoes a stage and those after it."""
+    return command("compress", out=out, from_stage=stage)
 
 
 def settle(request: Request) -> tuple[RunDir, Recipe]:
@@ -80,7 +86,7 @@ def _settle_resume(run: RunDir, request: Request) -> Recipe:
             return request.recipe  # killed before its first write: from the beginning
         what = "holds no run" if run.path.is_dir() else "does not exist"
         raise UserError(
-            str(run.path), what, "Start one with: tinyclip compress --out DIR"
+            str(run.path), what, f"Start one with: {command('compress', out='DIR')}"
         )
     stored = run.recipe()
     _check_stage(request.from_stage, request.recipe or stored)

@@ -12,8 +12,43 @@ from ..config.schema import Recipe
 from ..errors import StorageError, UserError
 from ..files import make_folder, read_json, write_bytes, write_json
 from ..keep import ClipKeep, keep_from_dict
+from ..sealed import (
+    Sealed,
+    fault_of_text,
+    read_sealed,
+    write_sealed,
+    write_sealed_text,
+)
 from ..training.log import MetricsLog
+from ..typed import Maybe
 from .lock import LOCK
+
+# what the files that a resume reads must hold; other names are nobody's state
+KINDS: dict[str, Any] = {
+    "plan.json": {
+        "fingerprints": {str: str},
+        "sizes": {"total": int, "encoder": int},
+        "recipe": Maybe({"stages": [{"batch": int}]}),
+    },
+    "environment.json": {
+        "device": str,
+        "threads": int,
+        "world_size": Maybe(int),
+        "libraries": {str: str},
+    },
+    "teacher.json": {"tasks": {str: {"value": float}}},
+}
+EDITED = (
+    "# Change it with --set or --from-stage: edited here, the run does not go on.\n"
+)
+DONE = {
+    "fingerprint": str,
+    "samples": int,
+    "sizes": {str: int},
+    "files": Maybe({str: str}),
+    "made_from": Maybe(str),
+    "accepted": Maybe([str]),
+}
 
 
 def percent(share: float) -> int:
@@ -36,10 +71,34 @@ class StageDir:
     def checkpoints(self) -> Path:
         return self.path / "checkpoints"
 
+    @property
+    def _done(self) -> Path:
+        return self.path / "done.json"
+
+    @property
+    def _redo(self) -> str:
+        """What to do about a damaged file."""
+        return f"Restore it, or redo the stage: --from-stage {self.number}"
+
     def done(self) -> dict[str, Any] | None:
-        """What `done.json` says, or None while the stage is not whole."""
-        path = self.path / "done.json"
-        return read_json(path) if path.exists() else None
+        """What `done.json` says, or None while the stage is not whole.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        read = self.read_done()
+        return None if read is None else read.value
+
+    def read_done(self) -> Sealed | None:
+        """As `done`, and whether it is what the run wrote."""
+        if not self._done.exists():
+            return None
+        return read_sealed(self._done, DONE, self._redo)
+
+    def write_done(self, value: dict[str, Any]) -> None:
+        """Write `done.json`, sealed: the stage is whole."""
+        make_folder(self.path)
+        write_sealed(self._done, value)
 
     def keep(self) -> ClipKeep | None:
         """What the stage kept, or None if it cut nothing.
@@ -51,13 +110,10 @@ class StageDir:
         if not path.exists():
             return None
         try:
-            return keep_from_dict(read_json(path))
+            return keep_from_dict(read_json(path, self._redo))
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise UserError(
-                str(path),
-                "says nothing of what was kept",
-                f"Restore it, or redo the stage: --from-stage {self.number}",
-            ) from None
+            what = "says nothing of what was kept"
+            raise UserError(str(path), what, self._redo) from None
 
     def write(self, name: str, value: Any) -> None:
         """Write one JSON file of the stage, whole or not at all."""
@@ -112,6 +168,10 @@ class RunDir:
         """The recipe that runs here."""
         return load_recipe(str(self.recipe_file))
 
+    def holds(self, recipe: Recipe) -> bool:
+        """Whether the folder's recipe is this one, and as the run wrote it."""
+        return not fault_of_text(self.recipe_file) and self.recipe() == recipe
+
     def stages(self, recipe: Recipe) -> list[StageDir]:
         """The folders of all stages, made or not."""
         folders = []
@@ -126,13 +186,31 @@ class RunDir:
         return whole and (self.model / "config.json").exists()
 
     def write(self, name: str, value: Any) -> None:
-        """Write one JSON file of the run, whole or not at all."""
-        write_json(self.path / name, value)
+        """Write one JSON file of the run, whole or not at all, and sealed if a resume
+        reads it."""
+        if name in KINDS:
+            write_sealed(self.path / name, value)
+        else:
+            write_json(self.path / name, value)
 
     def read(self, name: str) -> Any:
-        """What a JSON file of the run holds, or None when there is none."""
+        """What a JSON file of the run holds, or None when there is none.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        if name in KINDS:
+            read = self.read_sealed(name)
+            return None if read is None else read.value
         path = self.path / name
         return read_json(path) if path.exists() else None
+
+    def read_sealed(self, name: str) -> Sealed | None:
+        """As `read`, and whether it is what the run wrote."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        return read_sealed(path, KINDS[name], "Restore it")
 
     def make(self) -> None:
         """Make the folder.
@@ -143,8 +221,8 @@ class RunDir:
         make_folder(self.path)
 
     def begin(self, recipe: Recipe) -> None:
-        """Write the recipe, every default written out."""
-        write_bytes(self.recipe_file, to_yaml(recipe).encode())
+        """Write the recipe, every default written out, and sealed."""
+        write_sealed_text(self.recipe_file, to_yaml(recipe) + EDITED)
 
     def publish(self, model: Path) -> None:
         """Put the last stage's model at `RUN/model`; hard links where possible.

@@ -13,19 +13,16 @@ from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..errors import Interrupted, StorageError, UserError
 from ..files import refuse_unwritable, write_bytes
-from ..model.store import load_model
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
+from .belief import believed, refuse_edited, with_recipe
 from .changes import environment, refuse_changes
 from .context import RunContext
-from .family import larger_member
-from .handover import channels_left
+from .descent import run_stages
 from .lock import locked
-from .plan import Plan, check, make_plan, stage_fingerprints
+from .plan import Plan, check, make_plan
 from .request import Request, resume_command, settle
 from .run_dir import RunDir
-from .stage import run_stage
-from .stage_context import StageContext
 from .tracking import Tracked
 
 log = logging.getLogger("tinyclip")
@@ -67,9 +64,13 @@ def listening() -> Iterator[Callable[[], bool]]:
             signal.signal(kind, handler)
 
 
-def open_engine(run: RunDir, recipe: Recipe) -> Engine:
-    """The engine of a run, with the thread count that it began with."""
-    world = run.read("environment.json") if run.is_run() else None
+def open_engine(run: RunDir, recipe: Recipe, accept: bool = False) -> Engine:
+    """The engine of a run, with the thread count that it began with.
+
+    Raises:
+        UserError: the run has been changed since, and that is not accepted.
+    """
+    world = believed(run, "environment.json", accept) if run.is_run() else None
     return Engine(recipe.precision, world["threads"] if world else None)
 
 
@@ -84,7 +85,9 @@ def check_outlets(run: RunDir, log_with: str | None) -> None:
         check_tracker(log_with)
 
 
-def dry_run(recipe: Recipe, run: RunDir, log_with: str | None = None) -> Plan:
+def dry_run(
+    recipe: Recipe, run: RunDir, log_with: str | None = None, accept: bool = False
+) -> Plan:
     """The plan of a recipe; nothing is written.
 
     Raises:
@@ -92,7 +95,7 @@ def dry_run(recipe: Recipe, run: RunDir, log_with: str | None = None) -> Plan:
     """
     check(recipe)
     check_outlets(run, log_with)
-    engine = open_engine(run, recipe)
+    engine = open_engine(run, recipe, accept)
     context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
     return _plan(context)
 
@@ -124,10 +127,13 @@ def execute(
     if request.from_stage is None and run.is_run() and run.is_done(recipe):
         return run
     check_outlets(run, request.log_with)
-    engine = open_engine(run, recipe)
+    accept = request.accept_changes
+    if run.is_run():
+        refuse_edited(run, accept)
+    engine = open_engine(run, recipe, accept)
     engine.wait()  # all have looked before one writes
     shown = watcher if watcher is not None and engine.is_main else Silent()
-    context = RunContext.open(recipe, run, engine, shown, stop)
+    context = RunContext.open(recipe, run, engine, shown, stop, accept)
     plan = _plan(context)
     shown.plan(plan.to_dict())
     with _begun_and_locked(request, context, plan):
@@ -162,7 +168,7 @@ def _begun_and_locked(
             refuse_changes(run, plan, engine, request.accept_changes)
         _begin(run, context.recipe, request.from_stage)
         run.write("environment.json", environment(engine))
-        run.write("plan.json", plan.to_dict())
+        run.write("plan.json", with_recipe(plan.to_dict(), context.recipe))
         engine.wait()
         yield
 
@@ -172,7 +178,7 @@ def _begin(run: RunDir, recipe: Recipe, from_stage: int | None) -> None:
     if from_stage is not None:
         _refuse_unfinished(run, recipe, from_stage)
         run.set_aside(run.recipe(), from_stage)
-    if from_stage is not None or not run.is_run() or run.recipe() != recipe:
+    if from_stage is not None or not run.is_run() or not run.holds(recipe):
         run.begin(recipe)
 
 
@@ -195,68 +201,12 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
         )
         context.watcher = tracked
     try:
-        _run_stages(context, plan, request.accept_changes)
+        run_stages(context, plan)
     finally:
         if tracked is not None:
             tracked.finish()
         if context.engine.is_main:
             _report_broken(context)
-
-
-def _run_stages(context: RunContext, plan: Plan, accept: bool) -> None:
-    """Every stage that is not whole yet, then the final model in its place.
-
-    Args:
-        accept: take stages that were made with other settings as they are.
-    """
-    run, recipe = context.folder, context.recipe
-    model, samples = context.base.model, 0
-    channels: tuple[int, ...] | None = None
-    fingerprints = stage_fingerprints(recipe, plan.fingerprints)
-    folders = run.stages(recipe)
-    for place, (folder, stage, fingerprint) in enumerate(
-        zip(folders, recipe.stages, fingerprints, strict=True)
-    ):
-        if stage.from_teacher:
-            model, samples, channels = context.base.model, 0, None
-        done = folder.done()
-        if done is None:
-            larger = larger_member(recipe.stages, place)
-            stage_context = StageContext.of(
-                context,
-                stage,
-                recipe.spans[place][1],
-                folder,
-                fingerprint,
-                None if larger is None else folders[larger],
-            )
-            model = run_stage(stage_context, model, samples, channels).model
-            samples += sum(plan.stages[folder.number - 1].phases.values()) * stage.batch
-        elif done["fingerprint"] != fingerprint and not accept:
-            raise UserError(
-                str(folder.path),
-                "was made with other settings",
-                f"Redo it: tinyclip compress --out {run.path} "
-                f"--from-stage {folder.number}",
-            )
-        else:
-            model, samples = load_model(folder.model).model, done["samples"]
-            if done["fingerprint"] != fingerprint and context.engine.is_main:
-                accepted = [*done.get("accepted", []), done["fingerprint"]]
-                folder.write(
-                    "done.json",
-                    {**done, "fingerprint": fingerprint, "accepted": accepted},
-                )
-        keep = folder.keep()
-        if keep is not None:
-            # the student's own shape: one that was rotated has lost none of them
-            channels = channels_left(channels, keep, model.shape)
-        if context.engine.anywhere(context.stop()) and folder.number < len(folders):
-            raise Interrupted(f"Stopped after stage {folder.number}")
-    if context.engine.is_main:
-        run.publish(folders[-1].model)
-        run.drop_replaced()
-    context.engine.wait()
 
 
 def _report_broken(context: RunContext) -> None:

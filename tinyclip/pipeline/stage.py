@@ -9,6 +9,7 @@ from .. import cost
 from ..config.load import to_yaml
 from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
+from .belief import seal_stage
 from .context import on_cpu
 from .handover import Progress
 from .phases import phase_called
@@ -84,12 +85,6 @@ def _store(stage: StageContext, progress: Progress) -> None:
         certificate=progress.certificate,
         metrics=metrics,
     )
-    folder.write(
-        "done.json",
-        {
-            "fingerprint": stage.fingerprint,
-            "samples": progress.samples,
-            "sizes": cost.sizes(model.shape),
-        },
-    )
+    told = {"samples": progress.samples, "sizes": cost.sizes(model.shape)}
+    seal_stage(folder, stage.fingerprint, stage.made_from, told)
     stage.checkpoints.clear()

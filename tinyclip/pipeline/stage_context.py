@@ -45,6 +45,7 @@ class StageContext:
         folder: the stage's.
         fingerprint: of its settings and of all that came before it.
         larger: the stage whose student this one's is to be nested in.
+        made_from: SHA-256 of the weights that it starts from; None for the teacher's.
     """
 
     run: RunContext
@@ -53,6 +54,7 @@ class StageContext:
     folder: StageDir
     fingerprint: str
     larger: StageDir | None = None
+    made_from: str | None = None
 
     @classmethod
     def of(
@@ -63,10 +65,11 @@ class StageContext:
         folder: StageDir,
         fingerprint: str,
         larger: StageDir | None = None,
+        made_from: str | None = None,
     ) -> StageContext:
         """The context of a stage that is to leave a share of the run's teacher."""
         goal = goal_of(run.recipe, run.teacher.model.shape, target)
-        return cls(run, settings, goal, folder, fingerprint, larger)
+        return cls(run, settings, goal, folder, fingerprint, larger, made_from)
 
     @property
     def basis(self) -> Basis | None:
@@ -180,7 +183,8 @@ class StageContext:
             metrics=run.folder.metrics,
             watcher=run.watcher,
             stop=run.stop,
-            extra={"fingerprint": self.fingerprint},
+            made_of={"fingerprint": self.fingerprint, "made_from": self.made_from},
+            accept=run.accept,
             accumulate=self.settings.accumulate,
             guard=(
                 recipe.max_skipped_share,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import StorageError
-from ..files import write_bytes
+from ..errors import StorageError, UserError
+from ..files import read_regular, write_bytes
+from ..typed import Maybe, misfit
+
+log = logging.getLogger("tinyclip")
+LINE = {"stage": Maybe(int), "phase": Maybe(str)}
 
 # what every line has, in this order; a phase that pushes on no size has no p, q, λ, β
 COLUMNS = tuple(
@@ -34,9 +40,39 @@ class MetricsLog:
         return self.path.stat().st_size if self.path.exists() else 0
 
     def cut(self, offset: int) -> None:
-        """Drop the lines that were written after a state was saved."""
-        if self.offset > offset:
+        """Drop the lines that were written after a state was saved.
+
+        Lines that are missing are told of, and do not stop the run: no weight depends
+        on them.
+        """
+        missing = offset - self.offset
+        if missing > 0:
+            log.warning(
+                "%s: %d bytes that the run wrote there are gone, and the figures of "
+                "those steps with them",
+                self.path,
+                missing,
+            )
+            offset = self._end()
+        self._truncate(offset)
+
+    def cut_phase(self, stage: int, phase: str) -> None:
+        """Drop the lines of a phase that begins anew, and of all that came after it."""
+        end = self._end()
+        for start, record in self._lines():
+            place = record.get("stage") or 0, record.get("phase")
+            if place[0] > stage or place == (stage, phase):
+                end = start
+                break
+        self._truncate(end)
+
+    def _truncate(self, offset: int) -> None:
+        if self.offset <= offset:
+            return
+        try:
             os.truncate(self.path, offset)
+        except OSError as error:
+            raise StorageError(self.path, error) from None
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record; a column that it lacks is empty.
@@ -57,8 +93,36 @@ class MetricsLog:
         write_bytes(self.path, lines.encode())
 
     def records(self) -> list[dict[str, Any]]:
-        """Every whole line."""
-        if not self.path.exists():
-            return []
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        """Every whole line; a last one that was not written to its end is none.
+
+        Raises:
+            UserError: another line is damaged.
+        """
+        return [record for _, record in self._lines()]
+
+    def _content(self) -> bytes:
+        """The whole lines: a full disk, or a power cut, leaves half of one."""
+        content = read_regular(self.path) if self.path.exists() else b""
+        return content[: content.rfind(b"\n") + 1]
+
+    def _end(self) -> int:
+        """Where the last whole line ends."""
+        return len(self._content())
+
+    def _lines(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Where each line starts, and what it holds."""
+        start = 0
+        for number, line in enumerate(self._content().splitlines(keepends=True), 1):
+            yield start, self._record(number, line)
+            start += len(line)
+
+    def _record(self, number: int, line: bytes) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = json.loads(line)
+            wrong = misfit(record, LINE)
+        except (ValueError, RecursionError) as error:
+            wrong = str(error)
+        if wrong:
+            where = f"{self.path}, line {number}"
+            raise UserError(where, f"is damaged ({wrong})", "Remove that line")
+        return record

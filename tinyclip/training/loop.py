@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ..data.loader import Loader
-from ..errors import Interrupted, TinyclipError
+from ..errors import Interrupted, TinyclipError, UserError
 from .engine import Engine
 from .guard import LOWER, Guard
 from .log import MetricsLog
@@ -39,7 +39,8 @@ class Surroundings:
     Args:
         stage: number of the stage, from 1.
         samples: pairs the stage saw before this phase.
-        extra: what a checkpoint remembers beside the tensors.
+        made_of: of what a checkpoint is, beside its tensors: settings, and the weights
+            that the stage started from. A state of something else is not gone on with.
         accumulate: in how many pieces a batch goes through the towers.
         guard: share of steps that may be skipped; how far above its median, and for
             how many steps, a loss has run away.
@@ -54,9 +55,10 @@ class Surroundings:
     metrics: MetricsLog
     watcher: Watcher
     stop: Callable[[], bool]
-    extra: dict[str, Any]
+    made_of: dict[str, Any]
     accumulate: int = 1
     guard: tuple[float, float, int] = (0.01, 10.0, 50)
+    accept: bool = False
 
 
 class PhaseInProgress:
@@ -80,13 +82,42 @@ class PhaseInProgress:
         self.engine.wait()  # all look before one writes
         if state is None:
             # the phase's beginning is a state too: it knows where its metrics begin
+            self._cut_phase()
             self.save(0)
             return 0
+        self._refuse_other(state)
         self.restore(state)
         # a phase that is whole is followed by the next one's lines: they stay
         if state.step < phase.steps:
             self._cut(state)
         return state.step
+
+    def _refuse_other(self, state: State) -> None:
+        """A state that is of other settings or weights is not gone on with.
+
+        Raises:
+            UserError: it is, and is not accepted.
+        """
+        around = self.around
+        was = {key: state.extra.get(key) for key in around.made_of}
+        if was == around.made_of:
+            return
+        where = f"{around.checkpoints.folder}/{state.phase}-{state.step:08d}"
+        if not around.accept:
+            raise UserError(
+                where,
+                "was made with other settings, or from other weights",
+                f"Put them back, redo the stage with --from-stage {around.stage}, or "
+                "go on with --accept-changes",
+            )
+        log.warning("%s: was made of something else. Going on all the same", where)
+        if self.engine.is_main:
+            around.checkpoints.take(state, around.made_of)
+
+    def _cut_phase(self) -> None:
+        """Drop the lines of a phase that begins anew, and all that came after."""
+        if self.engine.is_main:
+            self.around.metrics.cut_phase(self.around.stage, self.phase.name)
 
     def _cut(self, state: State) -> None:
         """Drop the lines that were written after a state."""
@@ -109,7 +140,7 @@ class PhaseInProgress:
     def _write(self, step: int) -> None:
         around = self.around
         extra = {
-            **around.extra,
+            **around.made_of,
             "offset": around.metrics.offset,
             "scaler": self.engine.scaler_state(),
             "guard": self.guard.to_dict(),

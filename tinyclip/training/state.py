@@ -1,15 +1,15 @@
 """The state of a phase: one object, one file, whole or absent.
 
 A checkpoint is `PHASE-STEP.safetensors` with every tensor, and beside it
-`PHASE-STEP.json` with the step, the shape and the tensors' SHA-256. The JSON is written
-last, so a checkpoint without one does not exist.
+`PHASE-STEP.json` with the step, where the metrics were and the tensors' SHA-256, sealed
+by its own. The JSON is written last, so a checkpoint without one does not exist.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,21 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from ..errors import UserError
-from ..files import make_folder, write_bytes, write_json
+from ..files import make_folder, read_regular, write_bytes
+from ..sealed import UNSEALED, read_sealed, write_sealed
 
 log = logging.getLogger("tinyclip")
-VERSION = 1
+VERSION = 2
+UNSEALED_VERSION = 1  # the same, but for the seal
+ENTRY = {
+    "version": int,
+    "phase": str,
+    "step": int,
+    "sha256": str,
+    "extra": {"offset": int},
+}
+NAME = re.compile(r"(?P<phase>.+)-(?P<step>\d{8,})\.(json|safetensors)")
+DAMAGED = (OSError, ValueError, KeyError, SafetensorError, UserError)
 
 
 @dataclass(frozen=True)
@@ -93,29 +104,54 @@ class Checkpoints:
         """Write a state, then let the oldest of its phase go."""
         make_folder(self.folder)
         content = save_tensors(state.tensors)
-        path = self.folder / f"{state.phase}-{state.step:08d}.safetensors"
-        write_bytes(path, content)
-        entry = {
+        entry = self._entry(state.phase, state.step)
+        write_bytes(entry.with_suffix(".safetensors"), content)
+        self._seal(entry, state, hashlib.sha256(content).hexdigest())
+        for old in self._entries(state.phase)[: -self.keep]:
+            self._drop(old)
+
+    def take(self, state: State, made_of: Mapping[str, Any]) -> None:
+        """Seal a state that was made of other things as it lies.
+
+        Args:
+            made_of: what it is of now, beside what else it remembers.
+        """
+        entry = self._entry(state.phase, state.step)
+        sha256 = hashlib.sha256(entry.with_suffix(".safetensors").read_bytes())
+        told = State(state.phase, state.step, {}, {**state.extra, **made_of})
+        self._seal(entry, told, sha256.hexdigest())
+
+    def _seal(self, entry: Path, state: State, sha256: str) -> None:
+        value = {
             "version": VERSION,
             "phase": state.phase,
             "step": state.step,
-            "sha256": hashlib.sha256(content).hexdigest(),
+            "sha256": sha256,
             "extra": state.extra,
         }
-        write_json(path.with_suffix(".json"), entry)
-        for old in self._entries(state.phase)[: -self.keep]:
-            old.unlink(missing_ok=True)
-            old.with_suffix(".safetensors").unlink(missing_ok=True)
+        write_sealed(entry, value)
 
     def drop_after(self, phase: str, step: int) -> None:
         """Let go of the states of a course that is not followed any more."""
         for entry in self._entries(phase):
-            if int(entry.stem.rpartition("-")[2]) > step:
-                entry.unlink()
-                entry.with_suffix(".safetensors").unlink(missing_ok=True)
+            if _step_of(entry) > step:
+                self._drop(entry)
+
+    def _drop(self, entry: Path) -> None:
+        entry.unlink(missing_ok=True)
+        entry.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def _entry(self, phase: str, step: int) -> Path:
+        return self.folder / f"{phase}-{step:08d}.json"
 
     def _entries(self, phase: str) -> list[Path]:
-        return sorted(self.folder.glob(f"{phase}-*.json"))
+        """What is there of a phase, the oldest first."""
+        entries = [
+            path
+            for path in self.folder.glob("*.json")
+            if (name := NAME.fullmatch(path.name)) and name["phase"] == phase
+        ]
+        return sorted(entries, key=_step_of)
 
     def latest(self, phase: str, most: int | None = None) -> State | None:
         """The newest whole state of a phase, or None when none was ever written.
@@ -130,11 +166,11 @@ class Checkpoints:
         """
         entries = self._entries(phase)
         if most is not None:
-            entries = [e for e in entries if int(e.stem.rpartition("-")[2]) <= most]
+            entries = [e for e in entries if _step_of(e) <= most]
         for entry in reversed(entries):
             try:
-                return self._read(entry)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                return self._read(entry, phase)
+            except DAMAGED as error:
                 log.warning("%s: not whole (%s); trying the one before", entry, error)
         if entries:
             raise UserError(
@@ -145,13 +181,20 @@ class Checkpoints:
             )
         return None
 
-    def _read(self, entry: Path) -> State:
-        meta = json.loads(entry.read_text())
-        if meta["version"] != VERSION:
+    def _read(self, entry: Path, phase: str) -> State:
+        read = read_sealed(entry, ENTRY, "")
+        meta = read.value
+        if meta["version"] not in (VERSION, UNSEALED_VERSION):
             raise ValueError(
                 f"version {meta['version']}, this tinyclip reads {VERSION}"
             )
-        content = entry.with_suffix(".safetensors").read_bytes()
+        if read.fault == UNSEALED and meta["version"] == UNSEALED_VERSION:
+            log.warning("%s: %s", entry, UNSEALED)
+        elif read.fault:
+            raise ValueError(f"it {read.fault}")
+        if (meta["phase"], meta["step"]) != (phase, _step_of(entry)):
+            raise ValueError("it is of another step than its name says")
+        content = read_regular(entry.with_suffix(".safetensors"))
         if hashlib.sha256(content).hexdigest() != meta["sha256"]:
             raise ValueError("its checksum does not match")
         return State(meta["phase"], meta["step"], load_tensors(content), meta["extra"])
@@ -159,7 +202,13 @@ class Checkpoints:
     def clear(self) -> None:
         """Let every checkpoint go: the stage is done."""
         for path in sorted(self.folder.glob("*")):
-            path.unlink()
+            if NAME.fullmatch(path.name):
+                path.unlink()
+
+
+def _step_of(entry: Path) -> int:
+    """The step in the name of a checkpoint's file."""
+    return int(entry.stem.rpartition("-")[2])
 
 
 def load_into(module: torch.nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -21,7 +21,7 @@ class HuggingFace(PytorchFormat):
     name = "huggingface"
     writes = "a folder that stock transformers loads; a ragged model brings its code"
     loads = (
-        "Load it: transformers.AutoModel.from_pretrained('{out}'{trust}), as its "
+        "Load it: transformers.AutoModel.from_pretrained({source}{trust}), as its "
         "README.md says"
     )
     options = (
@@ -38,7 +38,7 @@ class HuggingFace(PytorchFormat):
         from .export import TRUST
 
         trust = "" if parity["class"] in CLASSES.values() else TRUST
-        return self.loads.format(out=out, trust=trust)
+        return self.loads.format(source=self.literal(out), trust=trust)
 
     def recognises(self, folder: Path) -> bool:
         from ..describe import config_of

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...model.store import Loaded
+from ...quoting import markdown
 
 # how open_clip brings a picture to a square, by the preprocess's resize mode
 SQUARE = {
@@ -96,5 +97,7 @@ def usage(loaded: Loaded, parity: Mapping[str, Any]) -> str:
         ]
         for name, value in tasks["ours"].items():
             exported = tasks["onnx"][name]
-            lines.append(f"| {name} | {100 * value:.1f} | {100 * exported:.1f} |")
+            lines.append(
+                f"| {markdown(name)} | {100 * value:.1f} | {100 * exported:.1f} |"
+            )
     return "\n".join(lines)

@@ -18,10 +18,8 @@ class Onnx(Format):
 
     name = "onnx"
     writes = "two encoders for ONNX Runtime, in fp32, fp16 or int8"
-    loads = (
-        "Run it: onnxruntime.InferenceSession('{out}/image.onnx'), as its README.md "
-        "says"
-    )
+    loads = "Run it: onnxruntime.InferenceSession({source}), as its README.md says"
+    source = "{out}/image.onnx"
     options = (
         Option(
             "precision",

@@ -8,10 +8,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ...bounded import read_json
 from ...errors import UserError
-from ...files import read_json
 from ...hub import from_hub
 from ...model.weights import shown
+from ...quoting import as_source, shell
 from .layout import CONFIG, OWN_WEIGHTS, SUFFIXES, TOKENIZERS, WEIGHTS
 from .model import preprocess_of
 
@@ -69,7 +70,7 @@ def config_with_model(path: Path) -> Mapping[str, Any]:
     raise UserError(
         str(path),
         f"nothing says what its weights are of: {lacks}",
-        f"Write openclip:NAME@{path}, with the name of their architecture",
+        f"Write {shell(f'openclip:NAME@{path}')}, with the name of their architecture",
     )
 
 
@@ -150,7 +151,7 @@ def _instead(path: Path, name: str) -> str:
     from open_clip.pretrained import is_pretrained_cfg
 
     if is_pretrained_cfg(name, str(path)):
-        return f"It is a tag: write openclip:{name}/{path}"
+        return f"It is a tag: write {shell(f'openclip:{name}/{path}')}"
     if not path.parent.is_dir():
         return f"There is no folder {path.parent} either"
     here = sorted(p.name for p in path.parent.iterdir() if p.name.endswith(SUFFIXES))
@@ -165,7 +166,9 @@ def _other_source(folder: Path) -> str:
         return f"open_clip's are called {WEIGHTS[0]}"
     config = read_json(folder / "config.json")
     ours = isinstance(config, dict) and "format_version" in config
-    return f"Write {folder} alone" if ours else f"Write hf:{folder}"
+    if ours:
+        return f"Write {shell(as_source(folder))} alone"
+    return f"Write {shell(f'hf:{folder}')}"
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -19,7 +19,8 @@ class OpenClip(PytorchFormat):
 
     name = "openclip"
     writes = "a folder that stock open_clip loads; uniform students only"
-    loads = "Load it: open_clip.create_model_and_transforms('local-dir:{out}')"
+    loads = "Load it: open_clip.create_model_and_transforms({source})"
+    source = "local-dir:{out}"
 
     def recognises(self, folder: Path) -> bool:
         if not (folder / CONFIG).is_file():

@@ -20,7 +20,7 @@ class Safetensors(PytorchFormat):
 
     name = "safetensors"
     writes = "a model directory of tinyclip, its weights in float32 or a half type"
-    loads = 'Load it: model, preprocess, tokenizer = tinyclip.load("{out}")'
+    loads = "Load it: model, preprocess, tokenizer = tinyclip.load({source})"
     options = (Option("dtype", tuple(SHORT), "fp32"),)
 
     def recognises(self, folder: Path) -> bool:
@@ -38,7 +38,7 @@ class Safetensors(PytorchFormat):
         return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
-        from ...files import read_json
+        from ...bounded import read_json
         from ...model.store import WEIGHTS, load_model
         from ..describe import counts, read_header
 
