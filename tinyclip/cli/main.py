@@ -16,7 +16,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Args:
         argv: its arguments. Without them this is the process's own work: signals and
-            streams are taken for it, before anything else is imported.
+            streams are taken for it, before anything else is imported. With them, as
+            from Python, the caller's handlers, streams and log are as they were.
 
     Returns:
         The exit code of design §3.1.
@@ -40,34 +41,26 @@ def run(argv: list[str]) -> int:
     """Run one command; whatever becomes of it is an exit code and one message."""
     from ..errors import Interrupted, TinyclipError, unusable
     from .parser import answer
-    from .show import complain, log_to_stderr
+    from .show import complain, log_on_stderr
 
-    log_to_stderr()
     try:
-        code = answer(argv)
-        sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
-        return code
+        with log_on_stderr():
+            code = answer(argv)
+            sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
+            return code
     except Interrupted as stopped:
         return complain(str(stopped), stopped.exit_code)
     except TinyclipError as error:
         return complain(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
         return complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        return _without_a_reader()
+    except BrokenPipeError:  # whoever read our output has gone
+        return DONE
     except OSError as error:
         refused = unusable(error)
         return _bug() if refused is None else complain(f"error: {refused}", WRONG_INPUT)
     except Exception:
         return _bug()
-
-
-def _without_a_reader() -> int:
-    """Whoever read our output has gone; say nothing more, at exit neither."""
-    import os
-
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return DONE
 
 
 def _bug() -> int:
