@@ -68,7 +68,7 @@ def test_only_the_open_shard_is_read_again_after_a_kill(
 ) -> None:
     open_pairs(source(shards))
     kept = sorted((tmp_path / "cache" / "tinyclip" / "pipes").glob("*.tar"))
-    kept[1].rename(kept[1].with_suffix(".99.part"))  # as a kill leaves it
+    kept[1].rename(kept[1].with_name(f"x.part-{16 * '0'}"))  # as a kill leaves it
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         assert len(open_pairs(source(shards))) == 6

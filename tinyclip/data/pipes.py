@@ -8,23 +8,27 @@ is killed while a shard comes in reads that one again, and no other.
 from __future__ import annotations
 
 import logging
-import os
+import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import IO
 
 from ..config.schema import Data
 from ..errors import StorageError, UserError
-from ..files import make_folder
+from ..leaving import undone
+from .kept import cache_folder, only_looking, whole_file
 from .shards import expand
-from .tar_index import cache_folder, index_shards
+from .tar_index import index_shards
 from .tars import TarPairs, tars_of
 from .views import Subset
 
 log = logging.getLogger("tinyclip")
 COMPLAINT = 500  # characters of a program's complaint
+PIECE = 2**20  # bytes that are passed on at a time
 
 
 def open_pipe(data: Data, command: str) -> TarPairs | Subset:
@@ -35,9 +39,10 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
         StorageError: a shard cannot be kept.
     """
     commands = list(expand(data.source, command))
-    folder = cache_folder().with_name("pipes")
-    make_folder(folder)
+    folder = cache_folder("pipes")
     shards = fetch(data.source, commands, folder)
+    if only_looking():
+        return tars_of(data, shards)
     if _drop_torn(shards, data.caption_column):  # kept by one that was less careful
         shards = fetch(data.source, commands, folder)
     if torn := _drop_torn(shards, data.caption_column):
@@ -65,6 +70,14 @@ def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
     """The file of each command's shard, those that are missing read now."""
     paths = [folder / f"{_digest(command)}.tar" for command in commands]
     missing = [place for place, path in enumerate(paths) if not path.exists()]
+    if missing and only_looking():
+        raise UserError(
+            where,
+            f"{len(missing)} of {len(paths)} shards are not in {folder}, and a dry run "
+            "runs no command",
+            "Run it without --dry-run, which reads them once, or name tars that are on "
+            "disk: tars:FILES",
+        )
     if missing:
         log.warning(
             "%s: %d of %d shards are in %s; running the command for the rest (a shard "
@@ -85,31 +98,47 @@ def _digest(command: str) -> str:
 
 def _read(where: str, command: str, path: Path) -> None:
     """Run one command, its output to `path`, whole or not at all."""
-    draft = path.with_suffix(f".{os.getpid()}.part")
     try:
-        with draft.open("wb") as file:
-            process = subprocess.run(
-                ["/bin/sh", "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.PIPE,
-            )
-            os.fsync(file.fileno())
-        if process.returncode:
-            complaint = process.stderr.decode(errors="replace").strip()[-COMPLAINT:]
-            raise UserError(
-                where,
-                f"the command failed with {process.returncode}: {command}\n{complaint}",
-                "Try it in a shell",
-            )
-        if not tarfile.is_tarfile(draft):
-            raise UserError(
-                where,
-                f"what this command writes is no tar: {command}",
-                "Compressed shards need a program that unpacks them: ... | gunzip",
-            )
-        draft.replace(path)
+        with whole_file(path) as file:
+            code, complaint = _run(command, file)
+            if code:
+                raise UserError(
+                    where,
+                    f"the command failed with {code}: {command}\n{complaint}",
+                    "Try it in a shell",
+                )
+            file.flush()
+            if not tarfile.is_tarfile(file.name):
+                raise UserError(
+                    where,
+                    f"what this command writes is no tar: {command}",
+                    "Compressed shards need a program that unpacks them: ... | gunzip",
+                )
     except OSError as error:
         raise StorageError(path, error) from None
-    finally:
-        draft.unlink(missing_ok=True)
+
+
+def _run(command: str, file: IO[bytes]) -> tuple[int, str]:
+    """Run a command, its output to a file; its exit code and what it complains of.
+
+    Its output comes through us: a program that goes on writing ends when we do.
+    """
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+        ) as process,
+        undone(process.kill),
+    ):
+        assert process.stdout is not None
+        try:
+            shutil.copyfileobj(process.stdout, file, PIECE)
+        except BaseException:
+            process.kill()
+            raise
+        code = process.wait()
+        complaints.seek(0)
+        return code, complaints.read().decode(errors="replace").strip()[-COMPLAINT:]

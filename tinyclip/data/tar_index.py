@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..errors import StorageError
 from .broken import (
     CAPTION_LIMIT,
     CAPTIONS_LIMIT,
@@ -28,6 +27,7 @@ from .broken import (
     decode_caption,
 )
 from .fields import field_path, fields_of, is_text, kind_of, no_text, value_at
+from .kept import cache_folder, only_looking, whole_file
 from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
 from .tar_dots import Dotted, hidden
@@ -59,12 +59,6 @@ class Index:
     dropped: Dropped
     torn: str
     digest: str
-
-
-def cache_folder() -> Path:
-    """Where indices are kept: ``tinyclip/tars`` of the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "tinyclip" / "tars"
 
 
 def index_shards(paths: Sequence[Path], caption_key: str | None) -> list[Index]:
@@ -223,7 +217,7 @@ def _place(path: Path, caption_key: str | None) -> tuple[Path, dict[str, Any]]:
     name = blake2b(
         json.dumps(identity, sort_keys=True).encode(), digest_size=16
     ).hexdigest()
-    return cache_folder() / f"{name}.arrow", identity
+    return cache_folder("tars") / f"{name}.arrow", identity
 
 
 def _cached(path: Path, caption_key: str | None) -> Index | None:
@@ -249,6 +243,8 @@ def _store(index: Index, path: Path, caption_key: str | None) -> None:
     """Write an index into the cache, whole or not at all; a full disk is no error."""
     import pyarrow as pa
 
+    if only_looking():
+        return
     file, identity = _place(path, caption_key)
     named: Iterable[Any] = ([key, *why] for key, why in index.dropped.rows.items())
     about = {
@@ -260,12 +256,7 @@ def _store(index: Index, path: Path, caption_key: str | None) -> None:
     }
     table = index.table.replace_schema_metadata({_METADATA: json.dumps(about)})
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as draft:
-            with pa.ipc.new_file(draft, table.schema) as writer:
-                writer.write_table(table)
-            draft.flush()
-            os.fsync(draft.fileno())
-        Path(draft.name).replace(file)
-    except OSError as error:
+        with whole_file(file) as draft, pa.ipc.new_file(draft, table.schema) as writer:
+            writer.write_table(table)
+    except (OSError, StorageError) as error:
         log.warning("the index of %s is not kept: %s", path, error)

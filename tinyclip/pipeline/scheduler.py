@@ -9,6 +9,7 @@ from typing import Any
 
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
+from ..data.kept import looking
 from ..errors import Interrupted, StorageError, UserError
 from ..files import refuse_unwritable, write_bytes
 from ..leaving import gently
@@ -64,7 +65,7 @@ def check_outlets(run: RunDir, log_with: str | None) -> None:
 def dry_run(
     recipe: Recipe, run: RunDir, log_with: str | None = None, accept: bool = False
 ) -> Plan:
-    """The plan of a recipe; nothing is written.
+    """The plan of a recipe; nothing is written, and no command of a source is run.
 
     Raises:
         UserError: the run itself would be refused.
@@ -72,8 +73,9 @@ def dry_run(
     check(recipe)
     check_outlets(run, log_with)
     engine = open_engine(run, recipe, accept)
-    context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
-    return _plan(context)
+    with looking():
+        context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
+        return _plan(context)
 
 
 def _plan(context: RunContext) -> Plan:
