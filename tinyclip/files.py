@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import json
 import os
+import re
+import secrets
+import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import StorageError, UserError
+from .errors import FULL, StorageError, UserError, storage_fault
+
+DRAFT = re.compile(r".+\.part-[0-9a-f]{16}")
 
 MOST_JSON = 2**28  # bytes: the curves of a search in a model of thousands of layers
 
@@ -20,25 +29,121 @@ def expanded(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 (Path's raises)
 
 
+def draft_of(path: Path) -> Path:
+    """A name beside `path` that cannot be somebody else's."""
+    return path.with_name(f"{path.name}.part-{secrets.token_hex(8)}")
+
+
+def is_draft(name: str) -> bool:
+    """Whether a name is one that `draft_of` gives."""
+    return DRAFT.fullmatch(name) is not None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` in place of `path` in one step.
+    """Put `content` in place of `path` in one step; a link there is replaced, too.
 
     Raises:
         StorageError: it cannot be written, for want of room or otherwise; what `path`
             held is still there.
     """
-    draft = path.with_name(path.name + ".part")
+    draft = draft_of(path)
     try:
-        with draft.open("wb") as file:
+        with draft.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
-    except OSError as error:
+        sync_folder(path.parent)
+    except BaseException as error:
         with contextlib.suppress(OSError):  # there may be no folder that it lies in
             draft.unlink()
-        raise StorageError(path, error) from None
+        if isinstance(error, OSError):
+            raise StorageError(path, error) from None
+        raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A draft beside `path` that takes its place when the block ends well, else goes.
+
+    The draft is locked while it is made. One that is not locked was left by a process
+    that died, and goes, too.
+
+    Raises:
+        StorageError: it cannot be written; what was at `path` is still there.
+    """
+    draft, handle = draft_of(path), -1
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _drop_left(path)
+        draft.mkdir()
+        handle = _locked_folder(draft)
+        yield draft
+        _put(draft, path)
+    except OSError as error:
+        if error.errno in FULL or _lies_in(error.filename, draft):
+            raise StorageError(path, error) from None
+        raise
+    except Exception as error:
+        fault = None if isinstance(error, StorageError) else storage_fault(error)
+        if fault is not None:
+            raise StorageError(path, fault) from None
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+def _lies_in(name: Any, folder: Path) -> bool:
+    return name is not None and os.fspath(name).startswith(os.fspath(folder))
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Put a folder in its place; one that is there goes once the new one is there."""
+    before = draft_of(path)
+    if path.is_dir() and not path.is_symlink():
+        path.rename(before)
+    elif path.is_symlink():
+        path.unlink()
+    draft.replace(path)
     sync_folder(path.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _locked_folder(folder: Path) -> int:
+    """An open folder that no other process can lock; its lock goes with its owner."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _drop_left(path: Path) -> None:
+    """Remove the drafts of a folder that nobody works on any more."""
+    for left in path.parent.glob(f"{glob.escape(path.name)}.part-*"):
+        if not is_draft(left.name):
+            continue
+        try:
+            handle = _locked_folder(left)
+        except OSError:  # somebody is at work there, or it is no folder
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(handle)
+
+
+def drop_drafts(folder: Path) -> None:
+    """Remove every draft in a folder that no other process works in."""
+    for root, folders, names in os.walk(folder):
+        for name in filter(is_draft, names):
+            with contextlib.suppress(OSError):
+                (Path(root) / name).unlink()
+        for name in list(filter(is_draft, folders)):
+            folders.remove(name)
+            shutil.rmtree(Path(root) / name, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from .. import cost, dtypes
 from ..errors import UserError
-from ..files import make_folder, read_json, sync_folder, write_bytes, write_json
+from ..files import read_json, whole_folder, write_bytes, write_json
 from ..shapes import TOWERS, ClipShape, shape_from_dict, shape_to_dict
 from ..tokenizers.load import load_tokenizer
 from ..tokenizers.protocol import TokenizerLike
@@ -91,15 +90,13 @@ def save_model(
 
     Raises:
         UserError: the tokenizer cannot be had, or `float16` cannot hold a weight.
+        StorageError: it cannot be written; a directory that was there still is.
     """
     folder, dtype = Path(folder), dtypes.get(dtype).name
     tensors = stored(model, dtype)
     origin = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
     config = describe(Loaded(model, preprocess, tokenizer, origin), dtype)
-    draft = folder.with_name(folder.name + ".part")
-    shutil.rmtree(draft, ignore_errors=True)
-    make_folder(draft)
-    try:
+    with whole_folder(folder) as draft:
         tokenizer.save(draft)  # first: it may have to be fetched
         write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
         write_json(draft / CONFIG, config)
@@ -109,12 +106,6 @@ def save_model(
             write_json(draft / "metrics.json", metrics)
         card = model_card(config, certificate, metrics)
         write_bytes(draft / "README.md", card.encode())
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
-    sync_folder(folder.parent)
 
 
 def stored(model: Clip, dtype: str) -> dict[str, Tensor]:

@@ -4,16 +4,35 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from ..errors import UserError
-from ..files import write_bytes
+from ..errors import StorageError, UserError
+from ..files import read_regular, write_bytes
 
 FILE = "bpe.txt.gz"
+MOST = 2**26  # bytes of a vocabulary, gzipped; CLIP's has 1.3 million
+
+
+@contextmanager
+def _on_disk(merges: bytes) -> Iterator[str]:
+    """A file of these bytes: open_clip reads nothing else.
+
+    Raises:
+        StorageError: the folder of temporary files takes no more.
+    """
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = Path(folder) / FILE
+            path.write_bytes(merges)
+        except OSError as error:
+            raise StorageError(tempfile.gettempdir(), error) from None
+        yield str(path)
 
 
 class ClipTokenizer:
@@ -32,11 +51,9 @@ class ClipTokenizer:
 
         self.merges = Path(default_bpe()).read_bytes() if merges is None else merges
         self.context_length, self.clean = context_length, clean
-        with tempfile.NamedTemporaryFile(suffix=".txt.gz") as file:
-            file.write(self.merges)
-            file.flush()
+        with _on_disk(self.merges) as name:
             self._stock = SimpleTokenizer(
-                bpe_path=file.name, context_length=context_length, clean=clean
+                bpe_path=name, context_length=context_length, clean=clean
             )
 
     @property
@@ -90,7 +107,7 @@ class ClipTokenizer:
         path = folder / FILE
         try:
             path = folder / str(spec["file"])
-            merges = path.read_bytes()
+            merges = read_regular(path, MOST)
             return cls(merges, int(spec["context_length"]), str(spec["clean"]))
         except KeyError as error:
             raise UserError(
