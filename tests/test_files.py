@@ -202,7 +202,7 @@ def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     with (tmp_path / "file").open("wb") as file:
         file.truncate(11)
-    with pytest.raises(UserError, match="holds 11 bytes, more than 10"):
+    with pytest.raises(UserError, match="11 bytes; 10 at most"):
         read_regular(tmp_path / "file", most=10)
 
 

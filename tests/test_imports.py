@@ -16,6 +16,7 @@ PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"quoting"},  # the ground floor, in the order in which it is built
     {"errors"},
+    {"bounded"},
     {
         "cpus",
         "differences",
@@ -27,7 +28,7 @@ FLOORS = [  # bottom to top: a room may import only from floors below its own
         "typed",
         "words",
     },
-    {"sealed", "sites", "axes"},
+    {"sealed", "sites", "axes", "bounds"},
     {"keep", "cost"},
     {"goal"},
     {"config", "tokenizers"},
@@ -43,6 +44,8 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 TORCH_FREE = {
     "quoting",
     "errors",
+    "bounded",
+    "bounds",
     "cpus",
     "dtypes",
     "files",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -226,3 +227,15 @@ def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
 def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("")
     assert "is a file" in refusal(tmp_path / "f")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_caption_that_never_ends_is_broken(place, kind: str) -> None:
+    texts = {"0.txt": "zero", "2.txt": "two"}
+    folder = place(**{f"{i}.png": f"{i}" for i in range(3)}, **texts)
+    if kind == "pipe":
+        os.mkfifo(folder / "1.txt")
+    else:
+        (folder / "1.txt").symlink_to("/dev/zero")
+    pairs = opened(folder, max_broken_share=0.5)
+    assert pairs.dropped == {"no caption": 1}

@@ -92,6 +92,23 @@ def test_a_split_that_is_the_only_one_needs_no_name(datasets, saved, tmp_path) -
     assert len(opened(tmp_path / "parts")) == 6
 
 
+def test_a_split_of_a_data_set_without_splits_is_refused(saved) -> None:
+    assert "has no splits, and 'test' is asked for" in refusal(f"{saved()}#test")
+
+
+def test_the_split_that_a_data_set_was_is_no_other(datasets, saved, tmp_path) -> None:
+    table = datasets.load_from_disk(saved())
+    datasets.Dataset(table.data, split=datasets.Split("train")).save_to_disk(
+        tmp_path / "one"
+    )
+    assert len(opened(f"{tmp_path / 'one'}#train")) == 6
+    assert "is the split 'train' alone" in refusal(f"{tmp_path / 'one'}#test")
+
+
+def test_a_configuration_of_a_saved_data_set_is_refused(saved) -> None:
+    assert "holds no configuration 'en'" in refusal(f"{saved()}#en/train")
+
+
 def test_rows_that_are_validated_on_are_not_trained_on(saved) -> None:
     folder = saved()
     with pytest.raises(UserError, match="every picture of"):

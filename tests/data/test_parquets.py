@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from tinyclip.config.schema import Data
-from tinyclip.data import parquets
+from tinyclip.data import parquet_files, parquets
 from tinyclip.data.loader import Loader
 from tinyclip.data.pairs import open_pairs, open_split
 from tinyclip.data.parquets import ParquetRows
+from tinyclip.data.pictograms import LIST_COLUMNS, TEXT_COLUMNS
 from tinyclip.data.pictures import Broken
 from tinyclip.errors import UserError
 
@@ -279,3 +280,81 @@ def test_the_same_rows_are_never_trained_and_validated_on(written, tmp_path) -> 
     data = Data(source=f"parquet:{both}", val=f"parquet:{second}")
     train, val = open_split(data)
     assert (len(train), len(val)) == (10, 5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [(pa.int64(), 2**33), (pa.list_(pa.int64()), [3]), (pa.string(), "x")],
+)
+def test_pictures_whose_bytes_are_something_else_are_refused(
+    written, kind, value
+) -> None:
+    cells = pa.array([{"bytes": value}] * 10, pa.struct([("bytes", kind)]))
+    assert "not pictures" in refusal(written(image=cells))
+
+
+def test_a_second_file_with_other_columns_is_refused(written, tmp_path) -> None:
+    first = written().rename(tmp_path / "a.parquet")
+    second = written(caption=list(range(10))).rename(tmp_path / "b.parquet")
+    with pytest.raises(UserError, match="b.parquet: the column 'caption' holds int64"):
+        open_pairs(Data(source=f"parquet:{first},{second}"))
+
+
+def in_one_group(file: Path, **columns) -> Path:
+    pq.write_table(pa.table(columns), file)
+    return file
+
+
+def test_a_picture_that_is_stored_once_takes_its_room_once(tmp_path, picture) -> None:
+    large = picture((1, 2, 3)) + bytes(2**20)
+    images = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000), [large])
+    file = in_one_group(tmp_path / "x.parquet", image=images, caption=["a b"] * 2_000)
+    before = pa.total_allocated_bytes()
+    pairs = ParquetRows("x", [file], "image")
+    assert pairs.read(7) == large
+    assert pa.total_allocated_bytes() - before < 2**25
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_texts_that_swell_are_refused(tmp_path, picture, listed, monkeypatch) -> None:
+    monkeypatch.setattr(parquet_files, "FREE", 2**18)
+    text = "x" * 2**14
+    file = in_one_group(
+        tmp_path / "x.parquet",
+        image=[picture((1, 2, 3))] * 900,
+        caption=[[text] if listed else text] * 900,
+    )
+    assert "stands for more than" in refusal(file)
+    paths = in_one_group(
+        tmp_path / "y.parquet", image=[text] * 900, caption=["a"] * 900
+    )
+    assert "stands for more than" in refusal(paths)
+
+
+def test_cells_of_repeated_and_other_pictures_are_read_too(
+    tmp_path, picture, monkeypatch
+) -> None:
+    """Arrow cannot read these as they are stored."""
+    monkeypatch.setattr(parquet_files, "FREE", 2**18)
+    rng = np.random.default_rng(0)
+    images = [
+        {"bytes": picture((i, 9, 9)) + rng.bytes(2**18), "path": f"{i}"}
+        for i in range(10)
+    ]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    cells = pa.array(images, kind)
+    file = in_one_group(tmp_path / "x.parquet", image=cells, caption=["a b"] * 10)
+    pairs = opened(file)
+    assert [pairs.image(i).getpixel((0, 0)) for i in (7, 2)] == [(7, 9, 9), (2, 9, 9)]
+
+
+def test_more_values_than_a_file_can_hold_are_refused(tmp_path) -> None:
+    one = pa.DictionaryArray.from_arrays(pa.array([0] * 10**6), ["a"])
+    file = in_one_group(tmp_path / "x.parquet", image=one, caption=one)
+    assert "states 1000000 values in a file of" in refusal(file)
+
+
+def test_a_file_like_the_embedded_one_with_other_kinds_is_any_parquet(tmp_path) -> None:
+    names = ("image", *TEXT_COLUMNS, *LIST_COLUMNS)
+    file = in_one_group(tmp_path / "x.parquet", **dict.fromkeys(names, [1, 2]))
+    assert "holds int64, not" in refusal(file)

@@ -85,3 +85,22 @@ def test_what_is_no_tar_is_refused_and_not_kept(shards: Path, tmp_path: Path) ->
     with pytest.raises(UserError, match="is no tar"):
         open_pairs(Data(source="pipe:echo 404 not found"))
     assert not list((tmp_path / "cache" / "tinyclip" / "pipes").iterdir())
+
+
+def test_half_a_shard_is_refused_and_not_kept(shards: Path, tmp_path: Path) -> None:
+    whole = (shards / "0.tar").read_bytes()
+    (shards / "0.tar").write_bytes(whole[:1500])
+    data = Data(source=f"pipe:cat {shards}/0.tar")
+    with pytest.raises(UserError, match="is not whole"):
+        open_pairs(data)
+    assert not list((tmp_path / "cache" / "tinyclip" / "pipes").iterdir())
+    (shards / "0.tar").write_bytes(whole)
+    assert len(open_pairs(data)) == 3
+
+
+def test_half_a_shard_that_was_kept_is_read_again(shards: Path, tmp_path: Path) -> None:
+    open_pairs(source(shards))
+    kept = sorted((tmp_path / "cache" / "tinyclip" / "pipes").glob("*.tar"))
+    kept[0].write_bytes(kept[0].read_bytes()[:1500])
+    assert len(open_pairs(source(shards))) == 6
+    assert count(shards / "log") == 3

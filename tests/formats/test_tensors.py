@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,37 @@ def test_huggingface_knows_nothing_of_open_clips_loader() -> None:
     ]
     assert "tensors" in named
     assert not [name for name in named if "openclip" in name]
+
+
+def test_an_archive_that_unpacks_to_more_than_it_holds_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "w.pt"
+    torch.save({"a": torch.zeros(2**16)}, path)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    with pytest.raises(UserError, match="unpacks to more than it holds"):
+        read_tensors(path)
+
+
+def test_a_file_of_more_bytes_than_its_model_can_have_is_not_read(
+    tmp_path: Path,
+) -> None:
+    for name in ("w.pt", "w.safetensors"):
+        torch.save({"a": torch.zeros(9)}, tmp_path / name)
+        with (tmp_path / name).open("ab") as file:
+            file.truncate(2**40)
+        with pytest.raises(UserError, match="bytes"):
+            read_tensors(tmp_path / name, 2**20)
+
+
+def test_names_of_any_depth_are_not_spelt_out(tmp_path: Path) -> None:
+    name: object = ()
+    for _ in range(12):
+        name = (name, name)
+    torch.save({name: torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match="a tuple .Tensor"):
+        read_tensors(tmp_path / "w.pt")

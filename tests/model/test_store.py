@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -233,8 +232,63 @@ def test_weights_that_no_model_can_have_are_refused(folder: Path, value: float) 
         load_model(folder)
 
 
-def test_a_configuration_that_is_no_file_is_not_waited_for(folder: Path) -> None:
-    (folder / "config.json").unlink()
-    os.mkfifo(folder / "config.json")
-    with pytest.raises(UserError, match="is a pipe or a device"):
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("shape", "image", "pool"), "clbss"),
+        (("shape", "text", "pool"), "last_"),
+        (("shape", "image", "patch_size"), 0),
+        (("shape", "image", "eps"), float("nan")),
+        (("shape", "text", "eps"), "1e-5"),
+        (("shape", "text", "vocab_size"), 10**12),
+        (("shape", "text", "context_length"), -1),
+        (("shape", "text", "blocks"), [{"heads": 2, "ffn": 2}] * 5000),
+        (("shape", "image", "width"), True),
+        (("shape",), []),
+        (("preprocess", "size"), 7),
+        (("preprocess", "size"), 10**6),
+        (("preprocess", "std"), [0, 0, 0]),
+        (("preprocess", "mean"), ["a", "b", "c"]),
+        (("tokenizer",), None),
+        (("tokenizer", "kind"), ["bpe"]),
+        (("tokenizer", "context_length"), 10**12),
+        (("provenance",), None),
+        (("teacher_sizes",), {"encoder": 0}),
+    ],
+)
+def test_a_value_that_fits_no_model_is_refused(folder: Path, keys, value) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    inner = config
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError):
+        load_model(folder)
+
+
+def test_a_shape_that_its_weights_are_not_takes_no_memory(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    config["shape"]["text"]["vocab_size"] = 4_000_000
+    (folder / "config.json").write_text(json.dumps(config))
+    built = []
+    monkeypatch.setattr("tinyclip.model.store.Clip", built.append)
+    with pytest.raises(UserError, match="token_embedding is"):
+        load_model(folder)
+    assert not built
+
+
+def test_a_vocabulary_that_unpacks_to_gigabytes_is_refused(folder: Path) -> None:
+    (folder / "bpe.txt.gz").write_bytes(gzip.compress(bytes(2**27), 1))
+    with pytest.raises(UserError, match="unpacks to more than"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "bpe.txt.gz"])
+def test_a_file_that_never_ends_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="no regular file"):
         load_model(folder)

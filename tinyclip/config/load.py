@@ -1,4 +1,4 @@
-"""YAML to frozen settings and back: the only reader of YAML."""
+"""YAML to frozen settings and back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from .check import in_words, resolve
 from .ladder import check_descent, check_stage, ladder, rebuild_ladder
 from .override import merge, override, split_setting
 from .place import Place
+from .reader import parse, read_text
 from .schema import PHASES, Recipe, Stage
 from .tasks import on_other_pairs
 
@@ -36,29 +37,6 @@ __all__ = [
 ]
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key written twice is an error, not a silent loss."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        if not isinstance(key_node, yaml.ScalarNode):
-            continue  # refused below: it cannot be hashed
-        if key_node.tag == "tag:yaml.org,2002:merge":
-            continue  # `<<`, whose keys may well be written again
-        key = loader.construct_object(key_node)
-        if key in seen:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"the key {key!r} is written twice", key_node.start_mark
-            )
-        seen.add(key)
-    return dict(loader.construct_mapping(node, deep=True))
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-
-
 class _Dumper(yaml.SafeDumper):
     """YAML from which every text comes back as it was."""
 
@@ -70,26 +48,6 @@ def _text_node(dumper: _Dumper, value: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text_node)
-
-
-def parse(text: str, where: str) -> Any:
-    """YAML text as plain values.
-
-    Raises:
-        UserError: it is not YAML; the message has the line.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = f", line {mark.line + 1}" if mark else ""
-        what = error.problem or error.context
-        raise UserError(f"{where}{line}", f"is not valid YAML: {what}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: 2020-13-45 as a date
-        what = " ".join(str(error).split())
-        raise UserError(where, f"is not valid YAML: {what}") from None
-    except RecursionError:
-        raise UserError(where, "is not valid YAML: nested too deeply") from None
 
 
 def _is_path(name: str) -> bool:
@@ -124,7 +82,7 @@ def _read(kind: str, name: str, where: str, home: Path) -> tuple[Any, str]:
 
 def _text(path: Path, names: list[str], kind: str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except FileNotFoundError:
         shipped = (
             f"Name a YAML file, or one that ships with tinyclip: {', '.join(names)}"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..bounded import read_bytes
 from ..config.schema import Data
 from ..errors import UserError
 from .notes import note
@@ -133,7 +134,7 @@ def read_names(file: str, keys: Sequence[str]) -> dict[str, str]:
     """
     where = "data.class_names"
     try:
-        text = Path(file).expanduser().read_text(encoding="utf-8-sig")
+        text = read_bytes(Path(file).expanduser()).decode("utf-8-sig")
     except OSError as error:
         raise UserError(where, f"{file}: {error.strerror}", "Check the path") from None
     except UnicodeDecodeError:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from ..bounded import open_regular
 from ..errors import UserError
 from ..quoting import shell
 from .notes import number_of
@@ -106,7 +107,7 @@ def _head(file: Path) -> bytes:
     try:
         if file.suffix.lower() == ".parquet":
             return _paths(file)
-        with file.open("rb") as opened:
+        with open_regular(file) as opened:
             head = opened.read(LOOKED_AT)
     except (OSError, ValueError):  # Arrow's errors are such
         return b""

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from .broken import Broken, too_many_broken
-from .pictures import RGB, read_picture
+from .pictures import LARGEST, RGB, read_picture
 
 LOOKED_AT = 20_000  # files that are looked for when a source is opened
 HASHED = 2_000  # files whose bytes enter the fingerprint
@@ -73,7 +73,7 @@ class FilePairs:
             digest.update(f"{_size(self.path(i))},".encode())
         for i in evenly(len(self), HASHED):
             path = self.path(i)
-            if _size(path) >= 0:
+            if 0 <= _size(path) <= LARGEST:
                 digest.update(path.read_bytes())
         digest.update(repr(self.background).encode())
         return digest.hexdigest()

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from ..bounded import read_bytes
 from ..config.schema import Data
 from ..errors import UserError
-from .broken import Broken, Dropped, check_caption, decode_caption
+from .broken import CAPTIONS_LIMIT, Broken, Dropped, check_caption, decode_caption
 from .classes import class_captions, class_names
 from .columns import excluder
 from .elsewhere import TEXTS, refuse_captions_elsewhere
@@ -142,7 +143,7 @@ def _captions(picture: Path) -> tuple[str, ...]:
     """The distinct lines of the text beside a picture; raises `Broken`."""
     path = picture.with_suffix(".txt")
     try:
-        text = decode_caption(path.read_bytes())
+        text = decode_caption(read_bytes(path, CAPTIONS_LIMIT))
     except FileNotFoundError:
         raise Broken("no caption", f"there is no {path.name} beside it") from None
     except OSError as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .broken import Broken, Dropped, reason
+from .broken import Dropped, reason
 from .classes import class_captions, class_names
 from .fields import (
     TEXT,
@@ -26,11 +26,12 @@ from .fields import (
 )
 from .parquets import IMAGES
 from .pictures import parse_background, read_file
-from .rows import RowPairs, usable
+from .rows import RowPairs, picture_bytes, usable
 from .swallowed import MARK, Swallowed, refuse_swallowed, swallowed, unclosed
 from .tables import CAPTION_NAMES, find_column, usual_column
 
 PIECE = 10_000  # rows
+SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves
 TEXTS = ("string", "large_string")
 FROM_TABLES = ("csv", "imagefolder")  # the library's builders that read a CSV
 
@@ -62,11 +63,9 @@ class HubRows:
         path = cell.get("path") if isinstance(cell, dict) else None
         if isinstance(content, str):
             content, path = None, content
-        if content is not None:
-            return bytes(content)
-        if not path:
-            raise Broken("no picture", "null")
-        return read_file(Path(path))
+        if content is not None or not path:
+            return picture_bytes(content)
+        return read_file(Path(str(path)))
 
 
 def open_hub(data: Data, rest: str) -> RowPairs:
@@ -185,9 +184,12 @@ def _load(where: str, rest: str) -> Any:
     name, _, selection = rest.partition("#")
     config, _, split = selection.rpartition("/")
     folder = Path(name).expanduser()
-    saved = ("dataset_dict.json", "state.json")
+    saved = any((folder / file).is_file() for file in SAVED)
+    if saved and config:
+        what = f"was saved to disk, which holds no configuration {config!r}"
+        raise UserError(where, what, f"Write {name}#SPLIT")
     try:
-        if any((folder / file).is_file() for file in saved):
+        if saved:
             loaded = datasets.load_from_disk(str(folder))
         else:
             loaded = datasets.load_dataset(
@@ -200,7 +202,7 @@ def _load(where: str, rest: str) -> Any:
             unclosed(folder) or "Check the name, or the network",
         ) from None
     if not isinstance(loaded, datasets.DatasetDict):
-        return loaded
+        return _unsplit(where, loaded, split or config)
     if not split:
         split = "train" if "train" in loaded or len(loaded) != 1 else next(iter(loaded))
     if split not in loaded:
@@ -210,6 +212,19 @@ def _load(where: str, rest: str) -> Any:
             f"{nearest(split, loaded)}; write {name}#SPLIT",
         )
     return loaded[split]
+
+
+def _unsplit(where: str, table: Any, asked: str) -> Any:
+    """A data set that was saved without its splits; it may know which one it was.
+
+    Raises:
+        UserError: a split is asked for that it is not.
+    """
+    own = str(table.split or "")
+    if asked and asked != own:
+        told = f"is the split {own!r} alone" if own else "has no splits"
+        raise UserError(where, f"{told}, and {asked!r} is asked for", "Leave # away")
+    return table
 
 
 def _kind(feature: Any) -> str:

@@ -8,7 +8,7 @@ epoch goes through these in turn (`seeds.block_order`), so that each is read onc
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from ..config.schema import Data
 from ..errors import UserError
-from .broken import Broken, Dropped, reason
+from .broken import Dropped
 from .columns import tidy_paths
-from .fields import TEXT, Kind, caption_column, value_at
+from .fields import TEXT, Kind, caption_column, described, value_at
 from .files import FilePairs
+from .parquet_files import LARGEST, footer, read_cells, read_group, read_texts
 from .pictures import parse_background
-from .rows import RowPairs, usable
+from .rows import RowPairs, picture_bytes, usable
 from .shards import find_shards, shard_labels
 from .tables import IMAGE_NAMES, as_strings, file_pairs, find_column
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 IMAGES = ("image", "image_bytes", "bytes", "jpg", "png", "webp", *IMAGE_NAMES)
 HELD = 2**30  # bytes of pictures, as they are in the files
-LARGEST = 2**31  # bytes of pictures in one row group
 
 
 class ParquetRows:
@@ -75,6 +75,7 @@ class ParquetRows:
         self._all = sum(sizes) <= HELD
         self.together = max(1, HELD // 2 // max(1, largest))
         self._held: OrderedDict[int, Any] = OrderedDict()
+        self._plain: set[Path] = set()
         self._lock = Lock()
 
     def __len__(self) -> int:
@@ -99,9 +100,7 @@ class ParquetRows:
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         cell = self._pictures(group)[row - int(self._starts[group])].as_py()
         content = cell.get("bytes") if isinstance(cell, dict) else cell
-        if content is None:
-            raise Broken("no picture", "null")
-        return bytes(content)
+        return picture_bytes(content)
 
     def _file(self, row: int) -> int:
         return int(np.searchsorted(self._file_starts, row, side="right")) - 1
@@ -119,25 +118,11 @@ class ParquetRows:
             return cells
 
     def _read_group(self, group: int) -> pa.ChunkedArray:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        file_number, group_in_file = self._groups[group]
-        path, metadata = self.files[file_number], self._footers[file_number]
-        try:
-            with pq.ParquetFile(
-                path,
-                memory_map=True,
-                metadata=metadata,
-                page_checksum_verification=True,
-            ) as file:
-                return file.read_row_group(group_in_file, [self.column]).column(
-                    self.column
-                )
-        except (pa.ArrowException, OSError) as error:
-            raise Broken(
-                "unreadable", f"row group {group_in_file} of {path}: {reason(error)}"
-            ) from None
+        file, group_in_file = self._groups[group]
+        about = self._footers[file]
+        return read_group(
+            self.files[file], about, group_in_file, self.column, self._plain
+        )
 
 
 def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
@@ -156,19 +141,19 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     kinds = {field.name: _plain(field.type) for field in schema}
     caption, field = caption_column(where, data.caption_column, kinds)
     for path in files[1:]:
-        names = footer(where, path).schema.to_arrow_schema().names
-        find_column(names, image, (), "image", where)
-    cells = (value_at(cell, field) for cell in _cells(where, files, caption))
+        _check_alike(where, path, {name: kinds[name] for name in (image, caption)})
+    cells = (
+        value_at(cell, field)
+        for path in files
+        for cell in read_cells(where, path, caption)
+    )
     if kinds[image] == TEXT and kinds[caption] == TEXT:
         columns = pa.concat_tables(
-            _columns(where, path, [image, caption]) for path in files
+            read_texts(where, path, [image, caption]) for path in files
         )
-        text = pa.large_string()
-        return _of_paths(
-            data, files, columns[image].cast(text), columns[caption].cast(text)
-        )
+        return _of_paths(data, files, columns[image], columns[caption])
     if kinds[image] == TEXT:
-        paths = (_columns(where, path, [image]).column(image) for path in files)
+        paths = (read_texts(where, path, [image]).column(image) for path in files)
         keys = [key for column in paths for key in column.to_pylist()]
         return _of_paths(data, files, *_one_a_row(keys, cells))
     _check_pictures(where, schema, image)
@@ -197,50 +182,6 @@ def _of_paths(data: Data, files: list[Path], keys: Any, texts: Any) -> FilePairs
     return file_pairs(data, files[0].parent, paths, as_strings(texts), Dropped())
 
 
-def footer(where: str, path: Path) -> Any:
-    """The metadata of a parquet file.
-
-    Raises:
-        UserError: it is none.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        return pq.read_metadata(path)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            where, f"{path} is no parquet file, or not a whole one: {reason(error)}"
-        ) from None
-
-
-def _columns(where: str, path: Path, names: list[str]) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(
-            path, memory_map=True, page_checksum_verification=True
-        ) as file:
-            return file.read(columns=names)
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(
-            where, f"{path} is damaged: {reason(error)}", "Write it again"
-        ) from None
-
-
-def _cells(where: str, files: Sequence[Path], column: str) -> Iterator[Any]:
-    """The captions of every row, a file at a time."""
-    for path in files:
-        for chunk in _columns(where, path, [column]).column(column).chunks:
-            try:
-                yield from chunk.to_pylist()
-            except UnicodeDecodeError:
-                raise UserError(
-                    where, f"{path}: {column!r} is not UTF-8", "Write it again"
-                ) from None
-
-
 def _bytes_of(row_group: Any, column: str) -> int:
     """Bytes of an image column in a row group, not compressed."""
     parts = (row_group.column(i) for i in range(row_group.num_columns))
@@ -266,14 +207,35 @@ def _plain(kind: pa.DataType) -> Kind:
     return str(kind)
 
 
+def _check_alike(where: str, path: Path, kinds: Mapping[str, Kind]) -> None:
+    """Refuse a file whose columns hold something else than the first one's.
+
+    Raises:
+        UserError: with what it holds.
+    """
+    schema = footer(where, path).schema.to_arrow_schema()
+    for name, kind in kinds.items():
+        find_column(schema.names, name, (), "image", where)
+        if (own := _plain(schema.field(name).type)) != kind:
+            raise UserError(
+                where,
+                f"{path}: the column {name!r} holds {described(own)}, where the first "
+                f"file has {described(kind)}",
+                "Give files of one kind",
+            )
+
+
 def _check_pictures(where: str, schema: pa.Schema, image: str) -> None:
     import pyarrow.types as kinds
 
-    kind = schema.field(image).type
-    inner = {kind.field(i).name for i in range(kind.num_fields)}
-    if not (kinds.is_binary(kind) or kinds.is_large_binary(kind) or "bytes" in inner):
+    whole = kind = schema.field(image).type
+    if kinds.is_struct(kind) and kind.get_field_index("bytes") >= 0:
+        kind = kind.field("bytes").type
+    if kinds.is_dictionary(kind):
+        kind = kind.value_type
+    if not (kinds.is_binary(kind) or kinds.is_large_binary(kind)):
         raise UserError(
             where,
-            f"the column {image!r} holds {kind}, not pictures",
+            f"the column {image!r} holds {whole}, not pictures",
             "It must hold bytes, {bytes, path}, or paths",
         )

@@ -13,6 +13,7 @@ from PIL import Image
 from ..config.schema import Data
 from ..errors import UserError, nearest
 from .columns import excluded
+from .parquet_files import footer
 from .pictures import RGB, decode_picture, parse_background
 
 if TYPE_CHECKING:
@@ -113,13 +114,20 @@ def open_pictograms(data: Data, path: Path, split: str) -> Pictograms:
 def is_pictograms(path: Path) -> bool:
     """Whether a file has the columns of the embedded set; False where it is none."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        names = pq.read_schema(path).names if path.is_file() else []
-    except (pa.ArrowException, OSError):
+    if not path.is_file():
         return False
-    return {"image", *TEXT_COLUMNS, *LIST_COLUMNS} <= set(names)
+    try:
+        schema = footer(str(path), path).schema.to_arrow_schema()
+    except UserError:  # it is told when the file is opened
+        return False
+    text, texts = pa.string(), pa.list_(pa.string())
+    kinds = {"image": pa.binary(), **dict.fromkeys(TEXT_COLUMNS, text)}
+    kinds |= dict.fromkeys(LIST_COLUMNS, texts)
+    return all(
+        name in schema.names and schema.field(name).type.equals(kind)
+        for name, kind in kinds.items()
+    )
 
 
 def take(table: pa.Table, rows: list[int]) -> pa.Table:

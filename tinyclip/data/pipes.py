@@ -19,7 +19,7 @@ from ..config.schema import Data
 from ..errors import StorageError, UserError
 from ..files import make_folder
 from .shards import expand
-from .tar_index import cache_folder
+from .tar_index import cache_folder, index_shards
 from .tars import TarPairs, tars_of
 from .views import Subset
 
@@ -37,7 +37,28 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
     commands = list(expand(data.source, command))
     folder = cache_folder().with_name("pipes")
     make_folder(folder)
-    return tars_of(data, fetch(data.source, commands, folder))
+    shards = fetch(data.source, commands, folder)
+    if _drop_torn(shards, data.caption_column):  # kept by one that was less careful
+        shards = fetch(data.source, commands, folder)
+    if torn := _drop_torn(shards, data.caption_column):
+        place, why = next(iter(torn.items()))
+        raise UserError(
+            data.source,
+            f"the tar that this command writes is not whole ({why}), and is not kept: "
+            f"{commands[place]}",
+            "Give the command again; a program that was cut off in a pipe (a | b) is "
+            "not told by the exit status",
+        )
+    return tars_of(data, shards)
+
+
+def _drop_torn(shards: Sequence[Path], caption_key: str | None) -> dict[int, str]:
+    """Remove what is no whole tar; why, by the place of its command."""
+    indices = index_shards(shards, caption_key)
+    torn = {place: index.torn for place, index in enumerate(indices) if index.torn}
+    for place in torn:
+        shards[place].unlink(missing_ok=True)
+    return torn
 
 
 def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:

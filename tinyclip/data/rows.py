@@ -93,6 +93,15 @@ class RowPairs:
         return digest.hexdigest()
 
 
+def picture_bytes(content: Any) -> bytes:
+    """What a cell of pictures holds; raises `Broken` where that is no bytes."""
+    if content is None:
+        raise Broken("no picture", "null")
+    if not isinstance(content, bytes):  # of a number, bytes() would be as many zeros
+        raise Broken("no picture", f"{type(content).__name__} instead of bytes")
+    return content
+
+
 def usable(
     cells: Iterable[Any],
     key: Callable[[int], str],

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..bounded import open_regular
 from ..config.schema import Data
 from ..errors import UserError, nearest
 from .broken import Dropped
@@ -205,7 +206,7 @@ def _skipped(warned: Sequence[warnings.WarningMessage]) -> Iterator[tuple[int, s
 def _header(path: Path, where: str) -> str:
     """The first line of a text file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             lines = iter(lambda: file.readline(LONGEST_HEADER), b"")
             ended = (line for part in lines for line in part.split(b"\r"))
             raw = next((line for line in ended if line.strip(b"\xef\xbb\xbf \n")), b"")

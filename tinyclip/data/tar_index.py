@@ -19,7 +19,14 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .broken import CAPTION_LIMIT, Broken, Dropped, check_caption, decode_caption
+from .broken import (
+    CAPTION_LIMIT,
+    CAPTIONS_LIMIT,
+    Broken,
+    Dropped,
+    check_caption,
+    decode_caption,
+)
 from .fields import field_path, fields_of, is_text, kind_of, no_text, value_at
 from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
@@ -32,7 +39,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("tinyclip")
 VERSION = 3  # of the index: another one is not read
 NO_TEXT = "no text"  # kind of a caption that holds fields
-JSON_LIMIT = 16 * 2**20  # bytes
 LOG_EVERY = 10.0  # seconds between lines of the log while shards are scanned
 _NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key, extension
 _METADATA = b"tinyclip"
@@ -100,6 +106,9 @@ def scan(path: Path, caption_key: str | None) -> Index:
     dropped, torn = Dropped(), ""
     try:
         for member, content in read_members(path):
+            if member.why:
+                dropped.add("unreadable", member.name, member.why)
+                continue
             match = _NAME.fullmatch(member.name)
             if match is None:
                 start = member.offset
@@ -114,7 +123,7 @@ def scan(path: Path, caption_key: str | None) -> Index:
             elif (kind == "txt" and caption_key is None) or kind == "json":
                 if kind == "txt" or key not in texts:
                     start = member.offset
-                    raw = content[start : start + min(member.size, JSON_LIMIT + 1)]
+                    raw = content[start : start + min(member.size, CAPTIONS_LIMIT + 1)]
                     texts[key] = _captions(kind, raw, caption_key)
             else:
                 dotted.add(key, match[2], caption_key is None)
@@ -166,11 +175,13 @@ def _captions(kind: str, raw: bytes, name: str | None) -> Sequence[str] | Broken
         return _of_json(raw, name)
     except Broken as broken:
         return broken
+    except RecursionError:
+        return Broken("bad JSON", "nested too deeply")
 
 
 def _of_json(raw: bytes, name: str | None) -> Sequence[str]:
-    if len(raw) > JSON_LIMIT:
-        raise Broken("bad JSON", f"more than {JSON_LIMIT} bytes")
+    if len(raw) > CAPTIONS_LIMIT:
+        raise Broken("bad JSON", f"more than {CAPTIONS_LIMIT} bytes")
     try:
         fields = json.loads(decode_caption(raw))
     except (ValueError, RecursionError) as error:

@@ -12,9 +12,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from .. import cost
+from ..bounded import read_json
 from ..dtypes import DTYPES
 from ..errors import UserError
-from ..files import read_json
 from ..model.store import Loaded, share_of
 from ..shapes import ClipShape, block_to_dict
 from ..sites import basis_of

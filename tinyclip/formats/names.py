@@ -8,7 +8,9 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import Tensor
 
+from ..bounds import check_shape
 from ..errors import UserError
+from ..model import weights
 from ..model.clip import Clip
 from ..model.weights import check_fit, shown
 from ..shapes import ClipShape
@@ -53,9 +55,8 @@ def outline(shape: ClipShape, where: str) -> Clip:
         UserError: none can be built of these numbers.
     """
     try:
-        with torch.device("meta"):
-            return Clip(shape)
-    except (RuntimeError, TypeError, ValueError) as error:
+        return weights.outline(check_shape(shape))
+    except (RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         first = str(error).strip().splitlines()[0][:200]
         raise UserError(where, f"does not describe a model ({first})") from None
 

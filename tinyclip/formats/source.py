@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..bounded import read_json
 from ..errors import UserError, nearest
-from ..files import expanded, read_json
+from ..files import expanded
 from ..model.store import Loaded, load_model
 from ..model.weights import shown
 from ..quoting import shell

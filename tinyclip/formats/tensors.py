@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from ..model.weights import read_weights, shown
+from ..model.weights import LARGEST, read_weights, shown
 
 log = logging.getLogger("tinyclip")
 # keys under which trainers put the weights, those of open_clip and Lightning first
@@ -25,10 +25,13 @@ SAVE = (
 POINTER = b"version https://git-lfs"
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path, most: int = LARGEST) -> dict[str, Tensor]:
     """The weights of a safetensors file, or of a pickle that holds plain tensors.
 
     Which of them a file is, its first bytes say, not its name.
+
+    Args:
+        most: bytes; a larger file is not read.
 
     Raises:
         UserError: it is missing, damaged, or a pickle that needs code.
@@ -45,7 +48,14 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         )
     start = _start(path)
     if path.suffix == ".safetensors" or start[8:9] == b"{":
-        return _checked(read_weights(path), path)
+        return _checked(read_weights(path, most), path)
+    if path.stat().st_size > most:
+        raise UserError(
+            str(path),
+            f"has {path.stat().st_size} bytes, where {most} are more than enough",
+            SAVE,
+        )
+    _check_archive(path)
     return _weights(_unpickled(path), path)
 
 
@@ -91,6 +101,27 @@ def _unpickled(path: Path) -> Any:
     raise UserError(str(path), what, todo)
 
 
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that unpacks to more than it holds; torch's are not packed.
+
+    Raises:
+        UserError: its entries are packed, or lie over each other.
+    """
+    if not zipfile.is_zipfile(path) or _is_program(path):  # that is never read
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # torch says that it is damaged
+    size = path.stat().st_size
+    packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if packed or sum(entry.file_size for entry in entries) > size:
+        raise UserError(
+            str(path), "is an archive that unpacks to more than it holds", SAVE
+        )
+
+
 def _is_program(path: Path) -> bool:
     """Whether a file is an archive with TorchScript code."""
     try:
@@ -115,13 +146,17 @@ def _weights(content: Any, path: Path, depth: int = 3) -> dict[str, Tensor]:
                 continue
             _tell_others(content, holder, path)
             return _weights(content[holder], path, depth - 1)
-        if all(isinstance(value, Tensor) for value in content.values()):
-            return _checked({str(name): value for name, value in content.items()}, path)
+        if all(map(_is_entry, content.items())):
+            return _checked(dict(content), path)
     raise UserError(
         str(path),
         f"holds no state dict: {_kinds(content)}",
         "Save the state dict alone, with safetensors.torch.save_file",
     )
+
+
+def _is_entry(item: tuple[Any, Any]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def _checked(tensors: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
@@ -145,7 +180,7 @@ def _is_plain(value: Tensor) -> bool:
 def _tell_others(content: Mapping[str, Any], holder: str, path: Path) -> None:
     """Say which other weights a checkpoint holds, such as averaged ones."""
     others = [
-        str(key)
+        _word(key)
         for key, value in content.items()
         if key != holder and isinstance(value, Mapping) and value
         if all(isinstance(tensor, Tensor) for tensor in value.values())
@@ -159,9 +194,14 @@ def _tell_others(content: Mapping[str, Any], holder: str, path: Path) -> None:
         )
 
 
+def _word(key: Any) -> str:
+    """A key, as a message tells it: what a pickle has for one may be of any size."""
+    return key[:80] if isinstance(key, str) else f"a {type(key).__name__}"
+
+
 def _kinds(content: Any) -> str:
     """What was found instead, in a few words."""
     if not isinstance(content, Mapping):
         return f"it is a {type(content).__name__}"
-    kinds = [f"{key} ({type(value).__name__})" for key, value in content.items()]
+    kinds = [f"{_word(key)} ({type(value).__name__})" for key, value in content.items()]
     return f"it has {shown(kinds)}" if kinds else "it is empty"

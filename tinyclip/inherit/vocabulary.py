@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from .. import cost
+from ..bounded import open_regular
 from ..errors import UserError
 from ..model.clip import Clip
 from ..model.store import Loaded, describe
@@ -18,6 +19,7 @@ from ..tokenizers.rules import pieces_of
 from ..tokenizers.trimmed import TrimmedTokenizer
 
 CHUNK = 4096  # captions tokenised at a time
+LONGEST = 2**20  # bytes of a line
 
 
 def kept_ids(tokenizer: TokenizerLike, captions: Iterable[str]) -> tuple[int, ...]:
@@ -67,8 +69,12 @@ def kept_from_file(path: Path | str, tokenizer: TokenizerLike) -> tuple[int, ...
 def _lines(path: Path) -> Iterator[str]:
     """The lines of a text file that are not blank."""
     try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
+        with open_regular(path) as file:
+            lines = iter(lambda: file.readline(LONGEST + 1), b"")
+            for number, line in enumerate(lines, start=1):
+                if len(line) > LONGEST:
+                    what = f"is a line of more than {LONGEST} bytes"
+                    raise UserError(f"{path}:{number}", what, "Write shorter lines")
                 text = _decoded(line, f"{path}:{number}").strip()
                 if text:
                     yield text

@@ -21,6 +21,7 @@ STRETCH = 1.1
 INTERPOLATIONS = ("bicubic", "bilinear", "random")  # random: bicubic outside training
 RESIZE_MODES = ("shortest", "longest", "squash")
 CROPS = ("even", "floor")
+LARGEST = 2**14  # pixels
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,16 @@ class Preprocess:
             raise ValueError(f"resize_mode {self.resize_mode!r} is unknown")
         if self.crop_rounding not in CROPS:
             raise ValueError(f"crop_rounding {self.crop_rounding!r} is unknown")
-        if self.size < 1 or len(self.mean) != 3 or len(self.std) != 3:
-            raise ValueError("size, mean or std is not that of an RGB square")
+        if type(self.size) is not int or not 1 <= self.size <= LARGEST:
+            raise ValueError(f"size {self.size!r} is not from 1 to {LARGEST} pixels")
+        for name, colours in (("mean", self.mean), ("std", self.std)):
+            if len(colours) != 3 or not all(map(_is_finite, colours)):
+                raise ValueError(f"{name} is not that of three colours")
+        if not min(self.std) > 0:
+            raise ValueError("std is 0 or less, and pixels are divided by it")
+        fill = self.fill_color
+        if isinstance(fill, bool) or not _is_finite(fill) or not 0 <= fill <= 255:
+            raise ValueError(f"fill_color {fill!r} is not from 0 to 255")
 
     def __call__(self, image: Image.Image) -> Tensor:
         """Pixels (3, S, S), float32, as open_clip's evaluation transform makes them."""
@@ -93,6 +102,10 @@ class Preprocess:
         """
         mean, std = tuple(value["mean"]), tuple(value["std"])
         return cls(**{**value, "mean": mean, "std": std})
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _crop_box(

@@ -12,15 +12,17 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from .. import cost, dtypes
+from ..bounded import read_settings
+from ..bounds import read_shape
 from ..errors import UserError
-from ..files import read_json, whole_folder, write_bytes, write_json
-from ..shapes import TOWERS, ClipShape, shape_from_dict, shape_to_dict
+from ..files import whole_folder, write_bytes, write_json
+from ..shapes import TOWERS, ClipShape, shape_to_dict
 from ..tokenizers.load import load_tokenizer
 from ..tokenizers.protocol import TokenizerLike
 from .card import model_card
 from .clip import Clip
 from .preprocess import Preprocess
-from .weights import fill, read_weights
+from .weights import check_names, fill, read_weights, weights_limit
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -154,17 +156,50 @@ def load_model(folder: Path | str) -> Loaded:
     folder = Path(folder)
     config = read_config(folder)
     try:
-        shape = shape_from_dict(config["shape"])
+        shape = read_shape(config["shape"])
         preprocess = Preprocess.from_dict(config["preprocess"])
+        check_words(config, shape, preprocess)
         tokenizer = load_tokenizer(folder, config["tokenizer"])
-        model = Clip(shape)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            str(folder / CONFIG), f"does not describe a model ({error!r})"
+            str(folder / CONFIG),
+            f"does not describe a model ({error!r})",
+            "Copy the model again; what tinyclip wrote is right",
         ) from None
-    fill(model, read_weights(folder / WEIGHTS), str(folder / WEIGHTS))
+    weights = read_weights(folder / WEIGHTS, weights_limit(shape))
+    check_names(shape, weights, str(folder / WEIGHTS))
+    model = Clip(shape)
+    fill(model, weights, str(folder / WEIGHTS))
     check_tokenizer(tokenizer, shape, str(folder))
     return Loaded(model.eval(), preprocess, tokenizer, config)
+
+
+def check_words(
+    config: Mapping[str, Any], shape: ClipShape, preprocess: Preprocess
+) -> None:
+    """Refuse a configuration whose parts contradict each other, or are none.
+
+    Raises:
+        ValueError: they do, or are none.
+    """
+    if preprocess.size != shape.image.image_size:
+        raise ValueError(
+            f"preprocess makes pictures of {preprocess.size} pixels, and the image "
+            f"tower takes {shape.image.image_size}"
+        )
+    for name in ("tokenizer", "provenance"):
+        if not isinstance(config.get(name, {}), Mapping):
+            raise ValueError(f"its {name} is {str(config[name])[:40]!r}")
+    teacher = config.get("teacher_sizes") or {}
+    if not isinstance(teacher, Mapping):
+        raise ValueError(f"its teacher_sizes are {str(teacher)[:40]!r}")
+    for name, count in teacher.items():  # that a share may be of any of them
+        if type(count) is not int or count < 0:
+            raise ValueError(f"its teacher_sizes have {str(count)[:40]!r} for {name!r}")
+    try:
+        share_of(shape, teacher or cost.sizes(shape), config.get("provenance", {}))
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise ValueError(f"its teacher_sizes or towers are none ({error!r})") from None
 
 
 def check_tokenizer(tokenizer: TokenizerLike, shape: ClipShape, where: str) -> None:
@@ -194,8 +229,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is of a newer format.
     """
-    config = read_json(folder / CONFIG)
-    version = config.get("format_version") if isinstance(config, dict) else None
+    config = read_settings(folder / CONFIG, "Copy the model again")
+    version = config.get("format_version")
     if not isinstance(version, int):
         raise UserError(
             str(folder / CONFIG), "is not of a tinyclip model (no format_version)"

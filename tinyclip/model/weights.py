@@ -10,26 +10,58 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from torch import Tensor
 
+from .. import cost
+from ..bounded import read_bytes
 from ..errors import UserError
-from ..files import read_regular
+from ..shapes import ClipShape
 from .clip import Clip
 
+LARGEST = 2**38  # bytes of a file of weights
 MOST_SCALE = 88.0  # float32 holds no greater power of e
 SHOWN = 3  # mismatches, or names of either side
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def weights_limit(shape: ClipShape) -> int:
+    """Bytes of a file that may hold the weights of a shape, whatever lies beside."""
+    return 64 * int(cost.sizes(shape)["total"]) + 2**28
+
+
+def read_weights(path: Path, most: int = LARGEST) -> dict[str, Tensor]:
     """Every tensor of a safetensors file.
 
+    Args:
+        most: bytes; a larger file is not read.
+
     Raises:
-        UserError: it is missing, damaged or no file.
+        UserError: it is missing or damaged, or no regular file, or too large.
     """
     try:
-        return dict(load_tensors(read_regular(path)))
+        return dict(load_tensors(read_bytes(path, most)))
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
     except SafetensorError as error:
         raise UserError(
             str(path), f"is not a whole safetensors file ({error})", "Restore the file"
         ) from None
+
+
+def outline(shape: ClipShape) -> Clip:
+    """A model of names and sizes only, on the meta device.
+
+    Raises:
+        RuntimeError, TypeError, ValueError: none can be built of these numbers.
+    """
+    with torch.device("meta"):
+        return Clip(shape)
+
+
+def check_names(shape: ClipShape, tensors: Mapping[str, Tensor], where: str) -> None:
+    """As `check_fit`, before there is a model of the shape.
+
+    Raises:
+        UserError: they do not fit.
+    """
+    check_fit(outline(shape).state_dict(), tensors, where)
 
 
 def check_fit(

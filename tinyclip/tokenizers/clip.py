@@ -11,11 +11,13 @@ from typing import Any
 
 from torch import Tensor
 
+from ..bounded import gunzip, read_bytes
+from ..bounds import TOKENS, check_number
 from ..errors import StorageError, UserError
-from ..files import read_regular, write_bytes
+from ..files import write_bytes
 
 FILE = "bpe.txt.gz"
-MOST = 2**26  # bytes of a vocabulary, gzipped; CLIP's has 1.3 million
+LARGEST = 2**26  # bytes of merges, packed or not; CLIP's own are 3 million
 
 
 @contextmanager
@@ -107,13 +109,24 @@ class ClipTokenizer:
         path = folder / FILE
         try:
             path = folder / str(spec["file"])
-            merges = read_regular(path, MOST)
-            return cls(merges, int(spec["context_length"]), str(spec["clean"]))
+            merges = read_bytes(path, LARGEST)
+            gunzip(merges, LARGEST).decode("utf-8")
+            length = spec["context_length"]
+            check_number("context_length", length, TOKENS)
+            tokenizer = cls(merges, length, str(spec["clean"]))
+            if tokenizer.vocab_size < spec.get("vocab_size", 0):
+                raise ValueError(
+                    f"it makes {tokenizer.vocab_size} ids of {spec['vocab_size']}"
+                )
+            return tokenizer
         except KeyError as error:
             raise UserError(
                 str(folder / "config.json"), f"the tokenizer lacks {error}"
             ) from None
-        except (OSError, EOFError, zlib.error, AssertionError, ValueError) as error:
+        except (
+            *(OSError, EOFError, zlib.error),
+            *(AssertionError, ValueError, KeyError, IndexError),
+        ) as error:
             raise UserError(
                 str(path), f"is no tokenizer file ({error})", "Restore the directory"
             ) from None

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ..bounded import json_value, open_regular, read_bytes
 from ..errors import UserError
 
 REMEDY = (
     "Name a directory with tokenizer.json and tokenizer_config.json, or a "
     "tokenizer.json that has a padding token"
+)
+PANIC = "PanicException"  # of Rust, which is no Exception of Python's
+LARGEST = 2**28  # bytes of a vocabulary; the largest of a SigLIP has 34 million
+SMALL = (  # files of settings, which Python's own reader of JSON reads
+    *("tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "config.json"),
 )
 INSTALL = "Install it: pip install sentencepiece protobuf"
 
@@ -75,18 +83,45 @@ def read_path(path: Path, where: str, siglip: bool) -> Any:
             REMEDY,
         )
     try:
+        _check_files(path)
         return read_hf(path) if pieces is None else _read_pieces(pieces)
     except ImportError as error:
         raise UserError(
             where, f"{path} needs a library ({_first_line(error)})", INSTALL
         ) from None
-    except Exception as error:  # transformers and tokenizers raise whatever they like
+    except BaseException as error:  # transformers and tokenizers raise what they like
+        if not isinstance(error, Exception) and type(error).__name__ != PANIC:
+            raise
         raise UserError(
             where, f"{path} is no tokenizer ({_first_line(error)})", REMEDY
         ) from None
 
 
-def _first_line(error: Exception) -> str:
+def _check_files(path: Path) -> None:
+    """Refuse files that no tokenizer is made of, before they are read.
+
+    Raises:
+        OSError: one is no regular file, or too large.
+        ValueError: one that Python reads is nested too deeply, or its padding or cut
+            is absurd.
+    """
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    for file in files:
+        if file.name in SMALL:
+            settings = json_value(read_bytes(file))
+            length = (
+                settings.get("model_max_length") if isinstance(settings, dict) else 0
+            )
+            if isinstance(length, str | list | dict | bool):
+                raise ValueError(f"model_max_length is {str(length)[:40]!r}")
+        elif file.suffix in (".json", ".txt", ".model") and not file.is_dir():
+            with open_regular(file) as opened:
+                size = os.fstat(opened.fileno()).st_size
+            if size > LARGEST:
+                raise ValueError(f"{file.name} has {size} bytes; {LARGEST} at most")
+
+
+def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 

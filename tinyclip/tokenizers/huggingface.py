@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..bounds import IDS, TOKENS, check_number
 from ..errors import UserError, nearest
 from ..files import write_bytes
 from ..hub import from_hub
@@ -182,19 +183,22 @@ def load_hf(folder: Path, spec: Mapping[str, Any]) -> HfTokenizer:
         UserError: its files are missing or damaged.
     """
     try:
+        for name, bounds in (("context_length", TOKENS), ("vocab_size", IDS)):
+            check_number(name, spec[name], bounds)
         return open_tokenizer(
             folder / str(spec["folder"]),
-            int(spec["context_length"]),
+            spec["context_length"],
             clean=spec["clean"],
             strip_sep=spec["strip_sep"],
             mode=spec["mode"],
-            vocab_size=int(spec["vocab_size"]),
+            vocab_size=spec["vocab_size"],
             where=str(folder),
         )
     except KeyError as error:
-        raise UserError(
-            str(folder / "config.json"), f"the tokenizer lacks {error}"
-        ) from None
+        what = f"the tokenizer lacks {error}"
+    except ValueError as error:
+        what = f"of the tokenizer, {error}"
+    raise UserError(str(folder / "config.json"), what, "Restore the directory")
 
 
 def open_tokenizer(

@@ -28,11 +28,11 @@ def load_tokenizer(folder: Path, spec: Mapping[str, Any]) -> TokenizerLike:
         UserError: its kind is unknown, or its files are missing or damaged.
     """
     kind = spec.get("kind", "bpe")  # the first directories had no other
-    if kind not in LOADERS:
+    if not isinstance(kind, str) or kind not in LOADERS:
         raise UserError(
             str(folder / "config.json"),
-            f"has a tokenizer of kind {kind!r}",
-            f"{nearest(kind, LOADERS)}. A newer tinyclip may know it",
+            f"has a tokenizer of kind {str(kind)[:40]!r}",
+            f"{nearest(str(kind)[:40], LOADERS)}. A newer tinyclip may know it",
         )
     return LOADERS[kind](folder, spec)
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..bounded import read_json
 from ..errors import UserError
-from ..files import read_json, write_bytes
+from ..files import write_bytes
 from .pieces import Pieces
 from .protocol import TokenizerLike
 from .rules import pieces_of
@@ -162,8 +163,8 @@ def load_trimmed(
     """
     try:
         path, count = folder / str(spec["file"]), int(spec["vocab_size"])
-        full = load(folder, spec["full"])
-    except KeyError as error:
+        full = load(folder, dict(spec["full"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             str(folder / "config.json"), f"the tokenizer lacks {error}"
         ) from None

@@ -85,7 +85,10 @@ def test_what_is_not_supported_is_refused_with_the_reason(
         ("text_config", {"eos_token_id": [1, 2]}, "is not one id"),
         ("vision_config", {"num_channels": 4}, "4 channels"),
         ("vision_config", {"image_size": [20, 28]}, "not square"),
-        ("text_config", {"num_hidden_layers": 0}, "no transformer"),
+        ("text_config", {"num_hidden_layers": 0}, "is 0, not a number from 1"),
+        ("text_config", {"num_hidden_layers": 10**7}, "not a number from 1 to"),
+        ("vision_config", {"patch_size": 0}, "patch_size is 0"),
+        ("text_config", {"vocab_size": 10**12}, "vocab_size is 1000000000000"),
         ("text_config", {"hidden_size": 32}, "does not fit"),
     ],
 )

@@ -60,7 +60,8 @@ REFUSED: list[tuple[str, Config]] = [
     ("ResNet", {"vision_cfg": {"layers": [1, 1, 1, 1]}}),
     ("not square", {"vision_cfg": {"image_size": [16, 24]}}),
     ("no whole number of heads", {"vision_cfg": {"width": 28, "head_width": 9}}),
-    ("no layer", {"text_cfg": {"layers": 0}}),
+    ("layers is 0", {"text_cfg": {"layers": 0}}),
+    ("layers is 10000000", {"text_cfg": {"layers": 10**7}}),
     (
         "timm has no model 'vit_of_tomorrow'",
         {"vision_cfg": {"timm_model_name": "vit_of_tomorrow"}},

@@ -6,6 +6,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ...bounds import (
+    LAYERS,
+    PIXELS,
+    WIDTH,
+    Bounds,
+    check_number,
+    check_shape,
+    read_shape,
+)
 from ...errors import UserError
 from ...shapes import (
     BlockShape,
@@ -13,7 +22,6 @@ from ...shapes import (
     ImageShape,
     TextShape,
     TowerShape,
-    shape_from_dict,
 )
 from ...tokenizers.files import quiet_configs
 
@@ -44,13 +52,21 @@ REFUSED = {
 LEGACY_EOS = 2  # a mistake of the first configurations, which pool the largest id
 
 
+NUMBERS = {  # of either tower; nothing is built before these are checked
+    "num_hidden_layers": LAYERS,
+    "hidden_size": WIDTH,
+    "num_attention_heads": WIDTH,
+    "intermediate_size": (1, 4 * WIDTH[1]),
+}
+
+
 def shape_of(config: Mapping[str, Any], where: str) -> ClipShape:
     """The shape that a transformers configuration describes.
 
     Raises:
         UserError: it is of another architecture, or has a switch that ours lack.
     """
-    kind = str(config.get("model_type", ""))
+    kind = str(config.get("model_type", ""))[:40]
     if kind == OURS:
         return _our_shape(config, where)
     _check_kind(kind, config, where)
@@ -61,7 +77,10 @@ def shape_of(config: Mapping[str, Any], where: str) -> ClipShape:
     if image.num_channels != 3:
         raise UserError(where, f"takes pictures of {image.num_channels} channels")
     make = _siglip if kind == "siglip" else _clip
-    return make(read, where)
+    try:
+        return check_shape(make(read, where))
+    except ValueError as error:
+        raise UserError(where, str(error), "Correct the configuration") from None
 
 
 def _our_shape(config: Mapping[str, Any], where: str) -> ClipShape:
@@ -71,8 +90,8 @@ def _our_shape(config: Mapping[str, Any], where: str) -> ClipShape:
         UserError: it states none.
     """
     try:
-        return shape_from_dict(config)
-    except (KeyError, TypeError, ValueError) as error:
+        return read_shape(config)
+    except ValueError as error:
         raise UserError(
             where,
             f"its config.json does not describe a model ({error!r})",
@@ -83,6 +102,8 @@ def _our_shape(config: Mapping[str, Any], where: str) -> ClipShape:
 def _check_kind(kind: str, config: Mapping[str, Any], where: str) -> None:
     """Refuse every other architecture."""
     named = config.get("architectures") or [CLASSES.get(kind, kind)]
+    if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
+        raise UserError(where, f"architectures is {str(named)[:40]!r}, not names")
     if kind in CLASSES and CLASSES[kind] in named:
         return
     what = REFUSED.get(kind, "is not supported")
@@ -108,13 +129,15 @@ def _defaults(kind: str, config: Mapping[str, Any], where: str) -> Any:
 
 
 def _check_tower(tower: Any, where: str) -> None:
+    for name, bounds in NUMBERS.items():
+        _check(where, name, getattr(tower, name), bounds)
     if tower.hidden_act not in ACTIVATION:
         raise UserError(
             where,
             f"hidden_act {tower.hidden_act!r} is not supported",
             f"Supported: {', '.join(ACTIVATION)}",
         )
-    if tower.num_hidden_layers < 1 or tower.hidden_size % tower.num_attention_heads:
+    if tower.hidden_size % tower.num_attention_heads:
         raise UserError(
             where,
             f"{tower.num_hidden_layers} layers, width {tower.hidden_size} and "
@@ -151,11 +174,24 @@ def _grid(image: Any, where: str) -> dict[str, Any]:
     sides_px = {}
     for name in ("image_size", "patch_size"):
         value = getattr(image, name)
-        sides = set(value) if isinstance(value, list | tuple) else {value}
-        if len(sides) != 1:
+        side, *others = value if isinstance(value, list | tuple) and value else [value]
+        if any(other != side for other in others):
             raise UserError(where, f"{name} {value!r} is not square")
-        sides_px[name] = int(sides.pop())
+        _check(where, name, side, PIXELS)
+        sides_px[name] = side
     return sides_px
+
+
+def _check(where: str, name: str, value: Any, bounds: Bounds) -> None:
+    """Refuse a number before anything follows from it.
+
+    Raises:
+        UserError: it is out of bounds.
+    """
+    try:
+        check_number(name, value, bounds)
+    except ValueError as error:
+        raise UserError(where, str(error), "Correct the configuration") from None
 
 
 def _clip(read: Any, where: str) -> ClipShape:

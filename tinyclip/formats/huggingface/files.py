@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ...bounded import read_settings
 from ...errors import UserError
-from ...files import read_json
 from ...hub import from_hub
 from ..tensors import read_tensors
 
@@ -93,9 +93,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(
             str(folder), "is a folder of open_clip", f"Write openclip:{folder}"
         )
-    config = read_json(folder / CONFIG)
-    if not isinstance(config, dict):
-        raise UserError(str(folder / CONFIG), "holds no settings")
+    config = read_settings(folder / CONFIG)
     if "format_version" in config:
         raise UserError(
             str(folder), "is a model directory of tinyclip", "Write it without hf:"
@@ -103,22 +101,25 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def read_state(folder: Path) -> dict[str, Tensor]:
+def read_state(folder: Path, most: int) -> dict[str, Tensor]:
     """Every weight of a model: one safetensors file, shards of it, or plain tensors
     in a pickle, of which nothing is run (law 4).
+
+    Args:
+        most: bytes of a file; a larger one is not read.
 
     Raises:
         UserError: there are none, or a file is missing or damaged.
     """
     if (folder / ONE).exists():
-        return read_tensors(folder / ONE)
+        return read_tensors(folder / ONE, most)
     if (folder / INDEX).exists():
         state: dict[str, Tensor] = {}
         for name in _shards(folder):
-            state |= read_tensors(folder / name)
+            state |= read_tensors(folder / name, most)
         return state
     if (folder / PICKLE).exists():
-        return read_tensors(folder / PICKLE)
+        return read_tensors(folder / PICKLE, most)
     todo = "Save the model with save_pretrained"
     if (folder / OPENCLIP).exists():
         todo = f"open_clip's lie there: write openclip:{folder}"
@@ -131,9 +132,15 @@ def _shards(folder: Path) -> list[str]:
     Raises:
         UserError: it names none, or one outside the folder.
     """
-    index = read_json(folder / INDEX)
-    named = index.get("weight_map") if isinstance(index, dict) else None
-    names = sorted(set(named.values())) if isinstance(named, dict) else []
-    if not names or any(Path(name).name != name for name in names):
-        raise UserError(str(folder / INDEX), "names no files of its folder")
-    return names
+    named = read_settings(folder / INDEX).get("weight_map")
+    names = list(named.values()) if isinstance(named, dict) else []
+    if not names or not all(map(_is_bare, names)):
+        raise UserError(
+            str(folder / INDEX), "names no files of its folder", "Copy it again"
+        )
+    return sorted(set(names))
+
+
+def _is_bare(name: Any) -> bool:
+    """Whether it is the name of a file, and of none in another folder."""
+    return isinstance(name, str) and name != ".." and Path(name).name == name

@@ -10,7 +10,7 @@ from torch import Tensor
 from ...errors import UserError
 from ...model.clip import Clip
 from ...model.store import Loaded, check_tokenizer
-from ...model.weights import fill
+from ...model.weights import fill, weights_limit
 from ...shapes import ClipShape
 from ...tokenizers.huggingface import HfTokenizer, open_tokenizer
 from ..names import TINYCLIP, TRANSFORMERS, check_names, outline, plain_names
@@ -45,11 +45,10 @@ def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loa
     outline(shape, f"hf:{spec}")
     preprocess = read_processor(folder, shape.image.image_size)
     words = _tokenizer(folder, shape, tokenizer, where)
+    named = _ours if config["model_type"] == OURS else _theirs
+    weights = named(read_state(folder, weights_limit(shape)), shape, str(folder))
     model = Clip(shape)
-    if config["model_type"] == OURS:
-        fill(model, _ours(read_state(folder), model, str(folder)), str(folder))
-    else:
-        fill(model, _theirs(read_state(folder), shape, str(folder)), str(folder))
+    fill(model, weights, str(folder))
     check_tokenizer(words, shape, f"hf:{spec}")
     provenance = {"source": f"hf:{spec}"}
     if folder.parent.name == "snapshots":  # the hub's cache names folders by commit
@@ -75,9 +74,11 @@ def _theirs(
     return from_huggingface(weights, shape)
 
 
-def _ours(state: Mapping[str, Tensor], model: Clip, where: str) -> dict[str, Tensor]:
+def _ours(
+    state: Mapping[str, Tensor], shape: ClipShape, where: str
+) -> dict[str, Tensor]:
     """Tensors of the class that our exports bring along: it has our names."""
-    own = model.state_dict()
+    own = outline(shape, where).state_dict()
     plain = plain_names(state, own, where)
     check_names(own, plain, where, TINYCLIP)
     return plain

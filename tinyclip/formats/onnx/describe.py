@@ -8,8 +8,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from ...bounds import read_shape
 from ...errors import UserError
-from ...shapes import shape_from_dict
 from ..describe import AGAIN, counts, parity_of
 from .session import read_onnx_config
 
@@ -23,7 +23,7 @@ def describe_onnx(folder: Path) -> dict[str, Any]:
     config = read_onnx_config(folder) or {}
 
     try:
-        shape = shape_from_dict(config["shape"])
+        shape = read_shape(config["shape"])
         parts = {name: dict(part) for name, part in config["encoders"].items()}
         precision, opset = config["precision"], config["opset"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...bounded import read_json
+from ...bounds import read_shape
 from ...errors import UserError
-from ...files import read_json
 from ...model.preprocess import Preprocess
-from ...shapes import ClipShape, shape_from_dict
+from ...shapes import ClipShape
 from ...tokenizers.load import load_tokenizer
 from ...tokenizers.protocol import TokenizerLike
 from .graph import INPUT, file_of, require_packages
@@ -118,9 +119,9 @@ def load_onnx(folder: Path | str, threads: int | None = None) -> OnnxLoaded:
     if config is None:
         raise UserError(str(folder), "is not a folder that --to onnx wrote")
     try:
-        shape = shape_from_dict(config["shape"])
+        shape = read_shape(config["shape"])
         preprocess = Preprocess.from_dict(config["preprocess"])
-        spec = config["tokenizer"]
+        spec = dict(config["tokenizer"])
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             str(folder / "config.json"), f"does not describe a model ({error!r})"

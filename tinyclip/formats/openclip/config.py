@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from ...bounds import LAYERS, WIDTH, check_number
 from ...errors import UserError
 from ...shapes import (
     Activation,
@@ -202,10 +203,20 @@ def _common(
     """What both towers' shapes have.
 
     Raises:
-        UserError: the width is not that of whole heads, or a switch is unknown.
+        UserError: the width is not that of whole heads, a number is out of bounds, or
+            a switch is unknown.
     """
-    width, layers = cfg["width"], int(cfg["layers"])
-    if layers < 1 or heads < 1 or width % heads:
+    width, layers = cfg["width"], cfg["layers"]
+    for name, value, bounds in (
+        ("width", width, WIDTH),
+        ("layers", layers, LAYERS),
+        ("heads", heads, (0, WIDTH[1])),
+    ):
+        try:
+            check_number(name, value, bounds)
+        except ValueError as error:
+            raise UserError(where, str(error), LISTED) from None
+    if heads < 1 or width % heads:
         raise UserError(
             where,
             f"width {width} is no whole number of heads, or there is no layer",

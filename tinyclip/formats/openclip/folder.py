@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ...bounded import read_json
 from ...errors import UserError
-from ...files import read_json
 from ...hub import from_hub
 from ...model.weights import shown
 from ...quoting import as_source, shell

@@ -38,7 +38,7 @@ class Safetensors(PytorchFormat):
         return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
-        from ...files import read_json
+        from ...bounded import read_json
         from ...model.store import WEIGHTS, load_model
         from ..describe import counts, read_header
 
