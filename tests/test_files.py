@@ -148,6 +148,27 @@ def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["folder", "new"]
 
 
+def test_a_folder_that_was_moved_when_its_process_died_is_there_again(
+    tmp_path: Path,
+) -> None:
+    moved = tmp_path / f"folder.before-{'0' * 16}"
+    moved.mkdir()
+    (moved / "old").touch()
+    with pytest.raises(KeyboardInterrupt), whole_folder(tmp_path / "folder"):
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
+
+
+def test_a_folder_is_as_before_where_a_new_one_cannot_take_its_place(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "old").touch()
+    with pytest.raises(StorageError), whole_folder(tmp_path / "folder") as draft:
+        draft.rmdir()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "old"]
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from . import bounded
-from .errors import FULL, StorageError, UserError, storage_fault
+from .errors import StorageError, UserError, storage_fault
 
-DRAFT = re.compile(r".+\.part-[0-9a-f]{16}")
+PART, BEFORE = ".part-", ".before-"
+RANDOM = "[0-9a-f]" * 16
+DRAFT = re.compile(f".+{re.escape(PART)}{RANDOM}")
 
 MOST_JSON = 2**28  # bytes: the curves of a search in a model of thousands of layers
 
@@ -31,7 +33,7 @@ def expanded(text: str) -> Path:
 
 def draft_of(path: Path) -> Path:
     """A name beside `path` that cannot be somebody else's."""
-    return path.with_name(f"{path.name}.part-{secrets.token_hex(8)}")
+    return path.with_name(f"{path.name}{PART}{secrets.token_hex(8)}")
 
 
 def is_draft(name: str) -> bool:
@@ -74,41 +76,64 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     draft, handle = draft_of(path), -1
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_left(path)
-        draft.mkdir()
-        handle = _locked_folder(draft)
-        yield draft
-        _put(draft, path)
-    except OSError as error:
-        if error.errno in FULL or _lies_in(error.filename, draft):
-            raise StorageError(path, error) from None
-        raise
-    except Exception as error:
-        fault = None if isinstance(error, StorageError) else storage_fault(error)
-        if fault is not None:
-            raise StorageError(path, fault) from None
-        raise
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _drop_left(path)
+            draft.mkdir()
+            handle = _locked_folder(draft)
+        try:
+            yield draft
+        except Exception as error:
+            told = _fault_in(error, draft, path)
+            if told is error:
+                raise
+            raise told from None
+        with _told(path):
+            _put(draft, path)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         if handle >= 0:
             os.close(handle)
 
 
-def _lies_in(name: Any, folder: Path) -> bool:
-    return name is not None and os.fspath(name).startswith(os.fspath(folder))
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the system refuses is one message about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(path, error) from None
+
+
+def _fault_in(error: Exception, draft: Path, path: Path) -> Exception:
+    """The error of whoever fills a draft, as one of the place that it is for, where the
+    disk is the reason, and else as it is."""
+    if isinstance(error, StorageError):
+        return error
+    name = getattr(error, "filename", None)
+    if isinstance(name, str) and Path(name).is_relative_to(draft):
+        return StorageError(path, error) if isinstance(error, OSError) else error
+    fault = storage_fault(error)
+    return error if fault is None else StorageError(path, fault)
 
 
 def _put(draft: Path, path: Path) -> None:
     """Put a folder in its place; one that is there goes once the new one is there."""
-    before = draft_of(path)
-    if path.is_dir() and not path.is_symlink():
-        path.rename(before)
-    elif path.is_symlink():
+    before = None
+    if path.is_symlink():
         path.unlink()
-    draft.replace(path)
+    elif path.is_dir() and any(path.iterdir()):
+        before = path.with_name(f"{path.name}{BEFORE}{secrets.token_hex(8)}")
+        path.rename(before)
+    try:
+        draft.replace(path)
+    except BaseException:
+        if before is not None:
+            before.rename(path)
+        raise
     sync_folder(path.parent)
-    shutil.rmtree(before, ignore_errors=True)
+    if before is not None:
+        shutil.rmtree(before, ignore_errors=True)
 
 
 def _locked_folder(folder: Path) -> int:
@@ -123,10 +148,14 @@ def _locked_folder(folder: Path) -> int:
 
 
 def _drop_left(path: Path) -> None:
-    """Remove the drafts of a folder that nobody works on any more."""
-    for left in path.parent.glob(f"{glob.escape(path.name)}.part-*"):
-        if not is_draft(left.name):
-            continue
+    """Remove the drafts of a folder that nobody works on any more; put back the folder
+    itself, where a process died between moving it and putting another there."""
+    for before in path.parent.glob(f"{glob.escape(path.name)}{BEFORE}{RANDOM}"):
+        if path.exists():
+            shutil.rmtree(before, ignore_errors=True)
+        else:
+            before.rename(path)
+    for left in path.parent.glob(f"{glob.escape(path.name)}{PART}{RANDOM}"):
         try:
             handle = _locked_folder(left)
         except OSError:  # somebody is at work there, or it is no folder
