@@ -108,6 +108,17 @@ def memory_ends(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and bool(MEMORY.search(str(error)))
 
 
+def unusable(error: OSError) -> UserError | None:
+    """What to tell of a path that the system refuses; None if it names no path."""
+    if not isinstance(error.filename, str | bytes):
+        return None
+    return UserError(
+        os.fsdecode(error.filename),
+        f"cannot be used ({error.strerror or error})",
+        REMEDIES.get(error.errno or 0, ELSEWHERE),
+    )
+
+
 class Interrupted(TinyclipError):
     """The run was asked to stop; its state is saved and `command` goes on."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from . import bounded
 from .errors import StorageError, UserError, storage_fault
+from .leaving import removed, undone
 
 PART, BEFORE = ".part-", ".before-"
 RANDOM = "[0-9a-f]" * 16
@@ -49,19 +50,20 @@ def write_bytes(path: Path, content: bytes) -> None:
             held is still there.
     """
     draft = draft_of(path)
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        sync_folder(path.parent)
-    except BaseException as error:
-        with contextlib.suppress(OSError):  # there may be no folder that it lies in
-            draft.unlink()
-        if isinstance(error, OSError):
-            raise StorageError(path, error) from None
-        raise
+    with removed(draft):
+        try:
+            with draft.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+            sync_folder(path.parent)
+        except BaseException as error:
+            with contextlib.suppress(OSError):  # there may be no folder that it lies in
+                draft.unlink()
+            if isinstance(error, OSError):
+                raise StorageError(path, error) from None
+            raise
 
 
 @contextmanager
@@ -75,25 +77,21 @@ def whole_folder(path: Path) -> Iterator[Path]:
         StorageError: it cannot be written; what was at `path` is still there.
     """
     draft, handle = draft_of(path), -1
-    try:
-        with _told(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _drop_left(path)
-            draft.mkdir()
-            handle = _locked_folder(draft)
+    with removed(draft):
         try:
-            yield draft
-        except Exception as error:
-            told = _fault_in(error, draft, path)
-            if told is error:
-                raise
-            raise told from None
-        with _told(path):
-            _put(draft, path)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        if handle >= 0:
-            os.close(handle)
+            with _told(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _drop_left(path)
+                draft.mkdir()
+                handle = _locked_folder(draft)
+            with _filled(draft, path):
+                yield draft
+            with _told(path):
+                _put(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            if handle >= 0:
+                os.close(handle)
 
 
 @contextmanager
@@ -105,35 +103,44 @@ def _told(path: Path) -> Iterator[None]:
         raise StorageError(path, error) from None
 
 
-def _fault_in(error: Exception, draft: Path, path: Path) -> Exception:
-    """The error of whoever fills a draft, as one of the place that it is for, where the
-    disk is the reason, and else as it is."""
-    if isinstance(error, StorageError):
-        return error
-    name = getattr(error, "filename", None)
-    if isinstance(name, str) and Path(name).is_relative_to(draft):
-        return StorageError(path, error) if isinstance(error, OSError) else error
-    fault = storage_fault(error)
-    return error if fault is None else StorageError(path, fault)
+@contextmanager
+def _filled(draft: Path, path: Path) -> Iterator[None]:
+    """Where the disk is why a draft cannot be filled, the message names the place that
+    it is for; other errors stay what they are."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        fault = storage_fault(error)
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            fault = error if Path(error.filename).is_relative_to(draft) else fault
+        if fault is None:
+            raise
+        raise StorageError(path, fault) from None
 
 
 def _put(draft: Path, path: Path) -> None:
     """Put a folder in its place; one that is there goes once the new one is there."""
-    before = None
-    if path.is_symlink():
-        path.unlink()
-    elif path.is_dir() and any(path.iterdir()):
-        before = path.with_name(f"{path.name}{BEFORE}{secrets.token_hex(8)}")
-        path.rename(before)
-    try:
-        draft.replace(path)
-    except BaseException:
-        if before is not None:
-            before.rename(path)
-        raise
+    before = path.with_name(f"{path.name}{BEFORE}{secrets.token_hex(8)}")
+    with undone(lambda: _put_back(before, path)):
+        try:
+            if path.is_symlink():
+                path.unlink()
+            elif path.is_dir() and any(path.iterdir()):
+                path.rename(before)
+            draft.replace(path)
+        except BaseException:
+            _put_back(before, path)
+            raise
     sync_folder(path.parent)
-    if before is not None:
-        shutil.rmtree(before, ignore_errors=True)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _put_back(before: Path, path: Path) -> None:
+    """A folder that was moved for another is back, unless the other is there."""
+    if before.exists() and not path.exists():
+        before.rename(path)
 
 
 def _locked_folder(folder: Path) -> int:
@@ -151,10 +158,8 @@ def _drop_left(path: Path) -> None:
     """Remove the drafts of a folder that nobody works on any more; put back the folder
     itself, where a process died between moving it and putting another there."""
     for before in path.parent.glob(f"{glob.escape(path.name)}{BEFORE}{RANDOM}"):
-        if path.exists():
-            shutil.rmtree(before, ignore_errors=True)
-        else:
-            before.rename(path)
+        _put_back(before, path)
+        shutil.rmtree(before, ignore_errors=True)
     for left in path.parent.glob(f"{glob.escape(path.name)}{PART}{RANDOM}"):
         try:
             handle = _locked_folder(left)

@@ -9,20 +9,26 @@ from pathlib import Path
 from .. import files
 from ..errors import UserError
 
+NEW = "Name a new folder"
+
 
 def check_free(out: Path) -> None:
     """Refuse a place that is taken.
 
     Raises:
-        UserError: it is a file, or a folder that is not empty.
+        UserError: it is a file, a link, a folder that is not empty, or no name.
     """
+    if out.name in ("", ".."):
+        raise UserError("--out", f"{str(out)!r} names no new folder", NEW)
+    if out.is_symlink():
+        raise UserError("--out", f"{out} is a link", "Name the folder itself")
     if out.is_dir() and not any(out.iterdir()):
         return
     if out.exists():
         raise UserError(
             "--out",
             f"{out} exists and is not empty" if out.is_dir() else f"{out} is a file",
-            "Name a new folder, or remove it",
+            f"{NEW}, or remove it",
         )
 
 

@@ -55,7 +55,7 @@ def export(
     """
     kind = registry.get(to, "--to")
     options = registry.checked_options(kind, options)
-    folder = Path(out) if out else default_out(str(model), to)
+    folder = default_out(str(model), to) if out is None else Path(out)
     check_free(folder)  # before anything is loaded
     kind.require()
     loaded = load_source(str(model), "MODEL")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError, UserError
+from ..leaving import removed
 
 log = logging.getLogger("tinyclip")
 LOCK = "lock.json"
@@ -49,10 +50,11 @@ def locked(folder: Path) -> Iterator[None]:
                 _owner_in_words(owner),
             )
         _write(handle, path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        with removed(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
     finally:
         os.close(handle)
 

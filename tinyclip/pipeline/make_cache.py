@@ -20,6 +20,7 @@ from ..data.pairs import open_pairs
 from ..errors import Interrupted, UserError
 from ..files import drop_drafts, is_draft, make_folder
 from ..formats.source import load_source
+from ..leaving import gently
 from ..model.store import Loaded
 from ..quoting import command
 from ..training.engine import Engine
@@ -184,7 +185,7 @@ def _make(
         "precision": recipe.precision,
     }
     make_folder(folder)
-    with locked(folder):
+    with gently(request.command), locked(folder):
         drop_drafts(folder)  # of processes that were killed
         captions = loader.all_captions()
         width = teacher.model.shape.embed_dim

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +12,7 @@ from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..errors import UserError
 from ..files import drop_drafts, refuse_unwritable, write_bytes
+from ..leaving import gently
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .belief import believed, refuse_edited, with_recipe
@@ -42,29 +41,6 @@ class Silent:
 
     def step(self, record: dict[str, Any]) -> None:
         """Nothing."""
-
-
-@contextmanager
-def listening() -> Iterator[Callable[[], bool]]:
-    """SIGINT and SIGTERM ask for a stop; asking twice does not wait."""
-    stop_asked = threading.Event()
-
-    def on_signal(number: int, _frame: Any) -> None:
-        if stop_asked.is_set():
-            raise KeyboardInterrupt
-        stop_asked.set()
-        log.warning("stopping after this step (%s)", signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop_asked.is_set
-        return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    handlers = {kind: signal.signal(kind, on_signal) for kind in kinds}
-    try:
-        yield stop_asked.is_set
-    finally:
-        for kind, handler in handlers.items():
-            signal.signal(kind, handler)
 
 
 def open_engine(run: RunDir, recipe: Recipe, accept: bool = False) -> Engine:
@@ -140,8 +116,9 @@ def execute(
     context = RunContext.open(recipe, run, engine, shown, stop, accept)
     plan = _plan(context)
     shown.plan(plan.to_dict())
-    with _begun_and_locked(request, context, plan):
-        with told_plainly(run.path, resume_command(run.path)):
+    go_on = resume_command(run.path)
+    with gently(go_on), _begun_and_locked(request, context, plan):
+        with told_plainly(run.path, go_on):
             _run(context, plan, request)
     return run
 
