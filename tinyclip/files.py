@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
+import glob
 import json
 import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from . import bounded
-from .errors import StorageError, UserError
-from .leaving import removed
+from .errors import StorageError, UserError, storage_fault
+from .leaving import removed, undone
+
+PART, BEFORE = ".part-", ".before-"
+RANDOM = "[0-9a-f]" * 16
+DRAFT = re.compile(f".+{re.escape(PART)}{RANDOM}")
 
 MOST_JSON = 2**28  # bytes: the curves of a search in a model of thousands of layers
 
@@ -21,26 +32,152 @@ def expanded(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 (Path's raises)
 
 
+def draft_of(path: Path) -> Path:
+    """A name beside `path` that cannot be somebody else's."""
+    return path.with_name(f"{path.name}{PART}{secrets.token_hex(8)}")
+
+
+def is_draft(name: str) -> bool:
+    """Whether a name is one that `draft_of` gives."""
+    return DRAFT.fullmatch(name) is not None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
-    """Put `content` in place of `path` in one step.
+    """Put `content` in place of `path` in one step; a link there is replaced, too.
 
     Raises:
         StorageError: it cannot be written, for want of room or otherwise; what `path`
             held is still there.
     """
-    draft = path.with_name(path.name + ".part")
+    draft = draft_of(path)
     with removed(draft):
         try:
-            with draft.open("wb") as file:
+            with draft.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
-        except OSError as error:
+            sync_folder(path.parent)
+        except BaseException as error:
             with contextlib.suppress(OSError):  # there may be no folder that it lies in
                 draft.unlink()
-            raise StorageError(path, error) from None
+            if isinstance(error, OSError):
+                raise StorageError(path, error) from None
+            raise
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """A draft beside `path` that takes its place when the block ends well, else goes.
+
+    The draft is locked while it is made. One that is not locked was left by a process
+    that died, and goes, too.
+
+    Raises:
+        StorageError: it cannot be written; what was at `path` is still there.
+    """
+    draft, handle = draft_of(path), -1
+    with removed(draft):
+        try:
+            with _told(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _drop_left(path)
+                draft.mkdir()
+                handle = _locked_folder(draft)
+            with _filled(draft, path):
+                yield draft
+            with _told(path):
+                _put(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            if handle >= 0:
+                os.close(handle)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the system refuses is one message about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(path, error) from None
+
+
+@contextmanager
+def _filled(draft: Path, path: Path) -> Iterator[None]:
+    """Where the disk is why a draft cannot be filled, the message names the place that
+    it is for; other errors stay what they are."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except Exception as error:
+        fault = storage_fault(error)
+        if isinstance(error, OSError) and isinstance(error.filename, str):
+            fault = error if Path(error.filename).is_relative_to(draft) else fault
+        if fault is None:
+            raise
+        raise StorageError(path, fault) from None
+
+
+def _put(draft: Path, path: Path) -> None:
+    """Put a folder in its place; one that is there goes once the new one is there."""
+    before = path.with_name(f"{path.name}{BEFORE}{secrets.token_hex(8)}")
+    with undone(lambda: _put_back(before, path)):
+        try:
+            if path.is_symlink():
+                path.unlink()
+            elif path.is_dir() and any(path.iterdir()):
+                path.rename(before)
+            draft.replace(path)
+        except BaseException:
+            _put_back(before, path)
+            raise
     sync_folder(path.parent)
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _put_back(before: Path, path: Path) -> None:
+    """A folder that was moved for another is back, unless the other is there."""
+    if before.exists() and not path.exists():
+        before.rename(path)
+
+
+def _locked_folder(folder: Path) -> int:
+    """An open folder that no other process can lock; its lock goes with its owner."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
+
+
+def _drop_left(path: Path) -> None:
+    """Remove the drafts of a folder that nobody works on any more; put back the folder
+    itself, where a process died between moving it and putting another there."""
+    for before in path.parent.glob(f"{glob.escape(path.name)}{BEFORE}{RANDOM}"):
+        _put_back(before, path)
+        shutil.rmtree(before, ignore_errors=True)
+    for left in path.parent.glob(f"{glob.escape(path.name)}{PART}{RANDOM}"):
+        try:
+            handle = _locked_folder(left)
+        except OSError:  # somebody is at work there, or it is no folder
+            continue
+        shutil.rmtree(left, ignore_errors=True)
+        os.close(handle)
+
+
+def drop_drafts(folder: Path) -> None:
+    """Remove every draft in a folder that no other process works in."""
+    for root, folders, names in os.walk(folder):
+        for name in filter(is_draft, names):
+            with contextlib.suppress(OSError):
+                (Path(root) / name).unlink()
+        for name in list(filter(is_draft, folders)):
+            folders.remove(name)
+            shutil.rmtree(Path(root) / name, ignore_errors=True)
 
 
 def make_folder(folder: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import StorageError, UserError
-from ..files import sync_folder
-from ..leaving import removed
+from .. import files
+from ..errors import UserError
 
 NEW = "Name a new folder"
 
@@ -43,17 +41,5 @@ def whole_folder(out: Path) -> Iterator[Path]:
         StorageError: it cannot be written.
     """
     check_free(out)
-    draft = out.with_name(out.name + ".part")
-    with removed(draft):
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir()
-        except OSError as error:
-            raise StorageError(out, error) from None
-        try:
-            yield draft
-            draft.replace(out)
-            sync_folder(out.parent)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+    with files.whole_folder(out) as draft:
+        yield draft

@@ -29,7 +29,8 @@ from ..model.weights import fill
 from ..shapes import shape_from_dict, shape_to_dict
 
 log = logging.getLogger("tinyclip")
-DAMAGED = (OSError, KeyError, TypeError, ValueError, SafetensorError, UserError)
+PLAIN = (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
+DAMAGED = (*PLAIN, SafetensorError, UserError)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from ..formats.format import Job, Measure
 from ..formats.parity import RANDOM
 from ..formats.source import json_of, load_source
 from ..model.store import Loaded
+from .plainly import told_plainly
 
 DATA = "builtin:pictograms"
 Say = Callable[[str], None]
@@ -67,7 +68,9 @@ def export(
         metrics=json_of(str(model), "metrics.json"),
         measure=measure_on(data, loaded, say) if kind.measured else None,
     )
-    return {"model": str(model), "out": str(folder), "parity": kind.write(job)}
+    with told_plainly(folder, memory="Give it more"):
+        parity = kind.write(job)
+    return {"model": str(model), "out": str(folder), "parity": parity}
 
 
 def default_out(model: str, to: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,8 @@ from typing import Any
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..data.kept import looking
-from ..errors import Interrupted, StorageError, UserError
-from ..files import refuse_unwritable, write_bytes
+from ..errors import UserError
+from ..files import drop_drafts, refuse_unwritable, write_bytes
 from ..leaving import gently
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
@@ -20,7 +21,9 @@ from .changes import environment, refuse_changes
 from .context import RunContext
 from .descent import run_stages
 from .lock import locked
+from .plainly import told_plainly
 from .plan import Plan, check, make_plan
+from .replaced import Replaced, drop_leftovers, has_leftovers
 from .request import Request, resume_command, settle
 from .run_dir import RunDir
 from .tracking import Tracked
@@ -103,6 +106,7 @@ def execute(
     run, recipe = settle(request)
     check(recipe)
     if request.from_stage is None and run.is_run() and run.is_done(recipe):
+        _tidy(run, recipe)
         return run
     check_outlets(run, request.log_with)
     accept = request.accept_changes
@@ -114,15 +118,18 @@ def execute(
     context = RunContext.open(recipe, run, engine, shown, stop, accept)
     plan = _plan(context)
     shown.plan(plan.to_dict())
-    with gently(resume_command(run.path)), _begun_and_locked(request, context, plan):
-        try:
+    go_on = resume_command(run.path)
+    with gently(go_on), _begun_and_locked(request, context, plan):
+        with told_plainly(run.path, go_on):
             _run(context, plan, request)
-        except Interrupted as stopped:
-            raise Interrupted(stopped.what, resume_command(run.path)) from None
-        except StorageError as error:
-            todo = f"{error.todo}. Go on with: {resume_command(run.path)}"
-            raise UserError(error.where, error.what, todo) from None
     return run
+
+
+def _tidy(run: RunDir, recipe: Recipe) -> None:
+    """Remove from a whole run what a kill kept from being removed."""
+    if has_leftovers(run, recipe):
+        with contextlib.suppress(UserError), locked(run.path):
+            drop_leftovers(run, recipe)
 
 
 @contextmanager
@@ -152,12 +159,18 @@ def _begun_and_locked(
 
 
 def _begin(run: RunDir, recipe: Recipe, from_stage: int | None) -> None:
-    """Write the recipe of a run that starts, or starts again at a stage."""
+    """Write the recipe of a run that starts, or starts again at a stage.
+
+    The recipe comes first: killed after it, stages of other settings are refused, and
+    never gone on with under the old ones.
+    """
+    drop_drafts(run.path)  # of processes that were killed
     if from_stage is not None:
         _refuse_unfinished(run, recipe, from_stage)
-        run.set_aside(run.recipe(), from_stage)
-    if from_stage is not None or not run.is_run() or not run.holds(recipe):
+    if not run.is_run() or not run.holds(recipe):
         run.begin(recipe)
+    if from_stage is not None:
+        Replaced(run).take(from_stage)
 
 
 def _refuse_unfinished(run: RunDir, recipe: Recipe, first: int) -> None:

@@ -25,6 +25,8 @@ from .verify import verify
 
 log = logging.getLogger("tinyclip")
 NAMES = ("image", "text")
+PLAIN = (OSError, KeyError, ValueError, AttributeError, TypeError, RecursionError)
+DAMAGED = (*PLAIN, SafetensorError)
 
 
 class CachedTeacher:
@@ -148,7 +150,7 @@ def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
         if _digest(tensors) != header["sha256"]:
             raise ValueError("its checksum is wrong")
         return tensors
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+    except DAMAGED as error:
         if path.exists():
             log.warning("%s: not readable (%s); made anew", path, error)
         return None

@@ -56,6 +56,10 @@ class Layout:
     dtype: str
     each: int
 
+    def __post_init__(self) -> None:
+        if min(self.augmentations, self.embed_dim, self.each) < 1:
+            raise ValueError(f"shards of {self.kind} need at least 1 of each size")
+
     @classmethod
     def bounded(
         cls, kind: str, rows: int, augmentations: int, embed_dim: int, dtype: str
