@@ -13,7 +13,7 @@ from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..data.kept import looking
 from ..errors import UserError
 from ..files import drop_drafts, refuse_unwritable, write_bytes
-from ..leaving import gently
+from ..leaving import going_on
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .belief import believed, refuse_edited, with_recipe
@@ -119,7 +119,7 @@ def execute(
     plan = _plan(context)
     shown.plan(plan.to_dict())
     go_on = resume_command(run.path)
-    with gently(go_on), _begun_and_locked(request, context, plan):
+    with going_on(go_on), _begun_and_locked(request, context, plan):
         with told_plainly(run.path, go_on):
             _run(context, plan, request)
     return run
