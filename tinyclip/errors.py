@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
+import re
 from collections.abc import Iterable
 
 from .quoting import one_line
@@ -71,6 +73,50 @@ class StorageError(UserError):
             f"cannot be written ({error.strerror or error})",
             REMEDIES.get(error.errno or 0, ELSEWHERE),
         )
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+# what libraries say where memory ends, in place of a MemoryError
+MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|[Cc]annot allocate memory|bad_alloc|"
+    r"can't start new thread|out of memory"
+)
+
+
+def storage_fault(error: BaseException) -> OSError | None:
+    """The system's reason, where an error of whatever library says that a disk takes no
+    more; None where it says something else."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in FULL:
+            return seen
+        # a library that is not Python's has the number in its words
+        told = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(seen))
+        number = int(told[1] or told[2]) if told else 0
+        if number in FULL:
+            return OSError(number, os.strerror(number))
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def memory_ends(error: BaseException) -> bool:
+    """Whether an error says that memory ends, the machine's or a GPU's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and bool(MEMORY.search(str(error)))
+
+
+def unusable(error: OSError) -> UserError | None:
+    """What to tell of a path that the system refuses; None if it names no path."""
+    if not isinstance(error.filename, str | bytes):
+        return None
+    return UserError(
+        os.fsdecode(error.filename),
+        f"cannot be used ({error.strerror or error})",
+        REMEDIES.get(error.errno or 0, ELSEWHERE),
+    )
 
 
 class Interrupted(TinyclipError):

@@ -8,16 +8,18 @@ is killed while a shard comes in reads that one again, and no other.
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import tarfile
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
+from typing import IO
 
 from ..config.schema import Data
-from ..errors import StorageError, UserError
-from ..files import make_folder
+from ..errors import UserError
+from ..files import drop_left, make_folder, whole_file
+from ..leaving import undone
+from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from .shards import expand
 from .tar_index import cache_folder, index_shards
 from .tars import TarPairs, tars_of
@@ -25,6 +27,7 @@ from .views import Subset
 
 log = logging.getLogger("tinyclip")
 COMPLAINT = 500  # characters of a program's complaint
+SEAL = {"bytes": int, "mtime_ns": int, "sha256": str}
 
 
 def open_pipe(data: Data, command: str) -> TarPairs | Subset:
@@ -58,13 +61,15 @@ def _drop_torn(shards: Sequence[Path], caption_key: str | None) -> dict[int, str
     torn = {place: index.torn for place, index in enumerate(indices) if index.torn}
     for place in torn:
         shards[place].unlink(missing_ok=True)
+        _seal_of(shards[place]).unlink(missing_ok=True)
     return torn
 
 
 def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
     """The file of each command's shard, those that are missing read now."""
+    drop_left(folder)  # of processes that died
     paths = [folder / f"{_digest(command)}.tar" for command in commands]
-    missing = [place for place, path in enumerate(paths) if not path.exists()]
+    missing = [place for place, path in enumerate(paths) if not _is_as_written(path)]
     if missing:
         log.warning(
             "%s: %d of %d shards are in %s; running the command for the rest (a shard "
@@ -76,6 +81,7 @@ def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
         )
     for place in missing:
         _read(where, commands[place], paths[place])
+        _seal(paths[place])
     return paths
 
 
@@ -83,33 +89,68 @@ def _digest(command: str) -> str:
     return blake2b(command.encode(), digest_size=12).hexdigest()
 
 
+def _seal_of(path: Path) -> Path:
+    """The file that says what a shard was when it was written."""
+    return path.with_suffix(".json")
+
+
+def _seal(path: Path) -> None:
+    state = path.stat()
+    stamp = {"bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
+    write_sealed(_seal_of(path), {**stamp, "sha256": digest_of(path)})
+
+
+def _is_as_written(path: Path) -> bool:
+    """Whether a shard is there, as its command wrote it.
+
+    All of it is read only where its size or its time is another one.
+    """
+    if not path.exists():
+        return False
+    if not _seal_of(path).exists():  # killed before it was sealed: torn is torn
+        _seal(path)
+        return True
+    try:
+        read = read_sealed(_seal_of(path), SEAL, "")
+    except UserError as error:
+        read = Sealed({}, str(error))
+    told, state = read.value, path.stat()
+    if not read.fault and told["mtime_ns"] == state.st_mtime_ns:
+        if told["bytes"] == state.st_size:
+            return True
+    if not read.fault and told["sha256"] == digest_of(path):
+        _seal(path)
+        return True
+    log.warning("%s is not what its command wrote: it runs again", path)
+    return False
+
+
 def _read(where: str, command: str, path: Path) -> None:
     """Run one command, its output to `path`, whole or not at all."""
-    draft = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with draft.open("wb") as file:
-            process = subprocess.run(
-                ["/bin/sh", "-c", command],
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.PIPE,
-            )
-            os.fsync(file.fileno())
-        if process.returncode:
-            complaint = process.stderr.decode(errors="replace").strip()[-COMPLAINT:]
+    with whole_file(path) as draft:
+        code, complaint = _run(command, draft)
+        if code:
             raise UserError(
                 where,
-                f"the command failed with {process.returncode}: {command}\n{complaint}",
+                f"the command failed with {code}: {command}\n{complaint}",
                 "Try it in a shell",
             )
-        if not tarfile.is_tarfile(draft):
+        if not tarfile.is_tarfile(draft.name):
             raise UserError(
                 where,
                 f"what this command writes is no tar: {command}",
                 "Compressed shards need a program that unpacks them: ... | gunzip",
             )
-        draft.replace(path)
-    except OSError as error:
-        raise StorageError(path, error) from None
-    finally:
-        draft.unlink(missing_ok=True)
+
+
+def _run(command: str, output: IO[bytes]) -> tuple[int, str]:
+    """Run a command; returns its exit status and the end of its complaint."""
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.PIPE,
+    )
+    with process, undone(process.kill):
+        _, told = process.communicate()
+    return process.returncode, told.decode(errors="replace").strip()[-COMPLAINT:]

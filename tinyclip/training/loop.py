@@ -178,6 +178,21 @@ class PhaseInProgress:
             record["skipped"] = self.guard.skipped
         return record, wrong
 
+    def refuse_untrained(self) -> None:
+        """A phase of which every step was skipped has trained nothing.
+
+        Raises:
+            UserError: it is so.
+        """
+        steps, stage = self.phase.steps, self.around.stage
+        if steps and self.guard.skipped >= steps:
+            raise UserError(
+                f"stage {stage}, {self.phase.name}",
+                f"all {steps} steps had a loss or gradient that is not a number",
+                "Try other objectives, a lower learning rate or precision: fp32, with "
+                f"--from-stage {stage}",
+            )
+
     def go_back(self, wrong: str, step: int) -> int:
         """Return to the last good state with a lower learning rate, once.
 
@@ -221,6 +236,7 @@ def run_phase(
         Interrupted: asked to stop; the state is saved.
         TinyclipError: the loss is not a number any more, or runs away, for the second
             time.
+        UserError: not one step trained anything.
     """
     progress = PhaseInProgress(phase, loader, engine, around)
     done = progress.begin()
@@ -245,3 +261,4 @@ def run_phase(
                 f"Stopped in stage {around.stage}, {phase.name}, after step {done} of "
                 f"{phase.steps}; the state is saved"
             )
+    progress.refuse_untrained()
