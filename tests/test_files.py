@@ -14,10 +14,12 @@ from tinyclip.errors import REMEDIES, StorageError, UserError
 from tinyclip.files import (
     draft_of,
     drop_drafts,
+    drop_left,
     make_folder,
     read_json,
     read_regular,
     refuse_unwritable,
+    whole_file,
     whole_folder,
     write_bytes,
 )
@@ -201,6 +203,16 @@ def test_a_draft_that_a_dead_process_left_goes_and_a_living_ones_stays(
         with whole_folder(tmp_path / "out"):
             assert mine.exists()
         assert not left.exists()
+
+
+def test_a_file_that_a_dead_process_left_goes_and_a_living_ones_stays(
+    tmp_path: Path,
+) -> None:
+    draft_of(tmp_path / "out").touch()
+    with whole_file(tmp_path / "out") as mine:
+        drop_left(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [Path(mine.name).name]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_only_drafts_are_dropped(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from . import bounded
 from .errors import StorageError, UserError, storage_fault
@@ -23,6 +23,7 @@ from .leaving import removed, undone
 PART, BEFORE = ".part-", ".before-"
 RANDOM = "[0-9a-f]" * 16
 DRAFT = re.compile(f".+{re.escape(PART)}{RANDOM}")
+NOT_THROUGH = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 MOST_JSON = 2**28  # bytes: the curves of a search in a model of thousands of layers
 
@@ -49,21 +50,32 @@ def write_bytes(path: Path, content: bytes) -> None:
         StorageError: it cannot be written, for want of room or otherwise; what `path`
             held is still there.
     """
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """A draft beside `path` that takes its place when the block ends well, else goes.
+
+    The draft is locked while it is written, so that `drop_left` leaves it alone.
+
+    Raises:
+        StorageError: the system refuses it; what was at `path` is still there.
+    """
     draft = draft_of(path)
     with removed(draft):
         try:
-            with draft.open("xb") as file:
-                file.write(content)
+            with _told(path), draft.open("xb") as file:
+                _lock(file.fileno())
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
-            draft.replace(path)
-            sync_folder(path.parent)
-        except BaseException as error:
+                draft.replace(path)
+                sync_folder(path.parent)
+        finally:
             with contextlib.suppress(OSError):  # there may be no folder that it lies in
                 draft.unlink()
-            if isinstance(error, OSError):
-                raise StorageError(path, error) from None
-            raise
 
 
 @contextmanager
@@ -81,9 +93,10 @@ def whole_folder(path: Path) -> Iterator[Path]:
         try:
             with _told(path):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _drop_left(path)
+                _recover(path)
                 draft.mkdir()
-                handle = _locked_folder(draft)
+                handle = os.open(draft, NOT_THROUGH)
+                _lock(handle)
             with _filled(draft, path):
                 yield draft
             with _told(path):
@@ -143,41 +156,56 @@ def _put_back(before: Path, path: Path) -> None:
         before.rename(path)
 
 
-def _locked_folder(folder: Path) -> int:
-    """An open folder that no other process can lock; its lock goes with its owner."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+def _lock(handle: int) -> bool:
+    """Lock an open file or folder; the lock goes with its owner, however that dies."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(handle)
-        raise
-    return handle
+    except OSError:  # somebody has it, or the file system has no locks
+        return False
+    return True
 
 
-def _drop_left(path: Path) -> None:
-    """Remove the drafts of a folder that nobody works on any more; put back the folder
-    itself, where a process died between moving it and putting another there."""
-    for before in path.parent.glob(f"{glob.escape(path.name)}{BEFORE}{RANDOM}"):
+def _recover(path: Path) -> None:
+    """Put a folder back, where a process died between moving it and putting another
+    there; remove the drafts of it that nobody works on any more."""
+    name = glob.escape(path.name)
+    for before in path.parent.glob(f"{name}{BEFORE}{RANDOM}"):
         _put_back(before, path)
         shutil.rmtree(before, ignore_errors=True)
-    for left in path.parent.glob(f"{glob.escape(path.name)}{PART}{RANDOM}"):
+    drop_left(path.parent, name)
+
+
+def drop_left(folder: Path, name: str = "*") -> None:
+    """Remove the drafts in a folder that died with the processes that made them.
+
+    Args:
+        name: pattern of what they were drafts of.
+    """
+    for left in folder.glob(f"{name}{PART}{RANDOM}"):
         try:
-            handle = _locked_folder(left)
-        except OSError:  # somebody is at work there, or it is no folder
+            handle = os.open(left, NOT_THROUGH)
+        except OSError:  # it has gone, or is a link
             continue
-        shutil.rmtree(left, ignore_errors=True)
+        if _lock(handle):
+            _remove(left)
         os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, as far as that can be done."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def drop_drafts(folder: Path) -> None:
     """Remove every draft in a folder that no other process works in."""
     for root, folders, names in os.walk(folder):
-        for name in filter(is_draft, names):
-            with contextlib.suppress(OSError):
-                (Path(root) / name).unlink()
-        for name in list(filter(is_draft, folders)):
-            folders.remove(name)
-            shutil.rmtree(Path(root) / name, ignore_errors=True)
+        for name in filter(is_draft, [*names, *folders]):
+            _remove(Path(root) / name)
+        folders[:] = [name for name in folders if not is_draft(name)]
 
 
 def make_folder(folder: Path) -> None:

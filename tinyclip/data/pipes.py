@@ -18,9 +18,11 @@ from pathlib import Path
 from typing import IO
 
 from ..config.schema import Data
-from ..errors import StorageError, UserError
+from ..errors import UserError
+from ..files import drop_left, make_folder, whole_file
 from ..leaving import undone
-from .kept import cache_folder, only_looking, whole_file
+from ..sealed import Sealed, digest_of, read_sealed, write_sealed
+from .kept import cache_folder, only_looking
 from .shards import expand
 from .tar_index import index_shards
 from .tars import TarPairs, tars_of
@@ -29,6 +31,7 @@ from .views import Subset
 log = logging.getLogger("tinyclip")
 COMPLAINT = 500  # characters of a program's complaint
 PIECE = 2**20  # bytes that are passed on at a time
+SEAL = {"bytes": int, "mtime_ns": int, "sha256": str}
 
 
 def open_pipe(data: Data, command: str) -> TarPairs | Subset:
@@ -40,9 +43,10 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
     """
     commands = list(expand(data.source, command))
     folder = cache_folder("pipes")
-    shards = fetch(data.source, commands, folder)
     if only_looking():
-        return tars_of(data, shards)
+        return tars_of(data, _there(data.source, commands, folder))
+    make_folder(folder)
+    shards = fetch(data.source, commands, folder)
     if _drop_torn(shards, data.caption_column):  # kept by one that was less careful
         shards = fetch(data.source, commands, folder)
     if torn := _drop_torn(shards, data.caption_column):
@@ -57,27 +61,36 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
     return tars_of(data, shards)
 
 
+def _there(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
+    """The file of each command's shard, where all were read before."""
+    paths = [_shard(folder, command) for command in commands]
+    missing = sum(not path.exists() for path in paths)
+    if missing:
+        raise UserError(
+            where,
+            f"{missing} of {len(paths)} shards are not in {folder}, and a dry run runs "
+            "no command",
+            "Run it without --dry-run, which reads them once, or name tars that are on "
+            "disk: tars:FILES",
+        )
+    return paths
+
+
 def _drop_torn(shards: Sequence[Path], caption_key: str | None) -> dict[int, str]:
     """Remove what is no whole tar; why, by the place of its command."""
     indices = index_shards(shards, caption_key)
     torn = {place: index.torn for place, index in enumerate(indices) if index.torn}
     for place in torn:
         shards[place].unlink(missing_ok=True)
+        _seal_of(shards[place]).unlink(missing_ok=True)
     return torn
 
 
 def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
     """The file of each command's shard, those that are missing read now."""
-    paths = [folder / f"{_digest(command)}.tar" for command in commands]
-    missing = [place for place, path in enumerate(paths) if not path.exists()]
-    if missing and only_looking():
-        raise UserError(
-            where,
-            f"{len(missing)} of {len(paths)} shards are not in {folder}, and a dry run "
-            "runs no command",
-            "Run it without --dry-run, which reads them once, or name tars that are on "
-            "disk: tars:FILES",
-        )
+    drop_left(folder)  # of processes that died
+    paths = [_shard(folder, command) for command in commands]
+    missing = [place for place, path in enumerate(paths) if not _is_as_written(path)]
     if missing:
         log.warning(
             "%s: %d of %d shards are in %s; running the command for the rest (a shard "
@@ -89,39 +102,73 @@ def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
         )
     for place in missing:
         _read(where, commands[place], paths[place])
+        _seal(paths[place])
     return paths
 
 
-def _digest(command: str) -> str:
-    return blake2b(command.encode(), digest_size=12).hexdigest()
+def _shard(folder: Path, command: str) -> Path:
+    digest = blake2b(command.encode(), digest_size=12).hexdigest()
+    return folder / f"{digest}.tar"
+
+
+def _seal_of(path: Path) -> Path:
+    """The file that says what a shard was when it was written."""
+    return path.with_suffix(".json")
+
+
+def _seal(path: Path) -> None:
+    state = path.stat()
+    stamp = {"bytes": state.st_size, "mtime_ns": state.st_mtime_ns}
+    write_sealed(_seal_of(path), {**stamp, "sha256": digest_of(path)})
+
+
+def _is_as_written(path: Path) -> bool:
+    """Whether a shard is there, as its command wrote it.
+
+    All of it is read only where its size or its time is another one.
+    """
+    if not path.exists():
+        return False
+    if not _seal_of(path).exists():  # killed before it was sealed: torn is torn
+        _seal(path)
+        return True
+    try:
+        read = read_sealed(_seal_of(path), SEAL, "")
+    except UserError as error:
+        read = Sealed({}, str(error))
+    told, state = read.value, path.stat()
+    if not read.fault and told["mtime_ns"] == state.st_mtime_ns:
+        if told["bytes"] == state.st_size:
+            return True
+    if not read.fault and told["sha256"] == digest_of(path):
+        _seal(path)
+        return True
+    log.warning("%s is not what its command wrote: it runs again", path)
+    return False
 
 
 def _read(where: str, command: str, path: Path) -> None:
     """Run one command, its output to `path`, whole or not at all."""
-    try:
-        with whole_file(path) as file:
-            code, complaint = _run(command, file)
-            if code:
-                raise UserError(
-                    where,
-                    f"the command failed with {code}: {command}\n{complaint}",
-                    "Try it in a shell",
-                )
-            file.flush()
-            if not tarfile.is_tarfile(file.name):
-                raise UserError(
-                    where,
-                    f"what this command writes is no tar: {command}",
-                    "Compressed shards need a program that unpacks them: ... | gunzip",
-                )
-    except OSError as error:
-        raise StorageError(path, error) from None
+    with whole_file(path) as draft:
+        code, complaint = _run(command, draft)
+        if code:
+            raise UserError(
+                where,
+                f"the command failed with {code}: {command}\n{complaint}",
+                "Try it in a shell",
+            )
+        if not tarfile.is_tarfile(draft.name):
+            raise UserError(
+                where,
+                f"what this command writes is no tar: {command}",
+                "Compressed shards need a program that unpacks them: ... | gunzip",
+            )
 
 
-def _run(command: str, file: IO[bytes]) -> tuple[int, str]:
-    """Run a command, its output to a file; its exit code and what it complains of.
+def _run(command: str, output: IO[bytes]) -> tuple[int, str]:
+    """Run a command; returns its exit status and the end of its complaint.
 
-    Its output comes through us: a program that goes on writing ends when we do.
+    What it writes comes through us, so that all of `a | b` ends when we do.
     """
     with (
         tempfile.TemporaryFile() as complaints,
@@ -135,7 +182,8 @@ def _run(command: str, file: IO[bytes]) -> tuple[int, str]:
     ):
         assert process.stdout is not None
         try:
-            shutil.copyfileobj(process.stdout, file, PIECE)
+            shutil.copyfileobj(process.stdout, output, PIECE)
+            output.flush()
         except BaseException:
             process.kill()
             raise

@@ -12,7 +12,7 @@ from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
 from ..data.kept import looking
 from ..errors import UserError
-from ..files import drop_drafts, refuse_unwritable, write_bytes
+from ..files import drop_drafts, read_regular, refuse_unwritable, write_bytes
 from ..leaving import going_on
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
@@ -203,7 +203,7 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
 def _report_broken(context: RunContext) -> None:
     """Name what was skipped in ``skipped.jsonl``, and count it by kind in the log."""
     path = context.folder.path / "skipped.jsonl"
-    before = from_lines(path.read_bytes()) if path.exists() else {}
+    before = from_lines(read_regular(path)) if path.exists() else {}
     counts, named = skipped_of(context.train.dropped, {**before, **context.broken()})
     if not counts:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,15 @@ def test_every_flipped_byte_of_a_shard_is_noticed_or_harmless(
 
 
 @pytest.mark.parametrize("name", ["image-00000", "text-00000", "keys"])
-@pytest.mark.parametrize("damage", ["cut", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "pipe"])
 def test_a_damaged_file_is_told_at_start_up(cache, use, name, damage) -> None:
     path = cache / f"{name}.safetensors"
     content = path.read_bytes()
     path.unlink()
     if damage == "cut":
         path.write_bytes(content[:-9])
+    if damage == "pipe":
+        os.mkfifo(path)
     message = refusal(lambda: use(cache))
     assert message.startswith(f"{path}: is damaged")
     assert "tinyclip cache again" in message

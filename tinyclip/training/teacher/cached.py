@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from ...bounded import open_regular
 from ...data.batch import Batch
 from ...data.loader import Loader
 from ...files import write_bytes
@@ -142,6 +143,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
     """What `path` holds, or None when it is absent, torn or of something else."""
     try:
+        open_regular(path).close()  # a pipe would be waited for
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("cache", "{}"))
             if header.get("fingerprint") != fingerprint:

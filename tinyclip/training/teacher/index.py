@@ -25,6 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from ...bounded import open_regular
 from ...config.load import fingerprint
 from ...data.seeds import number
 from ...differences import differences
@@ -272,7 +273,8 @@ def read_keys(folder: Path, index: Index) -> tuple[Places, Places]:
     """
     path = folder / KEYS
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
         if hashlib.sha256(content).hexdigest() != index.keys:
             raise ValueError("its checksum is wrong")
         arrays = {
