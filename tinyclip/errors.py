@@ -68,6 +68,7 @@ class StorageError(UserError):
     """
 
     def __init__(self, path: object, error: OSError) -> None:
+        self.error = error
         super().__init__(
             str(path),
             f"cannot be written ({error.strerror or error})",

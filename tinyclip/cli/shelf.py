@@ -10,7 +10,8 @@ from ..config.describe import commented_yaml
 from ..config.load import load_recipe, load_stage, recipe_to_dict
 from ..config.place import Place
 from ..config.schema import Recipe, Stage
-from ..errors import StorageError, UserError, nearest
+from ..errors import UserError, nearest
+from ..files import write_bytes
 from .show import complain, print_json, tell
 
 
@@ -80,13 +81,9 @@ def _copy(args: argparse.Namespace, kind: str) -> int:
     file = f"{args.name}.yaml"
     to = args.to or Path(file)
     to = to / file if to.is_dir() else to
-    try:
-        with to.open("x", encoding="utf-8") as draft:
-            draft.write(shelf.read(kind, args.name))
-    except FileExistsError:
-        raise UserError(str(to), "exists already", "Name another file") from None
-    except OSError as error:
-        raise StorageError(to, error) from None
+    if to.exists() or to.is_symlink():
+        raise UserError(str(to), "exists already", "Name another file")
+    write_bytes(to, shelf.read(kind, args.name).encode())
     print_json({"copied": str(to)}) if args.json else tell(str(to))
     return 0
 
