@@ -80,7 +80,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # what libraries say where memory ends, in place of a MemoryError
 MEMORY = re.compile(
     r"can't allocate memory|not enough memory|[Cc]annot allocate memory|bad_alloc|"
-    r"can't start new thread|out of memory"
+    r"can't start new thread|out of memory|STATUS_ALLOC_FAILED|os error 12\b|"
+    r"[Ff]ailed to allocate|failed to map segment"
 )
 
 
@@ -106,12 +107,22 @@ def memory_ends(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and bool(MEMORY.search(str(error)))
+    # of onnxruntime and safetensors, which have roots of their own
+    named = type(error).__name__ in ("RuntimeException", "SafetensorError")
+    spoken = named or isinstance(error, RuntimeError | ImportError)
+    return spoken and bool(MEMORY.search(str(error)))
 
 
-def unusable(error: OSError) -> UserError | None:
-    """What to tell of a path that the system refuses; None if it names no path."""
-    if not isinstance(error.filename, str | bytes):
+def refusal(error: BaseException) -> UserError | None:
+    """What to tell of memory or of a disk that ends, or of a path that the system
+    refuses; None where it is something else."""
+    if memory_ends(error):
+        todo = "Give it more, or take a smaller model or fewer data"
+        return UserError("memory", "there is no more of it", todo)
+    full = storage_fault(error)
+    if full is not None:
+        return StorageError(full.filename or "the disk", full)
+    if not (isinstance(error, OSError) and isinstance(error.filename, str | bytes)):
         return None
     return UserError(
         os.fsdecode(error.filename),
