@@ -119,11 +119,9 @@ def refusal(error: BaseException) -> UserError | None:
     if memory_ends(error):
         todo = "Give it more, or take a smaller model or fewer data"
         return UserError("memory", "there is no more of it", todo)
-    full = storage_fault(error)
-    if full is not None:
-        return StorageError(full.filename or "the disk", full)
     if not (isinstance(error, OSError) and isinstance(error.filename, str | bytes)):
-        return None
+        full = storage_fault(error)
+        return None if full is None else StorageError("the disk", full)
     return UserError(
         os.fsdecode(error.filename),
         f"cannot be used ({error.strerror or error})",
