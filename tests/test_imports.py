@@ -16,8 +16,8 @@ PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"quoting"},  # the ground floor, in the order in which it is built
     {"errors"},
+    {"bounded"},
     {
-        "bounded",
         "cpus",
         "differences",
         "dtypes",

@@ -6,10 +6,10 @@ import contextlib
 import errno
 import json
 import os
-import stat
 from pathlib import Path
 from typing import Any
 
+from . import bounded
 from .errors import StorageError, UserError
 
 MOST_JSON = 2**28  # bytes: the curves of a search in a model of thousands of layers
@@ -95,19 +95,10 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
         UserError: it is missing, is a pipe or a device, or holds more.
     """
     try:
-        # a pipe that nobody writes to would be waited for
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            about = os.fstat(handle)
-            if stat.S_ISDIR(about.st_mode):
-                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if not stat.S_ISREG(about.st_mode):
-                raise UserError(str(path), "is a pipe or a device, not a file")
-            if most is not None and about.st_size > most:
-                raise UserError(
-                    str(path), f"holds {about.st_size:,} bytes, more than {most:,}"
-                )
-            return file.read() if most is None else file.read(most)
+        if most is not None:
+            return bounded.read_bytes(path, most)
+        with bounded.open_regular(path) as file:
+            return file.read()
     except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
         reason = getattr(error, "strerror", None) or error
         raise UserError(str(path), f"cannot be read ({reason})") from None
@@ -122,11 +113,7 @@ def read_json(path: Path, todo: str = "Restore it, or redo the stage") -> Any:
     Raises:
         UserError: it is missing, no JSON, too large or nested too deeply.
     """
-    content = read_regular(path, MOST_JSON)
     try:
-        return json.loads(content.decode("utf-8"))
-    except RecursionError:
-        what = "is nested too deeply"
+        return bounded.json_value(read_regular(path, MOST_JSON))
     except ValueError as error:
-        what = f"is not valid JSON ({error})"
-    raise UserError(str(path), what, todo)
+        raise UserError(str(path), f"is not valid JSON ({error})", todo) from None

@@ -67,13 +67,17 @@ def _figure(report: Mapping[str, Any], kind: str, pyplot: Any) -> Any:
         for column, target in enumerate(targets):
             panel = axes[row][column]
             here = [e for e in entries if (e["target"], e["data"]) == (target, choice)]
+            if not here:  # nothing was measured there
+                panel.set_axis_off()
+                continue
             _panel(panel, here, report["titles"], kind)
             panel.set_title(
                 f"{100 * target:g} % of the encoder\n{in_words(choice)}", fontsize=9
             )
-            if row == len(data) - 1:
-                panel.set_xlabel(KINDS[kind])
-        axes[row][0].set_ylabel("retention of the held-out designer, %")
+            panel.set_xlabel(KINDS[kind])
+            if not column or not axes[row][column - 1].axison:
+                panel.set_ylabel("retention of the held-out designer, %")
+                panel.tick_params(labelleft=True)
     handles: dict[str, Any] = {}
     for panel in axes.flat:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):

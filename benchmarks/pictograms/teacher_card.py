@@ -37,16 +37,16 @@ without learning.
 {table}
 
 {verdict}
+Read retention against it as a share of this quality, not of a good CLIP's.
 
 It stopped after {steps:,} steps, {pictures:,} pictures and {minutes:,.0f} CPU-minutes;
-the curve is `benchmarks/pictograms/teacher_log.jsonl`. Choices were made on the
-development designer only.
+the curve is `benchmarks/pictograms/teacher_log.jsonl`, what it began from is told in
+`benchmarks/pictograms/README.md`. Choices were made on the development designer only.
 """
 
 BELOW = """\
 On the held-out designer's top-1 it is still below the pixels: it was stopped by the
-clock, not by the curve. Read retention against it as a share of this quality, not of a
-good CLIP's."""
+clock, not by the curve."""
 ABOVE = "On the held-out designer's top-1 it is above the pixels."
 
 # name in the measurement, what it says, classes to choose from

@@ -95,7 +95,7 @@ def test_what_it_says_of_itself_fits_in_help(name: str) -> None:
     format_ = registry.FORMATS[name]
     assert format_.name == name
     assert 0 < len(format_.writes) < 80 and "\n" not in format_.writes
-    assert "{out}" in format_.loads
+    assert "{source}" in format_.loads
 
 
 def test_documents_say_what_each_format_writes() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import UserError
-from tinyclip.pipeline import scheduler
+from tinyclip.pipeline import descent
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.scheduler import dry_run, execute
@@ -25,7 +25,7 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError("a stage was begun")
 
-    monkeypatch.setattr(scheduler, "run_stage", never)
+    monkeypatch.setattr(descent, "run_stage", never)
 
 
 def refusals(recipe: Recipe, out: Path, log_with: str | None = None) -> list[str]:

@@ -5,7 +5,8 @@ summed over all norms that read it. An update that lacks δ leaves |δ|² in eve
 behind it, the share |δ|²/|x|² of each. What the units that stay can tell of those that
 go is taken off where `solve` will find it.
 
-- embed: a direction holds a share of what every norm reads.
+- embed: a direction holds a share of what every norm reads, beyond what those before
+  it tell.
 - dims: a dim carries a part of the scores and of the values (`dims.Factors`), both as
   parts of what the head writes, the values as attention averages them.
 - ffn: the gain of a unit over those before it (`units.chosen_units`).
@@ -28,6 +29,7 @@ from ..shapes import BlockShape, TowerShape
 from ..sites import DIMS, FILLING, FINEST, LAYERS, SITES, WIDTH
 from .dims import Read
 from .heads import turned_heads, writer
+from .principal import told_apart
 from .rotate import Reduce, alone
 from .stream import Pairs, Stream
 from .turn import Tower, last_norm
@@ -107,7 +109,9 @@ class _Survey:
                 by_site[site].append(carried_U * weight)
         none = torch.zeros(0, dtype=torch.float64)
         scores = {n: torch.cat([none, *rows]) for n, rows in by_site.items()}
-        return {**scores, WIDTH.name: torch.as_tensor(self.held_K)}
+        # a later one never carries more: the first directions are those that stay
+        held_K = torch.as_tensor(self.held_K).cummin(0).values
+        return {**scores, WIDTH.name: held_K}
 
     def _mean(self, sums: Tensor) -> float:
         total, count = self.reduce(sums).tolist()
@@ -122,8 +126,9 @@ class _Survey:
 
     def _read(self, norm: Norm | RmsNorm, stream: Stream, last: bool = False) -> None:
         """A norm reads the stream: what each direction holds of it."""
-        held_K = self.reduce(stream.held(norm, last))
-        self.held_K = self.held_K + held_K / held_K.sum()
+        second_KK = stream.look(norm, last).reduced(self.reduce).second
+        held_K = told_apart(second_KK)
+        self.held_K = self.held_K + held_K / second_KK.diagonal().sum().clamp(min=1e-30)
         self.powers.append(self._mean(stream.power(centred=not self.shape.rotated)))
 
     def _attention(self, block: Block, shape: BlockShape, stream: Stream) -> None:

@@ -102,15 +102,6 @@ class Stream:
         return self._moment(lambda x: normalised(norm, x), last)
 
     @torch.no_grad()
-    def held(self, norm: Norm | RmsNorm, last: bool = False) -> Tensor:
-        """What each channel holds of what `look` sees: its sum of squares, (D,)."""
-        total_D = torch.zeros(self.parts[0].shape[-1], dtype=torch.float64)
-        for place, mask_BN in enumerate(self._masks(last)):
-            rows_RD = normalised(norm, self._rows(place, mask_BN, last))
-            total_D += rows_RD.square().sum(0, dtype=torch.float64).cpu()
-        return total_D
-
-    @torch.no_grad()
     def read(self, norm: Norm | RmsNorm) -> Moment:
         """The moment of what the layers behind a norm read."""
         return self._moment(lambda x: norm(x, None))

@@ -80,7 +80,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**SIGLIP, "size": {"height": 20, "width": 24}}, "'width': 24"),
     ({"image_processor_type": "ConvNextImageProcessor"}, "is a ConvNextImageProcessor"),
     ({"image_processor_type": "Nobodys"}, "cannot be read"),
-    ({**SIGLIP, "image_mean": [0.5, 0.5]}, "that of an RGB square"),
+    ({**SIGLIP, "image_mean": [0.5, 0.5]}, "not that of three colours"),
 ]
 
 

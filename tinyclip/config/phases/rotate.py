@@ -16,6 +16,12 @@ class Rotate(PhaseSettings):
     rotates: ClassVar[bool] = True
 
     samples: int = setting(1024, "pairs that tell the directions", low=64)
+    variance: float = setting(
+        0.05,
+        "share of their order that is variance alone; 1: principal directions",
+        low=0,
+        high=1,
+    )
 
     @property
     def seen(self) -> int:

@@ -43,8 +43,9 @@ def run(stage: StageContext, progress: Progress) -> None:
 def _turned(stage: StageContext, model: Clip) -> Turned:
     """The model in its bases; the main process certifies it."""
     with stage.looking(model) as (placed, batches):
-        pairs = batches(stage.settings.rotate.samples)
-        made = rotate(placed, pairs, stage.engine.summed)
+        settings = stage.settings.rotate
+        pairs = batches(settings.samples)
+        made = rotate(placed, pairs, stage.engine.summed, settings.variance)
     rotated = on_cpu(stage.engine.shared(made.model))
     if not stage.engine.is_main:
         return Turned(rotated, {})
