@@ -1,4 +1,4 @@
-"""Hostile files against the entries that read them: held, refused clearly, or wrong.
+"""Hostile files and names against what reads them: held, refused clearly, or wrong.
 
     python benchmarks/attack.py --quick
     python benchmarks/attack.py --family tar --family yaml
@@ -7,8 +7,8 @@
 Each attack is read in a process of its own, whose time and memory are limited. It is
 *held* where what was read is right, or what is broken of it is counted; *refused* where
 one message says where and what; everything else is *wrong*: a traceback, a hang, memory
-that ends, or a file that should not have been read and was, without a word. A family is
-a function that is registered in `attacks.families`.
+that ends, a file that should not have been read and was, without a word, or one that is
+left behind. A family is a function that is registered in `attacks.families`.
 """
 
 from __future__ import annotations
@@ -29,13 +29,23 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from attacks import configurations, data, texts, weights  # noqa: F401 (they register)
+from attacks import (  # noqa: F401 (they register)
+    configurations,
+    data,
+    names,
+    places,
+    sources,
+    strangers,
+    texts,
+    weights,
+)
 from attacks.families import FAMILIES, Attack
 
 from tinyclip.errors import UserError
 
 SECONDS = 20  # of the processor, for one attack
 PATIENCE = 90.0  # seconds for one that does not even work
+QUICK = 8  # about so many attacks of each family
 MEMORY = 3 * 2**30  # bytes beyond what the process has when it begins
 LONGEST = 4_000  # characters of a message that is still one
 HELD, REFUSED, WRONG = "held", "refused", "wrong"
@@ -44,21 +54,39 @@ HELD, REFUSED, WRONG = "held", "refused", "wrong"
 def outcome(attack: Attack) -> tuple[str, str]:
     """What became of an attack, and what was said."""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+        folder, scratch = Path(name) / "attack", Path(name) / "scratch"
+        folder.mkdir()
+        scratch.mkdir()
         attack.write(folder)
-        limit = _address_space() + MEMORY
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        try:
-            said = attack.read(folder)
-        except UserError as error:
-            clear = error.where and error.what and len(str(error)) <= LONGEST
-            return (REFUSED if clear else WRONG), str(error)[:200]
-        except BaseException as error:
-            return WRONG, f"{type(error).__name__}: {str(error)[:200]}"
-        if said or attack.harmless:
-            return HELD, said
-        return WRONG, "it was read without a word"
+        before = _inside(folder)
+        tempfile.tempdir = os.environ["TMPDIR"] = str(scratch)
+        what, said = _read(attack, folder)
+        left = _inside(scratch)
+        left += [] if attack.writes else sorted({*_inside(folder)} - {*before})
+        left += [each for each in _inside(folder) if ".part" in each]
+        if left and what != WRONG:
+            return WRONG, f"left behind: {', '.join(left[:3])}"
+        return what, said
+
+
+def _inside(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def _read(attack: Attack, folder: Path) -> tuple[str, str]:
+    limit = _address_space() + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+    try:
+        said = attack.read(folder)
+    except UserError as error:
+        clear = error.where and error.what and len(str(error)) <= LONGEST
+        return (REFUSED if clear else WRONG), str(error)[:200]
+    except BaseException as error:
+        return WRONG, f"{type(error).__name__}: {str(error)[:200]}"
+    if said or attack.harmless:
+        return HELD, said
+    return WRONG, "it was read without a word"
 
 
 def _address_space() -> int:
@@ -96,13 +124,13 @@ def in_child(attack: Attack) -> tuple[str, str]:
 
 
 def run(families: list[str], quick: bool) -> dict[str, Any]:
-    """Every attack of these families; of each the first ones where it is quick."""
+    """Every attack of these families; where it is quick, some of each."""
     counts: dict[str, dict[str, int]] = {}
     wrong: list[dict[str, str]] = []
     slowest = ("", 0.0)
     for family in families:
         attacks = list(FAMILIES[family]())
-        step = max(1, len(attacks) // 10) if quick else 1
+        step = max(1, len(attacks) // QUICK) if quick else 1
         counter: Counter[str] = Counter()
         for attack in attacks[::step]:
             start = time.monotonic()
@@ -129,9 +157,9 @@ def run(families: list[str], quick: bool) -> dict[str, Any]:
 def table(report: dict[str, Any]) -> str:
     """The counts in Markdown."""
     lines = [
-        f"# Hostile files, {report['date']}",
+        f"# Hostile files and names, {report['date']}",
         "",
-        f"`benchmarks/attack.py`: {report['attacks']} files, each read in a process of "
+        f"`benchmarks/attack.py`: {report['attacks']} attacks, each in a process of "
         f"its own, {SECONDS} s and {MEMORY // 2**30} GiB at most.",
         "",
         "| family | held | refused clearly | wrong |",

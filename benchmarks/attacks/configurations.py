@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -17,22 +16,9 @@ from tinyclip.model.store import save_model
 from tinyclip.tokenizers.huggingface import open_tokenizer
 
 from .families import Attack, family
+from .values import DEVICES, Keys, changed, of_json, special
 
-WRONG: dict[str, Any] = {
-    "null": None,
-    "-1": -1,
-    "0": 0,
-    "10**12": 10**12,
-    "1.5": 1.5,
-    "true": True,
-    "text": "x",
-    "NaN": float("nan"),
-    "infinity": float("inf"),
-    "a list": [1],
-    "an object": {"a": 1},
-    "a long text": "x" * 100_000,
-}
-NUMBERS = (
+NUMBERS: tuple[Keys, ...] = (
     ("shape", "embed_dim"),
     *(("shape", "image", key) for key in ("width", "head_width", "patch_size")),
     *(("shape", "image", key) for key in ("image_size", "pool", "eps", "activation")),
@@ -44,26 +30,20 @@ NUMBERS = (
     ("tokenizer", "context_length"),
     ("tokenizer", "kind"),
 )
-WHOLE = (("shape",), ("preprocess",), ("tokenizer",), ("format_version",))
-LESS = (("provenance",), ("teacher_sizes",))
+WHOLE: tuple[Keys, ...] = (
+    ("shape",),
+    ("preprocess",),
+    ("tokenizer",),
+    ("format_version",),
+)
+LESS: tuple[Keys, ...] = (("provenance",), ("teacher_sizes",))
 RIGHT = {  # of these, a value here and there is none that is wrong
     (("teacher_sizes",), "null"),
     (("provenance",), "an object"),
     (("teacher_sizes",), "0"),
     (("shape", "text", "causal"), "true"),
 }
-TEXTS = {
-    "nothing": b"",
-    "null": b"null",
-    "a list": b"[]",
-    "an object": b"{}",
-    "brackets": b"[" * 100_000,
-    "objects": b'{"a":' * 100_000,
-    "no UTF-8": b"\xff\xfe",
-    "a number of digits": b'{"format_version": ' + b"9" * 10_000 + b"}",
-    "megabytes": b"[" + b"1," * 2**24 + b"1]",
-    "the next version": b'{"format_version": 99}',
-}
+VERSIONS = {"a version of tomorrow": 99, "a version of yesterday": -3}
 
 
 @cache
@@ -91,43 +71,29 @@ def read(folder: Path) -> str:
     return ""
 
 
-def changed(keys: tuple[str, ...], value: Any, folder: Path) -> None:
-    path = copied(folder) / "config.json"
-    config = json.loads(path.read_text())
-    inner = config
-    for key in keys[:-1]:
-        inner = inner[key]
-    inner[keys[-1]] = value
-    path.write_text(json.dumps(config))
-
-
 def replaced(name: str, content: Callable[[], bytes], folder: Path) -> None:
     (copied(folder) / name).write_bytes(content())
-
-
-def special(name: str, device: str, folder: Path) -> None:
-    path = copied(folder) / name
-    path.unlink()
-    path.symlink_to(device) if device else os.mkfifo(path)
 
 
 @family("configuration")
 def configuration() -> Iterator[Attack]:
     """Values of other kinds and absurd ones, under every key."""
     pico()
-    for keys in (*NUMBERS, *WHOLE, *LESS):
-        for name, value in WRONG.items():
-            harmless = (keys, name) in RIGHT
-            told = f"{'.'.join(keys)} is {name}"
-            yield Attack(told, partial(changed, keys, value), read, harmless)
-    for name, text in TEXTS.items():
-        content = partial(bytes, text)
-        told = f"config.json holds {name}"
-        yield Attack(told, partial(replaced, "config.json", content), read)
-    for name in ("config.json", "model.safetensors"):
-        for device in ("", "/dev/zero", "/"):
-            told = f"{name} is {device or 'a pipe'}"
-            yield Attack(told, partial(special, name, device), read)
+    keys = (*NUMBERS, *WHOLE, *LESS)
+    yield from of_json(copied, read, "config.json", keys, frozenset(RIGHT))
+    for name, version in VERSIONS.items():
+        yield Attack(name, partial(versioned, version), read)
+    for device in DEVICES:
+        told = f"model.safetensors is {device or 'a pipe'}"
+        yield Attack(told, partial(weightless, device), read)
+
+
+def versioned(version: int, folder: Path) -> None:
+    changed(copied(folder) / "config.json", ("format_version",), version)
+
+
+def weightless(device: str, folder: Path) -> None:
+    special(copied(folder) / "model.safetensors", device)
 
 
 MERGES: dict[str, Callable[[], bytes]] = {
@@ -201,8 +167,7 @@ def hugging(files: dict[str, Callable[[], bytes]], folder: Path) -> None:
 
 def hugging_special(name: str, device: str, folder: Path) -> None:
     hugging({"tokenizer.json": spec, "tokenizer_config.json": lambda: PAD}, folder)
-    (folder / name).unlink()
-    (folder / name).symlink_to(device) if device else os.mkfifo(folder / name)
+    special(folder / name, device)
 
 
 def read_hugging(folder: Path) -> str:
@@ -231,6 +196,10 @@ def tokenizers() -> Iterator[Attack]:
         for device in ("", "/dev/zero"):
             told = f"{name} is {device or 'a pipe'}"
             yield Attack(told, partial(hugging_special, name, device), read_hugging)
-    for device in ("", "/dev/zero", "/"):
+    for device in DEVICES:
         told = f"bpe.txt.gz is {device or 'a pipe'}"
-        yield Attack(told, partial(special, "bpe.txt.gz", device), read)
+        yield Attack(told, partial(unmerged, device), read)
+
+
+def unmerged(device: str, folder: Path) -> None:
+    special(copied(folder) / "bpe.txt.gz", device)

@@ -18,12 +18,14 @@ class Attack:
         write: puts the file into a folder.
         read: reads it; returns what it counted as broken, if that is all it does.
         harmless: whether it may be read without a word.
+        writes: whether reading leaves something in the folder, as it should.
     """
 
     name: str
     write: Callable[[Path], object]
     read: Callable[[Path], str]
     harmless: bool = False
+    writes: bool = False
 
 
 Family = Callable[[], Iterator[Attack]]
