@@ -44,8 +44,8 @@ from attacks.families import FAMILIES, Attack
 from tinyclip.errors import UserError
 
 SECONDS = 20  # of the processor, for one attack
-PATIENCE = 90.0  # seconds for one that does not even work
-QUICK = 8  # about so many attacks of each family
+PATIENCE = 400.0  # seconds for one that does not even work, on a machine that is busy
+QUICK = 5  # about so many attacks of each family
 MEMORY = 3 * 2**30  # bytes beyond what the process has when it begins
 LONGEST = 4_000  # characters of a message that is still one
 HELD, REFUSED, WRONG = "held", "refused", "wrong"

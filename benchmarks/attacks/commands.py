@@ -57,7 +57,7 @@ def judged(code: int, out: str, err: str) -> str:
     return out
 
 
-def in_process(folder: Path, *words: str, seconds: int = 60) -> str:
+def in_process(folder: Path, *words: str, seconds: int = 300) -> str:
     """As `run_verb`, as a process of its own, which may hang."""
     import subprocess
 

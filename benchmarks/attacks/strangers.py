@@ -93,7 +93,7 @@ def exported(kind: str, folder: Path) -> str:
             cwd=folder,
             env={**os.environ, "HF_MODULES_CACHE": str(folder / "modules")},
             capture_output=True,
-            timeout=80,
+            timeout=300,
             check=True,
         )
     untouched(folder)
