@@ -46,7 +46,8 @@ from comparison.work import Work
 from tinyclip.config.load import load_recipe
 from tinyclip.errors import Interrupted, UserError, nearest
 from tinyclip.files import make_folder, read_json, write_json
-from tinyclip.pipeline.scheduler import listening
+from tinyclip.leaving import asked as stop_asked
+from tinyclip.leaving import gently, take_signals
 
 RATES = (0.0005, 0.0014, 0.004)
 BASELINE = "magnitude"
@@ -185,8 +186,9 @@ def main() -> None:
         print(table(read_json(args.table)), end="")
         return
     try:
-        with listening() as stop:
-            work, cells = asked(args, stop)
+        take_signals()
+        with gently():
+            work, cells = asked(args, stop_asked)
             if args.plan:
                 print(listing(work, cells))
                 return

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "tinyclip"
 FLOORS = [  # bottom to top: a room may import only from floors below its own
     {"quoting"},  # the ground floor, in the order in which it is built
-    {"errors"},
+    {"errors", "leaving"},
     {"bounded"},
     {
         "cpus",
@@ -42,6 +42,7 @@ FLOORS = [  # bottom to top: a room may import only from floors below its own
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 TORCH_FREE = {
+    "leaving",
     "quoting",
     "errors",
     "bounded",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -94,10 +95,17 @@ def test_a_text_of_another_hand_has_no_seal(tmp_path: Path) -> None:
     assert fault_of_text(tmp_path / "recipe.yaml") == UNSEALED
 
 
+def test_a_pipe_in_place_of_a_text_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "recipe.yaml")
+    with pytest.raises(UserError, match="a pipe, a device or a socket"):
+        fault_of_text(tmp_path / "recipe.yaml")
+
+
 def test_every_file_of_a_folder_has_a_digest_but_those_left_out(tmp_path: Path) -> None:
     for name in ("weights", "words", "README.md"):
         (tmp_path / name).write_text(name)
     (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inner").write_text("inner")
     made = digests(tmp_path, without=("README.md",))
-    assert sorted(made) == ["weights", "words"]
-    assert len(set(made.values())) == 2
+    assert sorted(made) == ["folder/inner", "weights", "words"]
+    assert len(set(made.values())) == 3

@@ -12,8 +12,9 @@ import json
 import os
 import stat
 import zlib
+from io import BufferedReader
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from .errors import UserError
 
@@ -29,7 +30,7 @@ class Refused(OSError):
         super().__init__(number, why)
 
 
-def open_regular(path: Path | str) -> IO[bytes]:
+def open_regular(path: Path | str) -> BufferedReader:
     """A file, opened for reading its bytes.
 
     Raises:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import difflib
 import errno
+import os
+import re
 from collections.abc import Iterable
 
 from .quoting import one_line
@@ -80,6 +82,58 @@ class StorageError(UserError):
             f"cannot be written ({error.strerror or error})",
             REMEDIES.get(error.errno or 0, ELSEWHERE),
         )
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+# what libraries say where memory ends, in place of a MemoryError
+MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|[Cc]annot allocate memory|bad_alloc|"
+    r"can't start new thread|out of memory|STATUS_ALLOC_FAILED|os error 12\b|"
+    r"[Ff]ailed to allocate|failed to map segment"
+)
+
+
+def storage_fault(error: BaseException) -> OSError | None:
+    """The system's reason, where an error of whatever library says that a disk takes no
+    more; None where it says something else."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in FULL:
+            return seen
+        # a library that is not Python's has the number in its words
+        told = re.search(r"\(os error (\d+)\)|\[Errno (\d+)\]", str(seen))
+        number = int(told[1] or told[2]) if told else 0
+        if number in FULL:
+            return OSError(number, os.strerror(number))
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def memory_ends(error: BaseException) -> bool:
+    """Whether an error says that memory ends, the machine's or a GPU's."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # of onnxruntime and safetensors, which have roots of their own
+    named = type(error).__name__ in ("RuntimeException", "SafetensorError")
+    spoken = named or isinstance(error, RuntimeError | ImportError)
+    return spoken and bool(MEMORY.search(str(error)))
+
+
+def refusal(error: BaseException) -> UserError | None:
+    """What to tell of memory that ends, or of a path that the system refuses; None
+    where it is neither."""
+    if memory_ends(error):
+        todo = "Give it more, or take a smaller model or fewer data"
+        return UserError("memory", "there is no more of it", todo)
+    if not (isinstance(error, OSError) and isinstance(error.filename, str | bytes)):
+        return None
+    return UserError(
+        os.fsdecode(error.filename),
+        f"cannot be used ({error.strerror or error})",
+        REMEDIES.get(error.errno or 0, ELSEWHERE),
+    )
 
 
 class Interrupted(TinyclipError):

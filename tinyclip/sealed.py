@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .bounded import open_regular
 from .errors import UserError
-from .files import read_json, write_bytes, write_json
+from .files import read_json, read_regular, write_bytes, write_json
 from .typed import misfit
 
 SEAL = "seal"
@@ -86,11 +87,7 @@ def fault_of_text(path: Path) -> str:
     Raises:
         UserError: it cannot be read.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise UserError(str(path), f"cannot be read ({error.strerror})") from None
-    body, line, seal = content.rpartition(LINE.encode())
+    body, line, seal = read_regular(path).rpartition(LINE.encode())
     if not line:
         return UNSEALED
     whole = seal == hashlib.sha256(body).hexdigest().encode() + b"\n"
@@ -98,16 +95,17 @@ def fault_of_text(path: Path) -> str:
 
 
 def digests(folder: Path, without: tuple[str, ...] = ()) -> dict[str, str]:
-    """SHA-256 of every file right in a folder, by name.
+    """SHA-256 of every file in a folder and those in it, by its path there.
 
     Raises:
         UserError: one cannot be read.
     """
     try:
         return {
-            path.name: digest_of(path)
-            for path in sorted(folder.iterdir())
-            if path.is_file() and path.name not in without
+            name: digest_of(path)
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
+            and (name := path.relative_to(folder).as_posix()) not in without
         }
     except OSError as error:
         raise UserError(str(folder), f"cannot be read ({error.strerror})") from None
@@ -115,5 +113,5 @@ def digests(folder: Path, without: tuple[str, ...] = ()) -> dict[str, str]:
 
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, at the speed of the disk: no copy of it is made."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -118,7 +118,8 @@ class Work:
         self._unshown: dict[str, Hits | None] = {}
 
     def rows(self, cells: Sequence[Cell]) -> list[Row]:
-        """The row of every cell, those that are not there yet made now.
+        """The row of every cell, those that are not there yet made now; when the time
+        is over, of those that are there.
 
         One that another process makes is waited for.
         """
@@ -127,11 +128,11 @@ class Work:
         while missing := [cell for cell in cells if cell not in found]:
             before = len(found)
             for cell in missing:
-                if self._over():
-                    return list(found.values())
-                row = self._row(cell)
+                row = self._row(cell, make=not self._over())
                 if row is not None:
                     found[cell] = row
+            if self._over():
+                return [found[cell] for cell in cells if cell in found]
             if len(found) == before:
                 time.sleep(POLL)
         return [found[cell] for cell in cells]
@@ -139,10 +140,12 @@ class Work:
     def _over(self) -> bool:
         return self.until is not None and time.monotonic() > self.until
 
-    def _row(self, cell: Cell) -> Row | None:
-        """None while another process is at it."""
-        settled = self.settled(cell, make=True)
-        return None if settled is None else self._done(settled) or self._make(settled)
+    def _row(self, cell: Cell, make: bool = True) -> Row | None:
+        """None while another process is at it, or where it is not to be made."""
+        settled = self.settled(cell, make)
+        if settled is None:
+            return None
+        return self._done(settled) or (self._make(settled) if make else None)
 
     # learning rates
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from PIL import Image
 
 from tinyclip.cli.main import main
 from tinyclip.pipeline.lock import locked
-from tinyclip.training.teacher import make as cache_make
 
 
 @pytest.fixture
@@ -58,20 +56,28 @@ def test_people_are_told_how_to_use_it(data, tmp_path, capsys) -> None:
     assert f"--set cache={tmp_path / 'out'}" in capsys.readouterr().out
 
 
+# a process of its own, since from Python the command takes no signals
+SIGNALLED = """
+import os, signal, sys
+from tinyclip.training.teacher import make
+write = make.write_shard
+def signalled(*args):
+    write(*args)
+    os.kill(os.getpid(), signal.SIGTERM)
+make.write_shard = signalled
+from tinyclip.cli.main import main
+sys.exit(main())
+"""
+
+
 def test_a_signal_stops_it_and_the_line_it_names_goes_on(
-    data, tmp_path, capsys, monkeypatch
+    data, tmp_path, capsys
 ) -> None:
-    write = cache_make.write_shard
-
-    def signalled(*args: Any) -> None:
-        write(*args)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(cache_make, "write_shard", signalled)
-        assert run(data, tmp_path / "out", "--seed", "4") == 3
-    message = capsys.readouterr().err
-    command = message.rpartition("Go on with: tinyclip ")[2].split()
+    words = ["cache", "--teacher", "builtin:pico", "--data", data, "--seed", "4"]
+    argv = [sys.executable, "-c", SIGNALLED, *words, "--out", str(tmp_path / "out")]
+    stopped = subprocess.run(argv, capture_output=True, text=True)
+    assert stopped.returncode == 3
+    command = stopped.stderr.rpartition("Go on with: tinyclip ")[2].split()
     assert command[-4:] == ["--seed", "4", "--dtype", "float16"]
     assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["kept"] == 1

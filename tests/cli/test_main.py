@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import os
 import resource
+import signal
 import subprocess
 import sys
 import types
@@ -14,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from tinyclip import __version__
-from tinyclip.cli import main as command
-from tinyclip.cli.main import QUICK_START, VERBS, build_parser, main
+from tinyclip import __version__, leaving
+from tinyclip.cli import parser as command
+from tinyclip.cli.main import main
+from tinyclip.cli.parser import QUICK_START, VERBS, build_parser
 from tinyclip.errors import Interrupted, UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +86,59 @@ def test_each_outcome_has_its_exit_code_and_its_message(
     plant(outcome)
     assert main(["planted"]) == code
     assert capsys.readouterr() == ("", words)
+
+
+def test_from_python_the_process_stays_the_callers(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+    def state() -> tuple[object, ...]:
+        handlers = [signal.getsignal(kind) for kind in leaving.SIGNALS]
+        logging_to = list(logging.getLogger().handlers)
+        return *handlers, sys.stdout, sys.stderr, sys.__stdout__, logging_to
+
+    for outcome in (0, UserError("a", "b"), ZeroDivisionError(), KeyboardInterrupt()):
+        before = state()
+        plant(outcome)
+        main(["planted"])
+        assert state() == before
+
+
+def test_from_python_a_reader_that_goes_away_closes_no_stream_of_the_caller() -> None:
+    code = (
+        "import os, sys; from tinyclip.cli.main import main\n"
+        "kept, (reader, writer) = os.dup(1), os.pipe()\n"
+        "os.close(reader), os.dup2(writer, 1)\n"
+        "codes = [main(['recipes', 'ls']), main(['inspect', 'builtin:pico'])]\n"
+        "whole = os.fstat(1).st_ino == os.fstat(writer).st_ino\n"
+        "os.dup2(kept, 1)\n"
+        "print(codes, whole, file=sys.stderr)"
+    )
+    assert python("-c", code).stderr == "[0, 0] True\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA: Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+        type("SafetensorError", (Exception,), {})("Cannot allocate (os error 12)"),
+        type("RuntimeException", (Exception,), {})("Failed to allocate memory for x"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_ends_is_one_message_in_every_verb(
+    plant: Plant, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    plant(error)
+    assert main(["planted"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("tinyclip: error: memory: there is no more of it. Give it")
 
 
 def test_a_bug_of_ours_shows_its_traceback_and_says_so(
@@ -177,7 +233,8 @@ def test_every_module_with_a_verb_is_in_the_table_and_the_other_way_round() -> N
 
 def test_every_verb_answers_help_without_anything_heavy() -> None:
     code = (
-        "import sys; from tinyclip.cli.main import VERBS, main\n"
+        "import sys; from tinyclip.cli.main import main\n"
+        "from tinyclip.cli.parser import VERBS\n"
         "codes = [main([*verb, '--help']) for verb in [(), *((v,) for v in VERBS)]]\n"
         f"print(codes, [m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
     )
@@ -208,7 +265,8 @@ def test_python_m_tinyclip_is_the_same() -> None:
 def test_a_reader_that_goes_away_is_no_error(action: str) -> None:
     code = (
         "import sys; from tinyclip.cli.main import main\n"
-        f"sys.exit(main(['recipes', {action}]))"
+        f"sys.argv = ['tinyclip', 'recipes', {action}]\n"
+        "sys.exit(main())"
     )
     buffered = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     writer = subprocess.Popen(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tinyclip.cli import cache, compress
-from tinyclip.cli.main import build_parser
+from tinyclip.cli.parser import build_parser
 from tinyclip.config.load import load_recipe
 from tinyclip.config.options import typed, with_options, with_values
 from tinyclip.config.schema import Data, Recipe, Stage

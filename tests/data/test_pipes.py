@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import tarfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from tinyclip.config.schema import Data
 from tinyclip.data.pairs import open_pairs
 from tinyclip.errors import UserError
+from tinyclip.files import draft_of
 
 
 @pytest.fixture
@@ -68,12 +70,13 @@ def test_only_the_open_shard_is_read_again_after_a_kill(
 ) -> None:
     open_pairs(source(shards))
     kept = sorted((tmp_path / "cache" / "tinyclip" / "pipes").glob("*.tar"))
-    kept[1].rename(kept[1].with_suffix(".99.part"))  # as a kill leaves it
+    left = kept[1].rename(draft_of(kept[1]))  # as a kill leaves it
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         assert len(open_pairs(source(shards))) == 6
     assert count(shards / "log") == 3
     assert "1 of 2 shards are in" in caplog.text
+    assert not left.exists()
 
 
 def test_a_command_that_fails_is_named_with_its_words(shards: Path) -> None:
@@ -104,3 +107,50 @@ def test_half_a_shard_that_was_kept_is_read_again(shards: Path, tmp_path: Path) 
     kept[0].write_bytes(kept[0].read_bytes()[:1500])
     assert len(open_pairs(source(shards))) == 6
     assert count(shards / "log") == 3
+
+
+def test_a_shard_that_was_changed_is_read_again(
+    shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = open_pairs(source(shards)).image(0).tobytes()
+    kept = sorted((tmp_path / "cache" / "tinyclip" / "pipes").glob("*.tar"))
+    for shard in kept:
+        content = bytearray(shard.read_bytes())
+        content[513] ^= 1  # of a picture: the tar's own checksums do not see it
+        shard.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert open_pairs(source(shards)).image(0).tobytes() == first
+    assert count(shards / "log") == 4
+    assert "is not what its command wrote" in caplog.text
+
+
+def test_a_shard_that_was_only_touched_is_not_read_again(
+    shards: Path, tmp_path: Path
+) -> None:
+    open_pairs(source(shards))
+    for shard in (tmp_path / "cache" / "tinyclip" / "pipes").glob("*.tar"):
+        os.utime(shard, (1, 1))
+    open_pairs(source(shards))
+    assert count(shards / "log") == 2
+
+
+@pytest.mark.parametrize("told", ["{}", "[" * 100_000, '{"sha256": 3}'])
+def test_a_damaged_seal_has_its_shard_read_again(
+    shards: Path, tmp_path: Path, told: str
+) -> None:
+    open_pairs(source(shards))
+    for seal in (tmp_path / "cache" / "tinyclip" / "pipes").glob("*.json"):
+        seal.write_text(told)
+    assert len(open_pairs(source(shards))) == 6
+    assert count(shards / "log") == 4
+
+
+def test_a_shard_whose_seal_was_not_written_yet_is_kept(
+    shards: Path, tmp_path: Path
+) -> None:
+    open_pairs(source(shards))
+    for seal in (tmp_path / "cache" / "tinyclip" / "pipes").glob("*.json"):
+        seal.unlink()
+    open_pairs(source(shards))
+    assert count(shards / "log") == 2
+    assert len([*(tmp_path / "cache" / "tinyclip" / "pipes").glob("*.json")]) == 2

@@ -13,6 +13,7 @@ from tinyclip.config.schema import Data
 from tinyclip.data import tar_index
 from tinyclip.data.pairs import open_pairs
 from tinyclip.errors import UserError
+from tinyclip.files import draft_of
 
 
 def opened(source: str, **settings: object):
@@ -272,6 +273,26 @@ def test_a_torn_cache_is_made_again(shards: str, cache: Path, damage) -> None:
     for file in files:
         file.write_bytes(damage(file.read_bytes()[:-9]))
     assert opened(shards).captions(7) == ("colour 7",)
+
+
+def test_an_index_that_says_something_else_is_made_again(
+    shards: str, cache: Path
+) -> None:
+    opened(shards)
+    for file in cache.rglob("*.arrow"):
+        file.write_bytes(file.read_bytes().replace(b"colour 7", b"colour 8"))
+    assert opened(shards).captions(7) == ("colour 7",)
+
+
+def test_drafts_of_dead_processes_go_when_the_next_index_is_kept(
+    shards: str, cache: Path
+) -> None:
+    opened(shards)
+    file, *others = cache.rglob("*.arrow")
+    left = file.rename(draft_of(file))
+    opened(shards)
+    assert not left.exists()
+    assert len([*cache.rglob("*.arrow")]) == 1 + len(others)
 
 
 def test_a_cache_that_cannot_be_written_is_said(shards, cache, monkeypatch, caplog):

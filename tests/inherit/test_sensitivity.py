@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -21,6 +22,7 @@ from tinyclip.inherit.sensitivity import sensitivity
 from tinyclip.inherit.turn import last_norm
 from tinyclip.model.clip import Clip
 from tinyclip.model.norm import Norm
+from tinyclip.model.text import TextTower
 
 DOUBLE = torch.float64
 SHAPES = {"clip": plain_shape(), "siglip": siglip_shape()}
@@ -116,3 +118,22 @@ def test_no_more_pairs_are_run_than_tell_a_moment(
     first = [Pairs(p.pixels[:2], p.tokens_BT[:2]) for p in parts]
     many, few = (sensitivity(model, "image", x, alone) for x in (parts, first))
     assert torch.equal(many, few)
+
+
+def test_nothing_is_run_behind_the_end_of_the_longest_caption(
+    model: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """... in a causal tower; in another every token is read."""
+    pairs = some_pairs(5, dtype=DOUBLE)
+    lengths: list[int] = []
+    start = type(model.text).start
+
+    def watched(tower: TextTower, tokens_BT: Tensor, *rest: Any) -> Tensor:
+        lengths.append(tokens_BT.shape[1])
+        return start(tower, tokens_BT, *rest)
+
+    monkeypatch.setattr(TextTower, "start", watched)
+    sensitivity(model, "text", [pairs], alone)
+    longest = int(pairs.tokens_BT.argmax(1).max()) + 1
+    whole = model.shape.text.context_length
+    assert lengths == [longest if model.shape.text.causal else whole]

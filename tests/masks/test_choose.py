@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from drawn import random_gates  # type: ignore[import-not-found]
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -40,15 +41,6 @@ def make_shape(layers: int, heads: int, head_width: int, ffn: int) -> ClipShape:
             vocab_size=99,
         ),
     )
-
-
-def random_gates(shape: ClipShape, seed: int, low: float, high: float) -> Gates:
-    gates, generator = Gates(shape), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for alpha in gates.alpha.values():
-            noise = torch.rand(alpha.shape, generator=generator)
-            alpha.copy_(low + noise * (high - low))
-    return gates
 
 
 RANGES = st.sampled_from(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from drawn import random_gates  # type: ignore[import-not-found]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -70,14 +71,6 @@ def shapes(draw: Any, alike: bool = False, ffn: int = 40) -> ClipShape:
     text = tower(TextShape, context_length=6, vocab_size=30)
     embed = draw(st.integers(2, 9)) if projection else image.width
     return ClipShape(embed_dim=embed, image=image, text=text)
-
-
-def random_gates(shape: ClipShape, seed: int, **options: Any) -> Gates:
-    gates, generator = Gates(shape, **options), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for alpha in gates.alpha.values():
-            alpha.copy_(torch.rand(alpha.shape, generator=generator) * 9.2 - 4.6)
-    return gates
 
 
 def stored(shape: ClipShape, budget: str, towers: tuple[str, ...]) -> int:

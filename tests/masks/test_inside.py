@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from drawn import random_gates  # type: ignore[import-not-found]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from tinyclip import cost
 from tinyclip.errors import UserError
 from tinyclip.goal import SizeGoal
 from tinyclip.masks.choose import check_target, choose, choose_by_scores
-from tinyclip.masks.gates import Gates
 from tinyclip.masks.inside import by_layer, inside_widths
 from tinyclip.masks.ranking import Ranking, split_keep
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape, TowerShape
@@ -39,14 +39,6 @@ def make_shape(rotated: bool = False) -> ClipShape:
     return ClipShape(embed_dim=32, image=image, text=text)
 
 
-def random_gates(shape: ClipShape, sites: tuple[str, ...], seed: int) -> Gates:
-    gates, generator = Gates(shape, sites=sites), torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for alpha in gates.alpha.values():
-            alpha.copy_(torch.rand(alpha.shape, generator=generator) * 8 - 4)
-    return gates
-
-
 @settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
@@ -63,7 +55,9 @@ def test_the_size_asked_for_is_the_size_given_with_dims_gated(
         check_target(shape, target, sites=sites, budget=budget)
     except UserError:
         return  # some sites alone do not reach so far down
-    cut = choose(random_gates(shape, sites, seed), target, budget=budget).cut(shape)
+    cut = choose(random_gates(shape, seed, sites=sites), target, budget=budget).cut(
+        shape
+    )
     full = cost.size(shape, budget)
     assert cost.size(cut, budget) == pytest.approx(target * full, rel=0.005)
 
@@ -74,8 +68,10 @@ def test_a_model_that_lost_dims_before_is_cut_to_the_size_asked_for(
     seed: int, first: float, share: float
 ) -> None:
     shape = make_shape()
-    once = choose(random_gates(shape, ALL, seed), first).cut(shape)
-    twice = choose(random_gates(once, ("heads", "ffn", "embed"), seed), share).cut(once)
+    once = choose(random_gates(shape, seed, sites=ALL), first).cut(shape)
+    twice = choose(
+        random_gates(once, seed, sites=("heads", "ffn", "embed")), share
+    ).cut(once)
     size = share * cost.size(once, "encoder")
     assert cost.size(twice, "encoder") == pytest.approx(size, rel=0.005)
 
@@ -86,7 +82,7 @@ def test_a_uniform_cut_of_dims_fills_a_stock_width_with_whole_heads(
     seed: int, target: float, rotated: bool
 ) -> None:
     shape = make_shape(rotated)
-    gates = random_gates(shape, ("dims", "ffn", "embed"), seed)
+    gates = random_gates(shape, seed, sites=("dims", "ffn", "embed"))
     cut = choose(gates, target, layout="uniform").cut(shape)
     for tower in (cut.image, cut.text):
         assert tower.is_uniform

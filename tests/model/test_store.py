@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from tinyclip.errors import UserError
 from tinyclip.model.store import Loaded, check_tokenizer, load_model, save_model
@@ -218,6 +219,16 @@ def test_a_tokenizer_with_longer_captions_than_the_model_is_refused(
     config["tokenizer"]["context_length"] = 9
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match="makes 9 ids a caption"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1000.0])
+def test_weights_that_no_model_can_have_are_refused(folder: Path, value: float) -> None:
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    tensors["logit_scale"] = np.array(value, dtype=np.float32)
+    save_file(tensors, path)
+    with pytest.raises(UserError, match=r"not a number: 'logit_scale'|is no number"):
         load_model(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -59,8 +60,10 @@ def test_what_other_settings_or_inputs_made_is_not_taken(basis: Basis) -> None:
 
 def damaged(path: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
-    if damage == "gone":
+    if damage in ("gone", "pipe"):
         path.unlink()
+        if damage == "pipe":
+            os.mkfifo(path)
     elif damage == "torn":
         path.write_bytes(content[: len(content) // 2])
     else:
@@ -70,7 +73,7 @@ def damaged(path: Path, damage: str) -> None:
         path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", ["gone", "torn", "changed"])
+@pytest.mark.parametrize("damage", ["gone", "torn", "changed", "pipe"])
 @pytest.mark.parametrize("suffix", [".json", ".safetensors"])
 def test_what_is_damaged_is_not_taken(suffix: str, damage: str, basis: Basis) -> None:
     for part in ("turned", "measured"):

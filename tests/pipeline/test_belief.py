@@ -62,6 +62,11 @@ def test_a_stage_as_the_run_wrote_it_is_gone_on_from(run: RunDir) -> None:
     assert weights_of(stage_of(run)) == done["files"]["model/model.safetensors"]
 
 
+def test_what_somebody_put_beside_the_model_stops_nothing(run: RunDir) -> None:
+    (stage_of(run).model / "notes.txt").write_text("it works")
+    assert link(run).done(stage_of(run)) is not None
+
+
 def test_a_stage_that_is_not_whole_says_nothing(run: RunDir) -> None:
     (stage_of(run).path / "done.json").unlink()
     assert link(run).done(stage_of(run)) is None
@@ -83,7 +88,8 @@ def lose_the_configuration(folder: StageDir) -> None:
 
 
 def add_a_vocabulary(folder: StageDir) -> None:
-    (folder.model / "bpe.txt").write_text("a b")
+    (folder.model / "tokenizer").mkdir()
+    (folder.model / "tokenizer" / "bpe.txt").write_text("a b")
 
 
 def change_the_keep(folder: StageDir) -> None:
@@ -102,7 +108,7 @@ CHANGES = [
     (flip_a_bit, r"model/model\.safetensors is not what the run wrote"),
     (count_one_more, r"done\.json was changed since"),
     (lose_the_configuration, r"model/config\.json is missing"),
-    (add_a_vocabulary, r"model/bpe\.txt was not there"),
+    (add_a_vocabulary, r"model/tokenizer/bpe\.txt was not there"),
     (change_the_keep, r"keep\.json is not what the run wrote"),
     (take_the_seal_away, r"done\.json has no seal"),
 ]

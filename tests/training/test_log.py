@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
 
-from tinyclip.errors import UserError
+from tinyclip.errors import StorageError, UserError
 from tinyclip.training.log import MetricsLog
 
 
@@ -31,6 +32,22 @@ def test_a_line_has_every_column_in_order_and_what_comes_beside_them(
     columns = "stage phase step samples loss parts p q lambda beta lr seconds skipped"
     assert list(record) == columns.split()
     assert (record["step"], record["seconds"], record["p"]) == (3, 0.5, None)
+
+
+def test_a_link_is_not_written_through_nor_cut(tmp_path: Path) -> None:
+    (tmp_path / "theirs").write_text("years of work\n")
+    (tmp_path / "metrics.jsonl").symlink_to("theirs")
+    log = MetricsLog(tmp_path / "metrics.jsonl")
+    for work in (lambda: log.write({"step": 1}), lambda: log.cut(0)):
+        with pytest.raises(StorageError):
+            work()
+    assert (tmp_path / "theirs").read_text() == "years of work\n"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with pytest.raises(StorageError):
+        MetricsLog(tmp_path / "metrics.jsonl").write({"step": 1})
 
 
 def test_a_missing_file_is_empty(tmp_path: Path) -> None:

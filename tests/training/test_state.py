@@ -159,8 +159,8 @@ def test_clearing_leaves_what_a_run_did_not_write(tmp_path: Path) -> None:
     checkpoints.save(state(1))
     (tmp_path / "notes.json").write_text("mine")
     (tmp_path / "distil-notes.json").write_text("mine")
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "distil-00000000.json").mkdir()
     assert checkpoints.latest("distil") is not None
     checkpoints.clear()
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["distil-notes.json", "folder", "notes.json"]
+    assert names == ["distil-00000000.json", "distil-notes.json", "notes.json"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..dtypes import DTYPES, SHORT, long_name, short_name
+from ..leaving import asked
 from ..quoting import command
 from .show import tell
 
@@ -82,15 +83,14 @@ def run(args: argparse.Namespace) -> int:
         Interrupted: asked to stop; the shards that are whole stay.
     """
     from ..pipeline.make_cache import CacheRequest, make_cache
-    from ..pipeline.scheduler import listening
     from .progress import watcher
     from .show import print_json
 
     request = CacheRequest(
         base_recipe(args), args.teacher, args.data, args.out, args.dtype
     )
-    with listening() as stop, watcher() as shown:
-        report = make_cache(request, shown, stop)
+    with watcher() as shown:
+        report = make_cache(request, shown, asked)
     print_json(report) if args.json else _show(report)
     return 0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..cost import BUDGETS
 from ..errors import UserError
 from ..goal import LAYOUTS
+from ..leaving import asked
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
@@ -72,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also log to tensorboard (RUN/tracking), or another tracker that "
         "accelerate knows",
     )
-    add("--dry-run", action="store_true", help="print the plan; write nothing")
+    add("--dry-run", action="store_true", help="print the plan; write and run nothing")
     add(
         "--set",
         metavar="A.B=V",
@@ -158,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
     request = request_from(args)
     from ..pipeline.request import settle
     from ..pipeline.run_dir import RunDir
-    from ..pipeline.scheduler import dry_run, execute, listening
+    from ..pipeline.scheduler import dry_run, execute
     from ..pipeline.summary import summary
     from . import tables
     from .progress import watcher
@@ -174,8 +175,8 @@ def run(args: argparse.Namespace) -> int:
         plan = dry_run(recipe, run_dir, args.log_with, args.accept_changes).to_dict()
         print_json(plan) if args.json else tables.show_plan(plan)
         return 0
-    with listening() as stop, watcher() as shown:
-        finished = execute(request, shown, stop)
+    with watcher() as shown:
+        finished = execute(request, shown, asked)
     if os.environ.get("RANK", "0") != "0":
         return 0  # of several processes one tells
     report = summary(finished)

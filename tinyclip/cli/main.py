@@ -1,151 +1,73 @@
-"""The command line: verbs, exit codes, and a help that is a quick start."""
+"""The command line's door: signals and streams, then a verb, then its exit code."""
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import importlib
-import logging
-import os
-import re
 import sys
-import traceback
 from collections.abc import Sequence
-from typing import NoReturn
 
-from .. import __version__
-from ..errors import Interrupted, TinyclipError, UserError, nearest
-from .show import PlainFormatter, complain
+from .. import leaving
 
-# verb -> what it does; its module, of the same name, is imported only when asked for
-VERBS = {
-    "bench": "latency, throughput and MACs of several models, side by side",
-    "cache": "a teacher's features of a data set, computed once and stored",
-    "compress": "make a family of smaller models: the main job",
-    "evaluate": "zero-shot, retrieval, and retention against the teacher",
-    "export": "write a model in another format, re-loaded and compared",
-    "inspect": "sizes, widths per layer, MACs, where a model came from",
-    "recipes": "list, show, copy or check whole recipes",
-    "stages": "list, show, copy or check single stages",
-}
-QUICK_START = """\
-Make CLIP models small: learned masks, exact inheritance, distillation.
-
-  tinyclip compress                        try it: embedded teacher and pictures
-  tinyclip compress --teacher openclip:ViT-B-32@model.safetensors --data csv:pairs.csv
-  tinyclip inspect runs/demo               sizes and widths of what came out
-  tinyclip export runs/demo --to safetensors --out small
-"""
 # exit codes of design §3.1
-DONE, BUG, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 3
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose errors are one message, like all others."""
-
-    def error(self, message: str) -> NoReturn:
-        complain(f"error: {message}. See {self.prog} --help")
-        raise SystemExit(WRONG_INPUT)
-
-
-def build_parser(verb: str | None) -> Parser:
-    """The parser, with the options of `verb` alone."""
-    parser = Parser(
-        prog="tinyclip",
-        description=QUICK_START,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=__version__)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
-    for name, words in VERBS.items():
-        added = verbs.add_parser(name, help=words, description=words)
-        if name == verb:
-            module = importlib.import_module(f"{__package__}.{name}")
-            module.add_arguments(added)
-            added.set_defaults(run=module.run, usage=added.format_usage())
-    return parser
-
-
-def _verb(argv: Sequence[str]) -> str | None:
-    """The verb among the arguments, if any."""
-    return next((word for word in argv if not word.startswith("-")), None)
-
-
-def _refuse_unknown(unknown: Sequence[str], usage: str) -> None:
-    """Arguments that nobody asked for are an error; a mistyped option gets its name."""
-    if not unknown:
-        return
-    word, near = unknown[0].partition("=")[0], ""
-    if word.startswith("--"):
-        # without the dashes, which all of them share
-        known = {name[2:]: name for name in re.findall(r"--[\w-]+", usage)}
-        close = difflib.get_close_matches(word[2:], known, n=1)
-        near = f"Did you mean {known[close[0]]!r}?" if close else ""
-        if not close and "set" in known:
-            near = _as_setting(word)
-    raise UserError(unknown[0], "unknown argument", near)
-
-
-def _as_setting(word: str) -> str:
-    """How to say what is no option, but a setting."""
-    from ..config.schema import Recipe
-
-    name = word.removeprefix("--").replace("-", "_")
-    if name not in vars(Recipe()):
-        return ""
-    return f"It is a setting: --set {name}=..."
-
-
-def _run(argv: Sequence[str]) -> int:
-    verb = _verb(argv)
-    if verb is not None and verb not in VERBS:
-        raise UserError("VERB", f"unknown verb {verb!r}", nearest(verb, VERBS))
-    parser = build_parser(verb)
-    try:
-        args, unknown = parser.parse_known_args(argv)
-    except SystemExit as ending:  # --help, --version, a wrong option
-        return int(ending.code or DONE)
-    _refuse_unknown(unknown, getattr(args, "usage", ""))
-    if args.verb is None:
-        parser.print_help()
-        return DONE
-    return int(args.run(args))
-
-
-def _log_to_stderr() -> None:
-    """What the log warns of goes to stderr, as it is."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter("%(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+DONE, BUG, WRONG_INPUT, INTERRUPTED = 0, 1, 2, leaving.STOPPED
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: its arguments; the process's own without them.
+        argv: its arguments. Without them this is the process's own work: signals and
+            streams are taken for it, before anything else is imported. With them, as
+            from Python, the caller's handlers, streams and log are as they were.
 
     Returns:
         The exit code of design §3.1.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    _log_to_stderr()
+    if argv is not None:
+        return run(list(argv))
+    leaving.take_signals()
+    from .streams import hold, lost
+
+    outlet = hold()
+    code = run(sys.argv[1:])
+    if words := lost(outlet):
+        from .show import complain
+
+        code = complain(f"error: {words}", code or WRONG_INPUT)
+    leaving.settle(code)
+    return code
+
+
+def run(argv: list[str]) -> int:
+    """Run one command; whatever becomes of it is an exit code and one message."""
+    from ..errors import Interrupted, TinyclipError, refusal
+    from .parser import answer
+    from .show import complain, log_on_stderr
+
     try:
-        code = _run(argv)
-        sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
-        return code
+        with log_on_stderr():
+            code = answer(argv)
+            sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
+            return code
     except Interrupted as stopped:
         return complain(str(stopped), stopped.exit_code)
     except TinyclipError as error:
         return complain(f"error: {error}", error.exit_code)
     except KeyboardInterrupt:
         return complain("interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # whoever read our output has gone; say nothing more, at exit neither
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has gone
         return DONE
-    except Exception:
-        traceback.print_exc()
-        return complain(
-            "error: this is a bug of tinyclip; please report the lines above", BUG
-        )
+    except Exception as error:
+        refused = refusal(error)
+        return _bug() if refused is None else complain(f"error: {refused}", WRONG_INPUT)
+
+
+def _bug() -> int:
+    """What nobody expected: the lines that tell us where."""
+    import traceback
+
+    from .show import complain
+
+    traceback.print_exc()
+    return complain(
+        "error: this is a bug of tinyclip; please report the lines above", BUG
+    )

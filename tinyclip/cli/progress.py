@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from ..leaving import undone
 from .show import say
 
 PLAIN_EVERY = 60.0  # seconds between plain lines
@@ -119,6 +122,7 @@ class Bar:
             console=Console(stderr=True),
         )
         self._task: TaskID | None = None
+        self._shown = contextlib.ExitStack()
         self._pace = Pace()
 
     def plan(self, plan: dict[str, Any]) -> None:
@@ -126,6 +130,7 @@ class Bar:
         self._pace.plan(plan)
 
     def __enter__(self) -> Bar:
+        self._shown.enter_context(undone(_show_cursor))
         self._progress.start()
         return self
 
@@ -137,6 +142,7 @@ class Bar:
     ) -> None:
         self._finish()
         self._progress.stop()
+        self._shown.close()
 
     def _finish(self) -> None:
         if self._task is not None:
@@ -157,6 +163,11 @@ class Bar:
         if self._task is not None:
             words = describe(record, self._pace)
             self._progress.update(self._task, completed=record["step"], words=words)
+
+
+def _show_cursor() -> None:
+    """What a bar hides, on a line below it; past its lock, which may be held."""
+    os.write(2, b"\n\x1b[?25h")
 
 
 class Lines:

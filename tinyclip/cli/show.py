@@ -5,10 +5,12 @@ Names are data: no text is markup, and what a terminal would obey is spelt out.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..quoting import plain
 
@@ -21,6 +23,22 @@ class PlainFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return plain(super().format(record))
+
+
+@contextlib.contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """What the log warns of goes to stderr, as it is, where nobody else takes it."""
+    root = logging.getLogger()
+    if root.handlers:
+        yield
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(message)s"))
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 def print_json(value: Any) -> None:
@@ -52,6 +70,9 @@ def show_table(table: Table, width: int) -> None:
     class Plain(Console):
         def render_str(self, text: str, **options: Any) -> Text:
             return super().render_str(plain(text), **options)
+
+        def on_broken_pipe(self) -> NoReturn:
+            raise  # rich would end the process, and close stdout for whoever called us
 
     terminal = Plain().is_terminal
     console = Plain(

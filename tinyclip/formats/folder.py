@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import StorageError, UserError
-from ..files import sync_folder
+from .. import files
+from ..errors import UserError
+
+NEW = "Name a new folder"
 
 
 def check_free(out: Path) -> None:
     """Refuse a place that is taken.
 
     Raises:
-        UserError: it is a file, or a folder that is not empty.
+        UserError: it is a file, a link, a folder that is not empty, or no name.
     """
+    if out.name in ("", ".."):
+        raise UserError("--out", f"{str(out)!r} names no new folder", NEW)
+    if out.is_symlink():
+        raise UserError("--out", f"{out} is a link", "Name the folder itself")
     if out.is_dir() and not any(out.iterdir()):
         return
     if out.exists():
         raise UserError(
             "--out",
             f"{out} exists and is not empty" if out.is_dir() else f"{out} is a file",
-            "Name a new folder, or remove it",
+            f"{NEW}, or remove it",
         )
 
 
@@ -36,16 +41,5 @@ def whole_folder(out: Path) -> Iterator[Path]:
         StorageError: it cannot be written.
     """
     check_free(out)
-    draft = out.with_name(out.name + ".part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-    except OSError as error:
-        raise StorageError(out, error) from None
-    try:
+    with files.whole_folder(out) as draft:
         yield draft
-        draft.replace(out)
-        sync_folder(out.parent)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)

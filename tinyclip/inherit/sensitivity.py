@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from ..model.clip import Clip
-from .stream import LEAST, ROWS, Pairs
+from ..model.text import TextTower
+from .stream import LEAST, ROWS, Pairs, shortened
 from .turn import Tower, last_norm
 
 PROBES = 2  # vectors of signs a pair
@@ -52,7 +53,7 @@ def sensitivity(
     encode = model.encode_image if name == "image" else model.encode_text
     for inputs in _some(tower, name, batches, reduce):
         with torch.enable_grad(), _caught(norms) as given:
-            features_BE = encode(inputs.to(total_DD.device), normalize=True)
+            features_BE = encode(_read(tower, inputs), normalize=True)
             signs_BPE = torch.stack([_signs(x, features_BE.shape[1]) for x in inputs])
             for signs_BE in signs_BPE.to(features_BE).unbind(1):
                 along = features_BE * signs_BE
@@ -63,6 +64,11 @@ def sensitivity(
                     gradient_RD = (gradient * norm.weight).flatten(0, -2)
                     total_DD += (gradient_RD.T @ gradient_RD).double()
     return reduce(total_DD)
+
+
+def _read(tower: Tower, inputs: Tensor) -> Tensor:
+    inputs = inputs.to(next(tower.parameters()).device)
+    return shortened(tower, inputs) if isinstance(tower, TextTower) else inputs
 
 
 def _signs(one: Tensor, width: int) -> Tensor:

@@ -77,12 +77,8 @@ class Stream:
         self.pooled: list[Tensor] = []  # (B, N): those that become the feature
         for batch in batches:
             if isinstance(tower, TextTower):
-                tokens_BT = batch.tokens_BT.to(like.device)
+                tokens_BT = shortened(tower, batch.tokens_BT.to(like.device))
                 counted, pooled = _read_tokens(tower, tokens_BT)
-                if tower.shape.causal:  # nobody reads what stands behind the last one
-                    length = int(counted.sum(1).max())
-                    tokens_BT = tokens_BT[:, :length]
-                    counted, pooled = counted[:, :length], pooled[:, :length]
                 self.parts.append(tower.start(tokens_BT))
             else:
                 self.parts.append(tower.start(batch.pixels.to(like)))
@@ -249,6 +245,14 @@ class Stream:
             hidden_RF = block.ffn.activation(block.ffn.up(read_RD))
             moment.add(hidden_RF, weights_BN[weights_BN > 0])
         return moment
+
+
+def shortened(tower: TextTower, tokens_BT: Tensor) -> Tensor:
+    """Captions up to where the longest ends: in a causal tower nobody reads what stands
+    behind."""
+    if not tower.shape.causal:
+        return tokens_BT
+    return tokens_BT[:, : int(tower.end(tokens_BT).max()) + 1]
 
 
 def _read_tokens(tower: TextTower, tokens_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from .. import cost, dtypes
 from ..bounded import read_settings
 from ..bounds import read_shape
 from ..errors import UserError
-from ..files import make_folder, sync_folder, write_bytes, write_json
+from ..files import whole_folder, write_bytes, write_json
 from ..shapes import TOWERS, ClipShape, shape_to_dict
 from ..tokenizers.load import load_tokenizer
 from ..tokenizers.protocol import TokenizerLike
@@ -93,15 +92,13 @@ def save_model(
 
     Raises:
         UserError: the tokenizer cannot be had, or `float16` cannot hold a weight.
+        StorageError: it cannot be written; a directory that was there still is.
     """
     folder, dtype = Path(folder), dtypes.get(dtype).name
     tensors = stored(model, dtype)
     origin = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
     config = describe(Loaded(model, preprocess, tokenizer, origin), dtype)
-    draft = folder.with_name(folder.name + ".part")
-    shutil.rmtree(draft, ignore_errors=True)
-    make_folder(draft)
-    try:
+    with whole_folder(folder) as draft:
         tokenizer.save(draft)  # first: it may have to be fetched
         write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
         write_json(draft / CONFIG, config)
@@ -111,12 +108,6 @@ def save_model(
             write_json(draft / "metrics.json", metrics)
         card = model_card(config, certificate, metrics)
         write_bytes(draft / "README.md", card.encode())
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
-    shutil.rmtree(folder, ignore_errors=True)
-    draft.replace(folder)
-    sync_folder(folder.parent)
 
 
 def stored(model: Clip, dtype: str) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from ..shapes import ClipShape
 from .clip import Clip
 
 LARGEST = 2**38  # bytes of a file of weights
+MOST_SCALE = 88.0  # float32 holds no greater power of e
 SHOWN = 3  # mismatches, or names of either side
 
 
@@ -113,9 +114,24 @@ def fill(model: Clip, tensors: Mapping[str, Tensor], where: str) -> None:
     """Copy tensors into a model of exactly these names and shapes, as float32.
 
     Raises:
-        UserError: they do not fit.
+        UserError: they do not fit, or are no numbers that a model can have.
     """
     own = model.state_dict()
     check_fit(own, tensors, where)
     for name, value in own.items():
         value.copy_(tensors[name].to(value.dtype))
+    wrong = not_numbers(model)
+    if wrong:
+        raise UserError(where, wrong, "Restore it, or take another")
+
+
+@torch.no_grad()
+def not_numbers(model: Clip) -> str:
+    """Which weights no model can have; empty where there are none."""
+    names = [n for n, value in model.state_dict().items() if not value.isfinite().all()]
+    if names:
+        return f"holds what is not a number: {shown(names)}"
+    scale = float(model.logit_scale)
+    if scale > MOST_SCALE:
+        return f"has a logit scale of e^{scale:g}, which is no number"
+    return ""

@@ -22,14 +22,15 @@ from torch import Tensor
 
 from ..config.load import fingerprint
 from ..errors import UserError
-from ..files import make_folder, write_bytes, write_json
+from ..files import make_folder, read_json, read_regular, write_bytes, write_json
 from ..inherit.search import Curve
 from ..model.clip import Clip
 from ..model.weights import fill
 from ..shapes import shape_from_dict, shape_to_dict
 
 log = logging.getLogger("tinyclip")
-DAMAGED = (OSError, KeyError, TypeError, ValueError, SafetensorError, UserError)
+PLAIN = (OSError, KeyError, TypeError, ValueError, AttributeError, RecursionError)
+DAMAGED = (*PLAIN, SafetensorError, UserError)
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,11 @@ class Basis:
         if not told.exists():
             return None
         try:
-            entry = json.loads(told.read_text(encoding="utf-8"))
+            entry = read_json(told)
             checksum = entry.pop("sha256")
             if entry["made_of"] != self._made_of(settings):
                 return None
-            content = told.with_suffix(".safetensors").read_bytes()
+            content = read_regular(told.with_suffix(".safetensors"))
             if _digest(content, entry) != checksum:
                 raise ValueError("its checksum is wrong")
             return load_tensors(content), entry["values"]

@@ -10,14 +10,21 @@ from typing import Any
 from ..config.schema import Recipe
 from ..errors import UserError
 from ..model.store import Loaded
+from ..tokenizers.protocol import TokenizerLike
 from ..training.teacher.index import Index, find_index
 
-# texts whose ids tell tokenizers apart, whatever files and libraries they come from
+# texts whose ids tell tokenizers apart
 PROBE = (
     "a photo of two Cats, sitting on the 3rd step.",
     string.printable,
     "Übergröße, café, naïve, кошка, 猫, ねこ, 고양이, قطة, 🐈",
 )
+
+
+def tokenizer_fingerprint(tokenizer: TokenizerLike) -> str:
+    """Of the ids that it makes, whatever files and libraries they come from."""
+    ids = tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
+    return hashlib.sha256(ids).hexdigest()[:16]
 
 
 def fitting(recipe: Recipe, teacher: Loaded, weights: str) -> dict[str, Any]:
@@ -27,11 +34,10 @@ def fitting(recipe: Recipe, teacher: Loaded, weights: str) -> dict[str, Any]:
         teacher: the recipe's, whole.
         weights: the fingerprint of its weights.
     """
-    ids = teacher.tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
     data = recipe.data
     return {
         "teacher": weights,
-        "tokenizer": hashlib.sha256(ids).hexdigest()[:16],
+        "tokenizer": tokenizer_fingerprint(teacher.tokenizer),
         "transform": {
             **teacher.preprocess.to_dict(),
             "background": data.background,

@@ -15,16 +15,20 @@ from .plan import Plan
 from .run_dir import RunDir
 
 log = logging.getLogger("tinyclip")
+# what makes the pixels, the tokens and the student: another minor version may change
+# bits
 LIBRARIES = (
     "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
     "open_clip_torch",
     "transformers",
+    "tokenizers",
     "accelerate",
     "safetensors",
     "torch-pruning",
 )
-# another minor version of these may change bits
-WATCHED = ("torch", "open_clip_torch", "transformers")
 
 
 def environment(engine: Engine) -> dict[str, Any]:
@@ -49,7 +53,7 @@ def changed_world(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
     for key in ("device", "threads"):
         if before.get(key) != after[key]:
             yield f"{key}: {before.get(key)} -> {after[key]}"
-    for name in WATCHED:
+    for name in LIBRARIES:
         old = before.get("libraries", {}).get(name)
         new = after["libraries"][name]
         if old is not None and minor(old) != minor(new):
@@ -57,7 +61,7 @@ def changed_world(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
 
 
 def changed_inputs(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Teacher, data or vocabulary whose content is another one."""
+    """What a run is made of, and is another one now."""
     return [f"{what}: {old} -> {new}" for what, old, new in differences(before, after)]
 
 

@@ -22,13 +22,14 @@ from ..evaluation.suite import evaluate, values_of
 from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
+from ..shapes import shape_to_dict
 from ..training.engine import Engine
 from ..training.loop import Watcher
 from ..training.teacher.cached import cache_teacher
 from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
 from .belief import believed
-from .caches import cache_of
+from .caches import cache_of, tokenizer_fingerprint
 from .run_dir import RunDir
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
@@ -136,14 +137,18 @@ class RunContext:
         return cls(recipe, folder, engine, *found, watcher, stop, accept)
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the teacher's weights and of the data."""
+        """Of the teacher's weights and of all else that it is, and of the data."""
         if self._known_fingerprints is None:
             self._known_fingerprints = self._fingerprints()
         return self._known_fingerprints
 
     def _fingerprints(self) -> dict[str, str]:
+        teacher = self.teacher
         fingerprints = {
-            "teacher": model_fingerprint(self.teacher.model),
+            "teacher": model_fingerprint(teacher.model),
+            "architecture": fingerprint(shape_to_dict(teacher.model.shape)),
+            "transform": fingerprint(teacher.preprocess.to_dict()),
+            "tokenizer": tokenizer_fingerprint(teacher.tokenizer),
             "data": self.train.fingerprint(),
         }
         if self.base is not self.teacher:

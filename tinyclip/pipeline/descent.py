@@ -14,6 +14,7 @@ from .context import RunContext
 from .family import larger_member
 from .handover import channels_left
 from .plan import Plan, stage_fingerprints
+from .replaced import Replaced
 from .run_dir import StageDir
 from .stage import run_stage
 from .stage_context import StageContext
@@ -112,5 +113,5 @@ def run_stages(context: RunContext, plan: Plan) -> None:
             raise Interrupted(f"Stopped after stage {place + 1}")
     if context.engine.is_main:
         run.publish(folders[-1].model)
-        run.drop_replaced()
+        Replaced(run).drop()
     context.engine.wait()

@@ -16,6 +16,7 @@ from ..formats.format import Job, Measure
 from ..formats.parity import RANDOM
 from ..formats.source import json_of, load_source
 from ..model.store import Loaded
+from .plainly import told_plainly
 
 DATA = "builtin:pictograms"
 Say = Callable[[str], None]
@@ -54,7 +55,7 @@ def export(
     """
     kind = registry.get(to, "--to")
     options = registry.checked_options(kind, options)
-    folder = Path(out) if out else default_out(str(model), to)
+    folder = default_out(str(model), to) if out is None else Path(out)
     check_free(folder)  # before anything is loaded
     kind.require()
     loaded = load_source(str(model), "MODEL")
@@ -67,7 +68,9 @@ def export(
         metrics=json_of(str(model), "metrics.json"),
         measure=measure_on(data, loaded, say) if kind.measured else None,
     )
-    return {"model": str(model), "out": str(folder), "parity": kind.write(job)}
+    with told_plainly(folder, memory="Give it more"):
+        parity = kind.write(job)
+    return {"model": str(model), "out": str(folder), "parity": parity}
 
 
 def default_out(model: str, to: str) -> Path:

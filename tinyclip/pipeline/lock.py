@@ -19,9 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError, UserError
+from ..leaving import removed
 
 log = logging.getLogger("tinyclip")
 LOCK = "lock.json"
+# a link there would be somebody else's file
+FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 @contextmanager
@@ -34,7 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK
     try:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, FLAGS, 0o644)
     except OSError as error:
         raise StorageError(folder, error) from None
     try:
@@ -47,10 +50,11 @@ def locked(folder: Path) -> Iterator[None]:
                 _owner_in_words(owner),
             )
         _write(handle, path)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+        with removed(path):
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
@@ -85,7 +89,7 @@ def _owner(handle: int) -> dict[str, Any] | None:
         return None
     try:
         owner = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         owner = None
     return owner if isinstance(owner, dict) else {}
 

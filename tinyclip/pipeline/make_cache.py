@@ -17,23 +17,26 @@ from ..config.schema import Data, Recipe
 from ..data.broken import skipped_of, table_of_kinds
 from ..data.loader import Loader
 from ..data.pairs import open_pairs
-from ..errors import Interrupted, StorageError, UserError
-from ..files import make_folder
+from ..errors import Interrupted, UserError
+from ..files import drop_drafts, is_draft, make_folder
 from ..formats.source import load_source
+from ..leaving import gently, going_on
 from ..model.store import Loaded
 from ..quoting import command
 from ..training.engine import Engine
 from ..training.loop import Watcher
-from ..training.teacher.index import INDEX, Index
+from ..training.teacher.index import INDEX, Index, is_part
 from ..training.teacher.live import LiveTeacher
 from ..training.teacher.make import begin, make
 from .caches import fitting
 from .context import model_fingerprint
 from .lock import LOCK, locked
+from .plainly import told_plainly
 
 log = logging.getLogger("tinyclip")
 BASE = "standard"  # the recipe that a teacher and data of one's own run under
 DTYPE = "float16"
+MEMORY = "Give it more, or take fewer workers: --set data.workers=1"
 
 
 def cache(
@@ -157,11 +160,8 @@ def make_cache(
             what = "Stopped; the shards that are whole stay"
             raise Interrupted(what, request.command)
 
-    try:
+    with told_plainly(request.out, request.command, MEMORY):
         return _make(request, progress)
-    except StorageError:
-        log.warning("go on, once that is mended, with: %s", request.command)
-        raise
 
 
 def _make(
@@ -185,13 +185,15 @@ def _make(
         "precision": recipe.precision,
     }
     make_folder(folder)
-    with locked(folder):
+    with going_on(request.command), locked(folder):
+        drop_drafts(folder)  # of processes that were killed
         captions = loader.all_captions()
         width = teacher.model.shape.embed_dim
         index = begin(folder, made_of, loader, captions, width, request.command)
         live = LiveTeacher(teacher.model, engine, None)
         workers = recipe.data.workers
-        index, kept = make(folder, index, live, loader, captions, progress, workers)
+        with gently():
+            index, kept = make(folder, index, live, loader, captions, progress, workers)
     return {
         "out": str(folder),
         "teacher": recipe.teacher,
@@ -209,7 +211,7 @@ def _refuse_foreign(folder: Path) -> None:
     if not folder.exists() or (folder / INDEX).exists():
         return
     names = [entry.name for entry in folder.iterdir()]
-    if not all(name.endswith(".part") or name == LOCK for name in names):
+    if not all(is_draft(name) or is_part(name) or name == LOCK for name in names):
         raise UserError(
             str(folder),
             "is not empty, and no teacher cache",

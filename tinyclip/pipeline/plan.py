@@ -53,7 +53,7 @@ class Plan:
     flops_per_second: float
     cached: bool
     cache_gib: float  # what the teacher's features take, cached
-    fingerprints: dict[str, str]  # of teacher and data
+    fingerprints: dict[str, str]  # of what a run is made of
     stages: tuple[StagePlan, ...]
     advice: tuple[str, ...] = ()  # what was measured that speaks against it
 
@@ -130,7 +130,7 @@ def shared_fingerprint(recipe: Recipe, inputs: Mapping[str, str]) -> str:
     """A fingerprint of the inputs and of all settings that stages share.
 
     Args:
-        inputs: fingerprints of teacher, data and, where it is trimmed, vocabulary.
+        inputs: fingerprints of what the run is made of.
     """
     shared = {
         key: value
@@ -144,7 +144,7 @@ def stage_fingerprints(recipe: Recipe, inputs: Mapping[str, str]) -> list[str]:
     """A fingerprint a stage: of its settings and of all that came before it.
 
     Args:
-        inputs: fingerprints of teacher, data and, where it is trimmed, vocabulary.
+        inputs: fingerprints of what the run is made of.
     """
     last = shared_fingerprint(recipe, inputs)
     fingerprints = []
@@ -183,7 +183,7 @@ def make_plan(
         teacher: the run's teacher.
         base: shape of what the first stage starts from.
         pairs: how many pairs there are to train on.
-        inputs: fingerprints of `teacher` and `data`.
+        inputs: fingerprints of what the run is made of.
         cached: whether the teacher is run once per picture instead of once per step.
 
     Raises:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..config.load import load_recipe, to_yaml
 from ..config.schema import Recipe
-from ..errors import StorageError, UserError
-from ..files import make_folder, read_json, write_bytes, write_json
+from ..errors import UserError
+from ..files import (
+    is_draft,
+    make_folder,
+    read_json,
+    whole_folder,
+    write_bytes,
+    write_json,
+)
 from ..keep import ClipKeep, keep_from_dict
 from ..sealed import (
     Sealed,
@@ -162,7 +170,7 @@ class RunDir:
         if not self.path.exists():
             return True
         names = [entry.name for entry in self.path.iterdir()]
-        return all(name.endswith(".part") or name == LOCK for name in names)
+        return all(is_draft(name) or name == LOCK for name in names)
 
     def recipe(self) -> Recipe:
         """The recipe that runs here."""
@@ -230,48 +238,17 @@ class RunDir:
         Raises:
             StorageError: it cannot be written.
         """
-        draft = self.path / "model.part"
-        shutil.rmtree(draft, ignore_errors=True)
-        try:
-            shutil.copytree(model, draft, copy_function=_link)
-        except OSError:
-            shutil.rmtree(draft, ignore_errors=True)
-            _copy(model, draft)
-        if self.model.exists():
-            shutil.rmtree(self.model)
-        draft.rename(self.model)
-
-    def set_aside(self, recipe: Recipe, first: int) -> None:
-        """Move stages from `first` on to `replaced/`, and their metrics out.
-
-        They stay there until `drop_replaced`.
-        """
-        aside = self.path / "replaced"
-        aside.mkdir(exist_ok=True)
-        for folder in self.stages(recipe)[first - 1 :]:
-            if folder.path.exists():
-                spot = aside / folder.path.name
-                shutil.rmtree(spot, ignore_errors=True)
-                folder.path.rename(spot)
-        if self.model.exists():
-            spot = aside / "model"
-            shutil.rmtree(spot, ignore_errors=True)
-            self.model.rename(spot)
-        kept = [r for r in self.metrics.records() if r["stage"] < first]
-        self.metrics.replace(kept)
-
-    def drop_replaced(self) -> None:
-        """The new stages are whole: what they replace may go."""
-        shutil.rmtree(self.path / "replaced", ignore_errors=True)
+        with whole_folder(self.model) as draft:
+            try:
+                _copy(model, draft, _link)
+            except OSError:
+                _copy(model, draft, shutil.copy2)
 
 
-def _copy(model: Path, draft: Path) -> None:
-    try:
-        shutil.copytree(model, draft)
-    except OSError as error:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise StorageError(draft, error) from None
+def _copy(model: Path, draft: Path, copy: Callable[[str, str], Any]) -> None:
+    shutil.copytree(model, draft, copy_function=copy, dirs_exist_ok=True)
 
 
 def _link(source: str, target: str) -> None:
+    Path(target).unlink(missing_ok=True)
     Path(target).hardlink_to(source)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
-from ..errors import Interrupted, StorageError, UserError
-from ..files import refuse_unwritable, write_bytes
+from ..data.kept import looking
+from ..errors import UserError
+from ..files import drop_drafts, read_regular, refuse_unwritable, write_bytes
+from ..leaving import going_on
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .belief import believed, refuse_edited, with_recipe
@@ -20,7 +21,9 @@ from .changes import environment, refuse_changes
 from .context import RunContext
 from .descent import run_stages
 from .lock import locked
+from .plainly import told_plainly
 from .plan import Plan, check, make_plan
+from .replaced import Replaced, drop_leftovers, has_leftovers
 from .request import Request, resume_command, settle
 from .run_dir import RunDir
 from .tracking import Tracked
@@ -39,29 +42,6 @@ class Silent:
 
     def step(self, record: dict[str, Any]) -> None:
         """Nothing."""
-
-
-@contextmanager
-def listening() -> Iterator[Callable[[], bool]]:
-    """SIGINT and SIGTERM ask for a stop; asking twice does not wait."""
-    stop_asked = threading.Event()
-
-    def on_signal(number: int, _frame: Any) -> None:
-        if stop_asked.is_set():
-            raise KeyboardInterrupt
-        stop_asked.set()
-        log.warning("stopping after this step (%s)", signal.Signals(number).name)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop_asked.is_set
-        return
-    kinds = (signal.SIGINT, signal.SIGTERM)
-    handlers = {kind: signal.signal(kind, on_signal) for kind in kinds}
-    try:
-        yield stop_asked.is_set
-    finally:
-        for kind, handler in handlers.items():
-            signal.signal(kind, handler)
 
 
 def open_engine(run: RunDir, recipe: Recipe, accept: bool = False) -> Engine:
@@ -88,7 +68,7 @@ def check_outlets(run: RunDir, log_with: str | None) -> None:
 def dry_run(
     recipe: Recipe, run: RunDir, log_with: str | None = None, accept: bool = False
 ) -> Plan:
-    """The plan of a recipe; nothing is written.
+    """The plan of a recipe; nothing is written, and no command of a source is run.
 
     Raises:
         UserError: the run itself would be refused.
@@ -96,8 +76,9 @@ def dry_run(
     check(recipe)
     check_outlets(run, log_with)
     engine = open_engine(run, recipe, accept)
-    context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
-    return _plan(context)
+    with looking():
+        context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
+        return _plan(context)
 
 
 def _plan(context: RunContext) -> Plan:
@@ -125,6 +106,7 @@ def execute(
     run, recipe = settle(request)
     check(recipe)
     if request.from_stage is None and run.is_run() and run.is_done(recipe):
+        _tidy(run, recipe)
         return run
     check_outlets(run, request.log_with)
     accept = request.accept_changes
@@ -136,15 +118,18 @@ def execute(
     context = RunContext.open(recipe, run, engine, shown, stop, accept)
     plan = _plan(context)
     shown.plan(plan.to_dict())
-    with _begun_and_locked(request, context, plan):
-        try:
+    go_on = resume_command(run.path)
+    with going_on(go_on), _begun_and_locked(request, context, plan):
+        with told_plainly(run.path, go_on):
             _run(context, plan, request)
-        except Interrupted as stopped:
-            raise Interrupted(stopped.what, resume_command(run.path)) from None
-        except StorageError as error:
-            todo = f"{error.todo}. Go on with: {resume_command(run.path)}"
-            raise UserError(error.where, error.what, todo) from None
     return run
+
+
+def _tidy(run: RunDir, recipe: Recipe) -> None:
+    """Remove from a whole run what a kill kept from being removed."""
+    if has_leftovers(run, recipe):
+        with contextlib.suppress(UserError), locked(run.path):
+            drop_leftovers(run, recipe)
 
 
 @contextmanager
@@ -174,12 +159,18 @@ def _begun_and_locked(
 
 
 def _begin(run: RunDir, recipe: Recipe, from_stage: int | None) -> None:
-    """Write the recipe of a run that starts, or starts again at a stage."""
+    """Write the recipe of a run that starts, or starts again at a stage.
+
+    The recipe comes first: killed after it, stages of other settings are refused, and
+    never gone on with under the old ones.
+    """
+    drop_drafts(run.path)  # of processes that were killed
     if from_stage is not None:
         _refuse_unfinished(run, recipe, from_stage)
-        run.set_aside(run.recipe(), from_stage)
-    if from_stage is not None or not run.is_run() or not run.holds(recipe):
+    if not run.is_run() or not run.holds(recipe):
         run.begin(recipe)
+    if from_stage is not None:
+        Replaced(run).take(from_stage)
 
 
 def _refuse_unfinished(run: RunDir, recipe: Recipe, first: int) -> None:
@@ -212,7 +203,7 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
 def _report_broken(context: RunContext) -> None:
     """Name what was skipped in ``skipped.jsonl``, and count it by kind in the log."""
     path = context.folder.path / "skipped.jsonl"
-    before = from_lines(path.read_bytes()) if path.exists() else {}
+    before = from_lines(read_regular(path)) if path.exists() else {}
     counts, named = skipped_of(context.train.dropped, {**before, **context.broken()})
     if not counts:
         return

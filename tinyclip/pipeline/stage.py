@@ -7,8 +7,10 @@ import logging
 
 from .. import cost
 from ..config.load import to_yaml
+from ..errors import UserError
 from ..model.clip import Clip
 from ..model.store import Loaded, load_model, save_model
+from ..model.weights import not_numbers
 from .belief import seal_stage
 from .context import on_cpu
 from .handover import Progress
@@ -54,6 +56,14 @@ def _store(stage: StageContext, progress: Progress) -> None:
     """Write the model directory, measured, and what says that the stage is done."""
     run, folder, goal = stage.run, stage.folder, stage.goal
     model = on_cpu(progress.model).eval()
+    wrong = not_numbers(model)
+    if wrong:
+        raise UserError(
+            f"stage {folder.number}",
+            f"its student {wrong}",
+            "Try a lower learning rate or a greater eps, or precision: fp32, with "
+            f"--from-stage {folder.number}",
+        )
     provenance = {
         "teacher": run.recipe.teacher,
         "recipe": run.recipe.name,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,28 @@ from torch import Tensor
 
 from ..bounded import gunzip, read_bytes
 from ..bounds import TOKENS, check_number
-from ..errors import UserError
+from ..errors import StorageError, UserError
 from ..files import write_bytes
 
 FILE = "bpe.txt.gz"
 LARGEST = 2**26  # bytes of merges, packed or not; CLIP's own are 3 million
+
+
+@contextmanager
+def _on_disk(merges: bytes) -> Iterator[str]:
+    """A file of these bytes: open_clip reads nothing else.
+
+    Raises:
+        StorageError: the folder of temporary files takes no more.
+    """
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = Path(folder) / FILE
+            path.write_bytes(merges)
+        except OSError as error:
+            raise StorageError(tempfile.gettempdir(), error) from None
+        yield str(path)
 
 
 class ClipTokenizer:
@@ -35,11 +53,9 @@ class ClipTokenizer:
 
         self.merges = Path(default_bpe()).read_bytes() if merges is None else merges
         self.context_length, self.clean = context_length, clean
-        with tempfile.NamedTemporaryFile(suffix=".txt.gz") as file:
-            file.write(self.merges)
-            file.flush()
+        with _on_disk(self.merges) as name:
             self._stock = SimpleTokenizer(
-                bpe_path=file.name, context_length=context_length, clean=clean
+                bpe_path=name, context_length=context_length, clean=clean
             )
 
     @property

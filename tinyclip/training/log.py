@@ -14,6 +14,9 @@ from ..files import read_regular, write_bytes
 from ..typed import Maybe, misfit
 
 log = logging.getLogger("tinyclip")
+# a link there would be somebody else's file, and a pipe would never take a line
+OWN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | OWN
 LINE = {"stage": Maybe(int), "phase": Maybe(str)}
 
 # what every line has, in this order; a phase that pushes on no size has no p, q, λ, β
@@ -70,7 +73,8 @@ class MetricsLog:
         if self.offset <= offset:
             return
         try:
-            os.truncate(self.path, offset)
+            with os.fdopen(os.open(self.path, FLAGS), "a") as file:
+                file.truncate(offset)
         except OSError as error:
             raise StorageError(self.path, error) from None
 
@@ -82,7 +86,7 @@ class MetricsLog:
         """
         line = json.dumps({**dict.fromkeys(COLUMNS), **record})
         try:
-            with self.path.open("a", encoding="utf-8") as file:
+            with os.fdopen(os.open(self.path, FLAGS, 0o644), "a") as file:
                 file.write(line + "\n")
         except OSError as error:
             raise StorageError(self.path, error) from None

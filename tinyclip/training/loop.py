@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..data.loader import Loader
 from ..errors import Interrupted, TinyclipError, UserError
+from ..leaving import gently
 from .engine import Engine
 from .guard import LOWER, Guard
 from .log import MetricsLog
@@ -178,6 +179,21 @@ class PhaseInProgress:
             record["skipped"] = self.guard.skipped
         return record, wrong
 
+    def refuse_untrained(self) -> None:
+        """A phase of which every step was skipped has trained nothing.
+
+        Raises:
+            UserError: it is so.
+        """
+        steps, stage = self.phase.steps, self.around.stage
+        if steps and self.guard.skipped >= steps:
+            raise UserError(
+                f"stage {stage}, {self.phase.name}",
+                f"all {steps} steps had a loss or gradient that is not a number",
+                "Try other objectives, a lower learning rate or precision: fp32, with "
+                f"--from-stage {stage}",
+            )
+
     def go_back(self, wrong: str, step: int) -> int:
         """Return to the last good state with a lower learning rate, once.
 
@@ -221,10 +237,19 @@ def run_phase(
         Interrupted: asked to stop; the state is saved.
         TinyclipError: the loss is not a number any more, or runs away, for the second
             time.
+        UserError: not one step trained anything.
     """
     progress = PhaseInProgress(phase, loader, engine, around)
     done = progress.begin()
     around.watcher.phase(around.stage, phase.name, done, phase.steps)
+    with gently():
+        _train(progress, done)
+    progress.refuse_untrained()
+
+
+def _train(progress: PhaseInProgress, done: int) -> None:
+    """The steps of a phase that are left, after the first `done`."""
+    phase, engine, around = progress.phase, progress.engine, progress.around
     began = time.perf_counter()
     while done < phase.steps:
         record, wrong = progress.step(done)
@@ -240,7 +265,7 @@ def run_phase(
         stopping = engine.anywhere(around.stop())
         if done % around.checkpoint_every == 0 or done == phase.steps or stopping:
             progress.save(done)
-        if stopping and done < phase.steps:
+        if stopping:  # at the last step too: what follows may take long
             raise Interrupted(
                 f"Stopped in stage {around.stage}, {phase.name}, after step {done} of "
                 f"{phase.steps}; the state is saved"

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..files import make_folder, read_regular, write_bytes
-from ..sealed import UNSEALED, read_sealed, write_sealed
+from ..sealed import UNSEALED, digest_of, read_sealed, write_sealed
 
 log = logging.getLogger("tinyclip")
 VERSION = 2
@@ -117,9 +117,9 @@ class Checkpoints:
             made_of: what it is of now, beside what else it remembers.
         """
         entry = self._entry(state.phase, state.step)
-        sha256 = hashlib.sha256(entry.with_suffix(".safetensors").read_bytes())
+        sha256 = digest_of(entry.with_suffix(".safetensors"))
         told = State(state.phase, state.step, {}, {**state.extra, **made_of})
-        self._seal(entry, told, sha256.hexdigest())
+        self._seal(entry, told, sha256)
 
     def _seal(self, entry: Path, state: State, sha256: str) -> None:
         value = {
@@ -202,7 +202,7 @@ class Checkpoints:
     def clear(self) -> None:
         """Let every checkpoint go: the stage is done."""
         for path in sorted(self.folder.glob("*")):
-            if NAME.fullmatch(path.name):
+            if NAME.fullmatch(path.name) and not path.is_dir():
                 path.unlink()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import torch
 
 from tinyclip.errors import UserError
+from tinyclip.sealed import write_sealed
+from tinyclip.training.teacher.index import is_part
 from tinyclip.training.teacher.shards import Shards
 
 
@@ -48,13 +51,15 @@ def test_every_flipped_byte_of_a_shard_is_noticed_or_harmless(
 
 
 @pytest.mark.parametrize("name", ["image-00000", "text-00000", "keys"])
-@pytest.mark.parametrize("damage", ["cut", "missing"])
+@pytest.mark.parametrize("damage", ["cut", "missing", "pipe"])
 def test_a_damaged_file_is_told_at_start_up(cache, use, name, damage) -> None:
     path = cache / f"{name}.safetensors"
     content = path.read_bytes()
     path.unlink()
     if damage == "cut":
         path.write_bytes(content[:-9])
+    if damage == "pipe":
+        os.mkfifo(path)
     message = refusal(lambda: use(cache))
     assert message.startswith(f"{path}: is damaged")
     assert "tinyclip cache again" in message
@@ -69,14 +74,16 @@ def test_a_flipped_byte_of_the_keys_is_told(cache, use) -> None:
 
 
 def edited(folder: Path, **values: Any) -> None:
+    """The index of whoever counts its checksum anew."""
     path = folder / "index.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    value = {**json.loads(path.read_text()), **values}
+    write_sealed(path, {k: v for k, v in value.items() if k != "seal"})
 
 
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"format_version": 2}, "is a cache of version 2, and this tinyclip reads 1"),
+        ({"format_version": 3}, "is a cache of version 3, and this tinyclip reads 2"),
         ({"format_version": None}, "is no index of a teacher cache"),
         ({"images": {}}, "is damaged"),
         ({"made_of": {"seed": 1}}, "is damaged"),
@@ -90,10 +97,38 @@ def test_an_index_that_cannot_be_used_is_refused(cache, use, values, said) -> No
     assert said in refusal(lambda: use(cache))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '"a"', '{"format_version": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '"a"', '{"format_version": 1}', "[" * 100_000]
+)
 def test_an_index_that_is_none_is_refused(cache, use, text) -> None:
     (cache / "index.json").write_text(text)
     refusal(lambda: use(cache))
+
+
+@pytest.mark.parametrize(("name", "value"), [("each", 0), ("rows", -1), ("kind", 3)])
+def test_a_layout_of_no_shards_is_refused(cache, use, name, value) -> None:
+    layout = json.loads((cache / "index.json").read_text())["images"]
+    edited(cache, images={**layout, name: value})
+    assert "index.json: is damaged" in refusal(lambda: use(cache))
+
+
+def test_a_changed_index_is_refused_and_made_anew_around_its_shards(cache, use) -> None:
+    path = cache / "index.json"
+    path.write_text(path.read_text().replace('"salt": 0', '"salt": 1'))
+    message = refusal(lambda: use(cache))
+    assert "index.json: was changed since the run wrote it" in message
+    assert "whole shards stay" in message
+    names = {entry.name for entry in cache.iterdir()} - {"index.json"}
+    assert all(map(is_part, names))
+
+
+def test_an_index_of_before_seals_is_read_and_told(cache, use, caplog) -> None:
+    path = cache / "index.json"
+    value = json.loads(path.read_text())
+    del value["seal"]
+    path.write_text(json.dumps({**value, "format_version": 1}))
+    use(cache)
+    assert "has no seal" in caplog.text
 
 
 @pytest.mark.parametrize("kind", ["missing", "empty", "file"])

@@ -202,7 +202,7 @@ def test_a_full_disk_is_told_and_room_lets_it_go_on(studio, tmp_path) -> None:
     # the shards have room, the keys have none
     with largest_file(3_000), pytest.raises(StorageError, match="ulimit -f"):
         studio.make(folder)
-    assert not list(folder.glob("*.part"))
+    assert not list(folder.glob("*.part-*"))
     assert not read_index(folder).whole
     shards = len(list(folder.glob("*-0*")))
     assert shards > 5

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from ...bounded import open_regular
 from ...data.batch import Batch
 from ...data.loader import Loader
 from ...files import write_bytes
@@ -25,6 +26,8 @@ from .verify import verify
 
 log = logging.getLogger("tinyclip")
 NAMES = ("image", "text")
+PLAIN = (OSError, KeyError, ValueError, AttributeError, TypeError, RecursionError)
+DAMAGED = (*PLAIN, SafetensorError)
 
 
 class CachedTeacher:
@@ -140,6 +143,7 @@ def _digest(tensors: dict[str, Tensor]) -> str:
 def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
     """What `path` holds, or None when it is absent, torn or of something else."""
     try:
+        open_regular(path).close()  # a pipe would be waited for
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("cache", "{}"))
             if header.get("fingerprint") != fingerprint:
@@ -148,7 +152,7 @@ def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
         if _digest(tensors) != header["sha256"]:
             raise ValueError("its checksum is wrong")
         return tensors
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+    except DAMAGED as error:
         if path.exists():
             log.warning("%s: not readable (%s); made anew", path, error)
         return None

@@ -11,6 +11,8 @@ Legend: N names that are stored, M names that are looked up.
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,16 +25,41 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from ...bounded import open_regular
 from ...config.load import fingerprint
 from ...data.seeds import number
 from ...differences import differences
 from ...dtypes import DTYPES
 from ...errors import UserError
-from ...files import read_json, write_bytes, write_json
+from ...files import write_bytes
+from ...sealed import UNSEALED, read_sealed, write_sealed
+from ...typed import misfit
 from .shards import Layout
 
+log = logging.getLogger("tinyclip")
 INDEX, KEYS = "index.json", "keys.safetensors"
-VERSION = 1
+VERSION = 2
+UNSEALED_VERSION = 1  # the same, but for the seal
+LAYOUT = {
+    "kind": str,
+    "rows": int,
+    "augmentations": int,
+    "embed_dim": int,
+    "dtype": str,
+    "each": int,
+}
+KIND = {
+    "made_of": {"precision": str, "augmentations": int},
+    "images": LAYOUT,
+    "texts": LAYOUT,
+    "again": str,
+    "whole": bool,
+    "salt": int,
+    "keys": str,
+    "content": str,
+}
+PART = re.compile(r"(image|text)-\d{5,}\.safetensors|keys\.safetensors")
+AGAIN = "Delete that file and run `tinyclip cache` as before: whole shards stay"
 BROKEN, MISSING = -1, -2  # in place of a place
 # what a run and its cache must have in common, in the words of messages
 FITTING = ("teacher", "tokenizer", "transform", "augmentations", "crop", "seed")
@@ -71,7 +98,12 @@ class Index:
 
     def write(self, folder: Path) -> None:
         """Put it in its place; raises `StorageError`."""
-        write_json(folder / INDEX, {"format_version": VERSION, **asdict(self)})
+        write_sealed(folder / INDEX, {"format_version": VERSION, **asdict(self)})
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of a cache, beside its index, has this name."""
+    return PART.fullmatch(name) is not None
 
 
 def read_index(folder: Path) -> Index:
@@ -83,26 +115,35 @@ def read_index(folder: Path) -> Index:
     path = folder / INDEX
     if not path.is_file():
         raise UserError(str(folder), "is no teacher cache", MAKE)
-    value = read_json(path)
-    version = value.get("format_version") if isinstance(value, dict) else None
+    read = read_sealed(path, {}, AGAIN)
+    version = read.value.get("format_version")
     if version is None:
         raise UserError(str(path), "is no index of a teacher cache", MAKE)
-    if version != VERSION:
+    if version not in (VERSION, UNSEALED_VERSION):
         raise UserError(
             str(path),
             f"is a cache of version {version}, and this tinyclip reads {VERSION}",
             "Make it again, or use the tinyclip that made it",
         )
+    if read.fault == UNSEALED and version == UNSEALED_VERSION:
+        log.warning("%s: %s", path, UNSEALED)
+    elif read.fault:
+        raise UserError(str(path), read.fault, AGAIN)
+    return _index_of(read.value, path)
+
+
+def _index_of(value: dict[str, Any], path: Path) -> Index:
+    wrong = misfit(value, KIND)
     try:
+        if wrong:
+            raise ValueError(wrong)
         values = {name: field for name, field in value.items() if name in _FIELDS}
         images, texts = Layout(**value["images"]), Layout(**value["texts"])
         index = Index(**{**values, "images": images, "texts": texts})
         _ = [DTYPES[layout.dtype] for layout in (images, texts)]
         _ = [index.made_of[name] for name in (*FITTING, "precision")]
-    except (KeyError, TypeError) as error:
-        raise UserError(
-            str(path), f"is damaged ({error})", "Delete the folder and make it again"
-        ) from None
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(str(path), f"is damaged ({error})", AGAIN) from None
     return index
 
 
@@ -232,7 +273,8 @@ def read_keys(folder: Path, index: Index) -> tuple[Places, Places]:
     """
     path = folder / KEYS
     try:
-        content = path.read_bytes()
+        with open_regular(path) as file:
+            content = file.read()
         if hashlib.sha256(content).hexdigest() != index.keys:
             raise ValueError("its checksum is wrong")
         arrays = {

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from ...bounded import open_regular
 from ...dtypes import DTYPES
 from ...errors import UserError
 from ...files import write_bytes
@@ -55,6 +56,10 @@ class Layout:
     embed_dim: int
     dtype: str
     each: int
+
+    def __post_init__(self) -> None:
+        if min(self.augmentations, self.embed_dim, self.each) < 1:
+            raise ValueError(f"shards of {self.kind} need at least 1 of each size")
 
     @classmethod
     def bounded(
@@ -133,6 +138,7 @@ class Shard:
     def __init__(self, layout: Layout, folder: Path, number: int, made_of: str) -> None:
         self.path = layout.path(folder, number)
         try:
+            open_regular(self.path).close()  # a pipe would be waited for
             # slices of everything are views of the map: nothing is read yet
             file = safe_open(self.path, framework="pt")
             fingerprint = (file.metadata() or {}).get("made_of")
