@@ -18,6 +18,8 @@ from collections.abc import Iterable
 
 from .quoting import one_line
 
+MOST = 2_000  # characters of either half: what strangers wrote has any length
+
 
 class TinyclipError(Exception):
     """The root of every error that tinyclip raises on purpose."""
@@ -37,9 +39,16 @@ class UserError(TinyclipError):
     exit_code = 2
 
     def __init__(self, where: str, what: str, todo: str = "") -> None:
+        where, what = _shortened(where), _shortened(what)
         self.where, self.what, self.todo = where, what, todo
         name = one_line(where)  # it may hold what makes several lines of one
         super().__init__(f"{name}: {what}" + (f". {todo}" if todo else ""))
+
+
+def _shortened(text: str) -> str:
+    """A text without its middle, where it is too long to be read."""
+    half = MOST // 2
+    return text if len(text) <= MOST else f"{text[:half]} ... {text[-half:]}"
 
 
 ELSEWHERE = "Name another place"
@@ -79,7 +88,8 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 # what libraries say where memory ends, in place of a MemoryError
 MEMORY = re.compile(
     r"can't allocate memory|not enough memory|[Cc]annot allocate memory|bad_alloc|"
-    r"can't start new thread|out of memory"
+    r"can't start new thread|out of memory|STATUS_ALLOC_FAILED|os error 12\b|"
+    r"[Ff]ailed to allocate|failed to map segment"
 )
 
 
@@ -105,12 +115,19 @@ def memory_ends(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and bool(MEMORY.search(str(error)))
+    # of onnxruntime and safetensors, which have roots of their own
+    named = type(error).__name__ in ("RuntimeException", "SafetensorError")
+    spoken = named or isinstance(error, RuntimeError | ImportError)
+    return spoken and bool(MEMORY.search(str(error)))
 
 
-def unusable(error: OSError) -> UserError | None:
-    """What to tell of a path that the system refuses; None if it names no path."""
-    if not isinstance(error.filename, str | bytes):
+def refusal(error: BaseException) -> UserError | None:
+    """What to tell of memory that ends, or of a path that the system refuses; None
+    where it is neither."""
+    if memory_ends(error):
+        todo = "Give it more, or take a smaller model or fewer data"
+        return UserError("memory", "there is no more of it", todo)
+    if not (isinstance(error, OSError) and isinstance(error.filename, str | bytes)):
         return None
     return UserError(
         os.fsdecode(error.filename),

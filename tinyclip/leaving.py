@@ -55,20 +55,25 @@ def asked() -> bool:
 
 
 @contextlib.contextmanager
-def gently(command: str = "") -> Iterator[None]:
-    """While the block runs, the first signal only asks: somebody looks at `asked`.
-
-    Args:
-        command: what goes on, should a second one end the process at once.
-    """
+def gently() -> Iterator[None]:
+    """While the block runs, the first signal only asks: somebody looks at `asked`. The
+    second ends the process at once."""
     global _gentle
     _gentle += 1
+    try:
+        yield
+    finally:
+        _gentle -= 1
+
+
+@contextlib.contextmanager
+def going_on(command: str) -> Iterator[None]:
+    """If the process has to leave while the block runs, it names what goes on."""
     _commands.append(command)
     try:
         yield
     finally:
         _commands.pop()
-        _gentle -= 1
 
 
 @contextlib.contextmanager
@@ -95,8 +100,7 @@ def leave(number: int) -> NoReturn:
     for each in [*undo, *(lambda p=path: _remove(Path(p)) for path in _scratch)]:
         with contextlib.suppress(Exception):
             each()
-    command = next(filter(None, reversed(_commands)), "")
-    goes_on = f". Go on with: {command}" if command else ""
+    goes_on = f". Go on with: {_commands[-1]}" if _commands else ""
     _say(f"stopped ({signal.Signals(number).name}){goes_on}")
     os._exit(STOPPED)
 

@@ -118,6 +118,29 @@ def test_from_python_a_reader_that_goes_away_closes_no_stream_of_the_caller() ->
     assert python("-c", code).stderr == "[0, 0] True\n"
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA: Tried to allocate 2 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+        type("SafetensorError", (Exception,), {})("Cannot allocate (os error 12)"),
+        type("RuntimeException", (Exception,), {})("Failed to allocate memory for x"),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_memory_that_ends_is_one_message_in_every_verb(
+    plant: Plant, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    plant(error)
+    assert main(["planted"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("tinyclip: error: memory: there is no more of it. Give it")
+
+
 def test_a_bug_of_ours_shows_its_traceback_and_says_so(
     plant: Plant, capsys: pytest.CaptureFixture[str]
 ) -> None:

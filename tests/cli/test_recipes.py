@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,17 @@ def test_a_copy_that_cannot_be_written_is_refused(
     refused: Any, somewhere: Path
 ) -> None:
     assert "cannot be written" in refused("recipes", "copy", "demo", "no/demo.yaml")
+    assert list(somewhere.iterdir()) == []
+
+
+def test_a_copy_that_does_not_fit_leaves_nothing(refused: Any, somewhere: Path) -> None:
+    most, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        words = refused("recipes", "copy", "demo")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    assert "demo.yaml: cannot be written (File too large)" in words
     assert list(somewhere.iterdir()) == []
 
 

@@ -113,8 +113,21 @@ def test_where_a_state_is_saved_the_first_signal_asks(tmp_path: Path) -> None:
     assert done.stderr == "tinyclip: stopping after this step (SIGTERM)\n"
 
 
+def test_where_none_is_saved_it_leaves_at_once_and_says_how_to_go_on(
+    tmp_path: Path,
+) -> None:
+    body = "with leaving.going_on('tinyclip compress'):\n    send()"
+    done = inside(body, tmp_path)
+    assert (done.returncode, done.stdout) == (3, "")
+    line = "tinyclip: stopped (SIGTERM). Go on with: tinyclip compress\n"
+    assert done.stderr == line
+
+
 def test_the_second_one_does_not_wait_and_says_how_to_go_on(tmp_path: Path) -> None:
-    body = "with leaving.gently('tinyclip compress'):\n    send()\n    send()"
+    body = (
+        "with leaving.going_on('tinyclip compress'), leaving.gently():\n"
+        "    send()\n    send()"
+    )
     done = inside(body, tmp_path)
     assert (done.returncode, done.stdout) == (3, "")
     last = "tinyclip: stopped (SIGTERM). Go on with: tinyclip compress\n"

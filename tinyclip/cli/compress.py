@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also log to tensorboard (RUN/tracking), or another tracker that "
         "accelerate knows",
     )
-    add("--dry-run", action="store_true", help="print the plan; write nothing")
+    add("--dry-run", action="store_true", help="print the plan; write and run nothing")
     add(
         "--set",
         metavar="A.B=V",

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: list[str]) -> int:
     """Run one command; whatever becomes of it is an exit code and one message."""
-    from ..errors import Interrupted, TinyclipError, unusable
+    from ..errors import Interrupted, TinyclipError, refusal
     from .parser import answer
     from .show import complain, log_on_stderr
 
@@ -56,11 +56,9 @@ def run(argv: list[str]) -> int:
         return complain("interrupted", INTERRUPTED)
     except BrokenPipeError:  # whoever read our output has gone
         return DONE
-    except OSError as error:
-        refused = unusable(error)
+    except Exception as error:
+        refused = refusal(error)
         return _bug() if refused is None else complain(f"error: {refused}", WRONG_INPUT)
-    except Exception:
-        return _bug()
 
 
 def _bug() -> int:

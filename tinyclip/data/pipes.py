@@ -8,8 +8,10 @@ is killed while a shard comes in reads that one again, and no other.
 from __future__ import annotations
 
 import logging
+import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -20,13 +22,15 @@ from ..errors import UserError
 from ..files import drop_left, make_folder, whole_file
 from ..leaving import undone
 from ..sealed import Sealed, digest_of, read_sealed, write_sealed
+from .kept import cache_folder, only_looking
 from .shards import expand
-from .tar_index import cache_folder, index_shards
+from .tar_index import index_shards
 from .tars import TarPairs, tars_of
 from .views import Subset
 
 log = logging.getLogger("tinyclip")
 COMPLAINT = 500  # characters of a program's complaint
+PIECE = 2**20  # bytes that are passed on at a time
 SEAL = {"bytes": int, "mtime_ns": int, "sha256": str}
 
 
@@ -38,7 +42,9 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
         StorageError: a shard cannot be kept.
     """
     commands = list(expand(data.source, command))
-    folder = cache_folder().with_name("pipes")
+    folder = cache_folder("pipes")
+    if only_looking():
+        return tars_of(data, _there(data.source, commands, folder))
     make_folder(folder)
     shards = fetch(data.source, commands, folder)
     if _drop_torn(shards, data.caption_column):  # kept by one that was less careful
@@ -55,6 +61,21 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
     return tars_of(data, shards)
 
 
+def _there(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
+    """The file of each command's shard, where all were read before."""
+    paths = [_shard(folder, command) for command in commands]
+    missing = sum(not path.exists() for path in paths)
+    if missing:
+        raise UserError(
+            where,
+            f"{missing} of {len(paths)} shards are not in {folder}, and a dry run runs "
+            "no command",
+            "Run it without --dry-run, which reads them once, or name tars that are on "
+            "disk: tars:FILES",
+        )
+    return paths
+
+
 def _drop_torn(shards: Sequence[Path], caption_key: str | None) -> dict[int, str]:
     """Remove what is no whole tar; why, by the place of its command."""
     indices = index_shards(shards, caption_key)
@@ -68,7 +89,7 @@ def _drop_torn(shards: Sequence[Path], caption_key: str | None) -> dict[int, str
 def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
     """The file of each command's shard, those that are missing read now."""
     drop_left(folder)  # of processes that died
-    paths = [folder / f"{_digest(command)}.tar" for command in commands]
+    paths = [_shard(folder, command) for command in commands]
     missing = [place for place, path in enumerate(paths) if not _is_as_written(path)]
     if missing:
         log.warning(
@@ -85,8 +106,9 @@ def fetch(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
     return paths
 
 
-def _digest(command: str) -> str:
-    return blake2b(command.encode(), digest_size=12).hexdigest()
+def _shard(folder: Path, command: str) -> Path:
+    digest = blake2b(command.encode(), digest_size=12).hexdigest()
+    return folder / f"{digest}.tar"
 
 
 def _seal_of(path: Path) -> Path:
@@ -144,13 +166,27 @@ def _read(where: str, command: str, path: Path) -> None:
 
 
 def _run(command: str, output: IO[bytes]) -> tuple[int, str]:
-    """Run a command; returns its exit status and the end of its complaint."""
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", command],
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.PIPE,
-    )
-    with process, undone(process.kill):
-        _, told = process.communicate()
-    return process.returncode, told.decode(errors="replace").strip()[-COMPLAINT:]
+    """Run a command; returns its exit status and the end of its complaint.
+
+    What it writes comes through us, so that all of `a | b` ends when we do.
+    """
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+        ) as process,
+        undone(process.kill),
+    ):
+        assert process.stdout is not None
+        try:
+            shutil.copyfileobj(process.stdout, output, PIECE)
+            output.flush()
+        except BaseException:
+            process.kill()
+            raise
+        code = process.wait()
+        complaints.seek(0)
+        return code, complaints.read().decode(errors="replace").strip()[-COMPLAINT:]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import time
 from collections.abc import Iterable, Sequence
@@ -30,6 +29,7 @@ from .broken import (
     decode_caption,
 )
 from .fields import field_path, fields_of, is_text, kind_of, no_text, value_at
+from .kept import cache_folder, only_looking
 from .pictures import SUFFIXES
 from .tables import CAPTION_NAMES
 from .tar_dots import Dotted, hidden
@@ -64,12 +64,6 @@ class Index:
     digest: str
 
 
-def cache_folder() -> Path:
-    """Where indices are kept: ``tinyclip/tars`` of the user's cache folder."""
-    home = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(home).expanduser() / "tinyclip" / "tars"
-
-
 def index_shards(paths: Sequence[Path], caption_key: str | None) -> list[Index]:
     """The index of each shard; those that are not in the cache are scanned, and said.
 
@@ -91,8 +85,8 @@ def index_shards(paths: Sequence[Path], caption_key: str | None) -> list[Index]:
             logged = time.monotonic()
             log.warning("indexing: %d of %d shards, %d pairs", number, len(paths), rows)
     took = time.monotonic() - start
-    if scanned:
-        drop_left(cache_folder())
+    if scanned and not only_looking():
+        drop_left(cache_folder("tars"))
     if scanned and took > LOG_EVERY:
         log.warning("indexed %d shards, %d pairs, in %.0f s", scanned, rows, took)
     return indices
@@ -228,7 +222,7 @@ def _place(path: Path, caption_key: str | None) -> tuple[Path, dict[str, Any]]:
     name = blake2b(
         json.dumps(identity, sort_keys=True).encode(), digest_size=16
     ).hexdigest()
-    return cache_folder() / f"{name}.arrow", identity
+    return cache_folder("tars") / f"{name}.arrow", identity
 
 
 def _cached(path: Path, caption_key: str | None) -> Index | None:
@@ -260,6 +254,8 @@ def _store(index: Index, path: Path, caption_key: str | None) -> None:
     error."""
     import pyarrow as pa
 
+    if only_looking():
+        return
     file, identity = _place(path, caption_key)
     named: Iterable[Any] = ([key, *why] for key, why in index.dropped.rows.items())
     about = {

@@ -20,7 +20,7 @@ from ..data.pairs import open_pairs
 from ..errors import Interrupted, UserError
 from ..files import drop_drafts, is_draft, make_folder
 from ..formats.source import load_source
-from ..leaving import gently
+from ..leaving import gently, going_on
 from ..model.store import Loaded
 from ..quoting import command
 from ..training.engine import Engine
@@ -185,14 +185,15 @@ def _make(
         "precision": recipe.precision,
     }
     make_folder(folder)
-    with gently(request.command), locked(folder):
+    with going_on(request.command), locked(folder):
         drop_drafts(folder)  # of processes that were killed
         captions = loader.all_captions()
         width = teacher.model.shape.embed_dim
         index = begin(folder, made_of, loader, captions, width, request.command)
         live = LiveTeacher(teacher.model, engine, None)
         workers = recipe.data.workers
-        index, kept = make(folder, index, live, loader, captions, progress, workers)
+        with gently():
+            index, kept = make(folder, index, live, loader, captions, progress, workers)
     return {
         "out": str(folder),
         "teacher": recipe.teacher,

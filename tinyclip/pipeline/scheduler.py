@@ -10,9 +10,10 @@ from typing import Any
 
 from ..config.schema import Recipe
 from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
+from ..data.kept import looking
 from ..errors import UserError
 from ..files import drop_drafts, read_regular, refuse_unwritable, write_bytes
-from ..leaving import gently
+from ..leaving import going_on
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
 from .belief import believed, refuse_edited, with_recipe
@@ -67,7 +68,7 @@ def check_outlets(run: RunDir, log_with: str | None) -> None:
 def dry_run(
     recipe: Recipe, run: RunDir, log_with: str | None = None, accept: bool = False
 ) -> Plan:
-    """The plan of a recipe; nothing is written.
+    """The plan of a recipe; nothing is written, and no command of a source is run.
 
     Raises:
         UserError: the run itself would be refused.
@@ -75,8 +76,9 @@ def dry_run(
     check(recipe)
     check_outlets(run, log_with)
     engine = open_engine(run, recipe, accept)
-    context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
-    return _plan(context)
+    with looking():
+        context = RunContext.open(recipe, run, engine, Silent(), lambda: False)
+        return _plan(context)
 
 
 def _plan(context: RunContext) -> Plan:
@@ -117,7 +119,7 @@ def execute(
     plan = _plan(context)
     shown.plan(plan.to_dict())
     go_on = resume_command(run.path)
-    with gently(go_on), _begun_and_locked(request, context, plan):
+    with going_on(go_on), _begun_and_locked(request, context, plan):
         with told_plainly(run.path, go_on):
             _run(context, plan, request)
     return run

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from ..data.loader import Loader
 from ..errors import Interrupted, TinyclipError, UserError
+from ..leaving import gently
 from .engine import Engine
 from .guard import LOWER, Guard
 from .log import MetricsLog
@@ -241,6 +242,14 @@ def run_phase(
     progress = PhaseInProgress(phase, loader, engine, around)
     done = progress.begin()
     around.watcher.phase(around.stage, phase.name, done, phase.steps)
+    with gently():
+        _train(progress, done)
+    progress.refuse_untrained()
+
+
+def _train(progress: PhaseInProgress, done: int) -> None:
+    """The steps of a phase that are left, after the first `done`."""
+    phase, engine, around = progress.phase, progress.engine, progress.around
     began = time.perf_counter()
     while done < phase.steps:
         record, wrong = progress.step(done)
@@ -256,9 +265,8 @@ def run_phase(
         stopping = engine.anywhere(around.stop())
         if done % around.checkpoint_every == 0 or done == phase.steps or stopping:
             progress.save(done)
-        if stopping and done < phase.steps:
+        if stopping:  # at the last step too: what follows may take long
             raise Interrupted(
                 f"Stopped in stage {around.stage}, {phase.name}, after step {done} of "
                 f"{phase.steps}; the state is saved"
             )
-    progress.refuse_untrained()
