@@ -18,6 +18,8 @@ from collections.abc import Iterable
 
 from .quoting import one_line
 
+MOST = 2_000  # characters of either half: what strangers wrote has any length
+
 
 class TinyclipError(Exception):
     """The root of every error that tinyclip raises on purpose."""
@@ -37,9 +39,16 @@ class UserError(TinyclipError):
     exit_code = 2
 
     def __init__(self, where: str, what: str, todo: str = "") -> None:
+        where, what = _shortened(where), _shortened(what)
         self.where, self.what, self.todo = where, what, todo
         name = one_line(where)  # it may hold what makes several lines of one
         super().__init__(f"{name}: {what}" + (f". {todo}" if todo else ""))
+
+
+def _shortened(text: str) -> str:
+    """A text without its middle, where it is too long to be read."""
+    half = MOST // 2
+    return text if len(text) <= MOST else f"{text[:half]} ... {text[-half:]}"
 
 
 ELSEWHERE = "Name another place"
