@@ -100,8 +100,9 @@ def _check_tower(at: str, tower: TowerShape) -> None:
     for name in FLAGS:
         _check_flag(f"{at}{name}", getattr(tower, name, False))
     eps = tower.eps
-    if not isinstance(eps, float | int) or not 0 <= eps < 1 or isinstance(eps, bool):
-        raise ValueError(f"{at}eps is {eps!r}, not a number from 0 to 1")
+    if not isinstance(eps, float | int) or not 0 < eps < 1 or isinstance(eps, bool):
+        shown = repr(eps)[:40]
+        raise ValueError(f"{at}eps is {shown}, not a number between 0 and 1")
 
 
 def _check_block(at: str, block: BlockShape) -> None:

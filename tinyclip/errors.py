@@ -18,6 +18,8 @@ from collections.abc import Iterable
 
 from .quoting import one_line
 
+MOST = 2_000  # characters of either half: what strangers wrote has any length
+
 
 class TinyclipError(Exception):
     """The root of every error that tinyclip raises on purpose."""
@@ -37,9 +39,16 @@ class UserError(TinyclipError):
     exit_code = 2
 
     def __init__(self, where: str, what: str, todo: str = "") -> None:
+        where, what = _shortened(where), _shortened(what)
         self.where, self.what, self.todo = where, what, todo
         name = one_line(where)  # it may hold what makes several lines of one
         super().__init__(f"{name}: {what}" + (f". {todo}" if todo else ""))
+
+
+def _shortened(text: str) -> str:
+    """A text without its middle, where it is too long to be read."""
+    half = MOST // 2
+    return text if len(text) <= MOST else f"{text[:half]} ... {text[-half:]}"
 
 
 ELSEWHERE = "Name another place"
@@ -68,6 +77,7 @@ class StorageError(UserError):
     """
 
     def __init__(self, path: object, error: OSError) -> None:
+        self.error = error
         super().__init__(
             str(path),
             f"cannot be written ({error.strerror or error})",
@@ -113,13 +123,14 @@ def memory_ends(error: BaseException) -> bool:
 
 
 def refusal(error: BaseException) -> UserError | None:
-    """What to tell of memory that ends, or of a path that the system refuses; None
-    where it is neither."""
+    """What to tell of memory or of a disk that ends, or of a path that the system
+    refuses; None where it is something else."""
     if memory_ends(error):
         todo = "Give it more, or take a smaller model or fewer data"
         return UserError("memory", "there is no more of it", todo)
     if not (isinstance(error, OSError) and isinstance(error.filename, str | bytes)):
-        return None
+        full = storage_fault(error)
+        return None if full is None else StorageError("the disk", full)
     return UserError(
         os.fsdecode(error.filename),
         f"cannot be used ({error.strerror or error})",

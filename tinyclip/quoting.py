@@ -20,6 +20,7 @@ OBEYED = re.compile(
 MARKS = re.compile(
     r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)"
 )  # what Markdown takes for its own
+BEGINS = re.compile(r"^(\d*)([#+=.)-])")  # and what begins a heading, a list or a rule
 
 
 def shell(text: str) -> str:
@@ -77,8 +78,9 @@ def as_source(path: str | Path) -> str:
 def markdown(text: object) -> str:
     """The text in a line of Markdown: no heading, no link, no HTML, no new line."""
     line = one_line(" ".join(str(text).split()))
+    inline = MARKS.sub(r"\\\g<0>", line)
     # entities, since not all that shows Markdown knows `\<`
-    return html.escape(MARKS.sub(r"\\\g<0>", line), quote=False)
+    return html.escape(BEGINS.sub(r"\1\\\2", inline), quote=False)
 
 
 def code_span(text: object) -> str:

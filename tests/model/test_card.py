@@ -44,3 +44,14 @@ def test_a_name_adds_no_cell_to_a_table(config: dict[str, Any]) -> None:
     head = next(line for line in card.splitlines() if line.startswith("| task"))
     row = next(line for line in card.splitlines() if line.startswith("| x"))
     assert row.replace("\\|", "").count("|") == head.count("|")
+
+
+@pytest.mark.parametrize(
+    "licence", ["# x", "---", "===", "+ x", "- x", "1. x", "12) x", "> x", "* x"]
+)
+def test_a_licence_begins_no_heading_list_or_rule(
+    config: dict[str, Any], licence: str
+) -> None:
+    config["provenance"] = {"licence": licence}
+    last = model_card(config, None, None).rstrip().splitlines()[-1]
+    assert re.match(r"\d*\\", last), last

@@ -79,6 +79,18 @@ def test_settings_that_a_processor_would_call_it_with_are_not_saved(
     assert not set(saved) & {*more, "auto_map"}
 
 
+def test_what_no_tokenizer_is_made_by_is_not_saved(tmp_path: Path) -> None:
+    words().save_pretrained(tmp_path / "teacher")
+    path = tmp_path / "teacher" / "tokenizer_config.json"
+    wild = {"response_schema": "wild", "wild": {"a": 1}, "processor_class": "Wild"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **wild}))
+    (tmp_path / "teacher" / "chat_template.jinja").write_text("{{ 'wild' }}")
+    HfTokenizer(read_hf(tmp_path / "teacher"), 8).save_pretrained(tmp_path / "saved")
+    files = sorted((tmp_path / "saved").iterdir())
+    assert [file.name for file in files] == ["tokenizer.json", path.name]
+    assert not [file for file in files if "wild" in file.read_text().lower()]
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_the_sides_on_which_it_pads_and_cuts_are_saved(
     tmp_path: Path, side: str

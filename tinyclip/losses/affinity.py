@@ -40,6 +40,17 @@ def soft_cross_entropy(student_BB: Tensor, teacher_BB: Tensor) -> tuple[Tensor, 
     return cross, (cross - entropy).detach()
 
 
+def divergence(wanted_BB: Tensor, given_BB: Tensor) -> Tensor:
+    """KL of the softmax of rows, Σ p (log p − log q), the mean over rows.
+
+    Args:
+        wanted_BB: logits of p, whose mass says where the two are compared.
+        given_BB: logits of q.
+    """
+    log_p_BB, log_q_BB = wanted_BB.log_softmax(-1), given_BB.log_softmax(-1)
+    return (log_p_BB.exp() * (log_p_BB - log_q_BB)).sum(-1).mean()
+
+
 @objectives.register("affinity")
 def affinity(
     student: Features, teacher: Features, options: Affinity = Affinity()

@@ -30,12 +30,19 @@ def contrastive(features: Features) -> Tensor:
     (Radford et al. 2021, figure 3); for a model with a logit bias the sigmoid loss,
     summed over the pairs of a picture (Zhai et al. 2023, algorithm 1)."""
     if features.bias is not None:
-        logits_BB = sigmoid_logits(features)
+        return own(sigmoid_logits(features), is_sigmoid=True)
+    image, text = (own(logits_BB) for logits_BB in affinity_logits(features))
+    return (image + text) / 2
+
+
+def own(logits_BB: Tensor, is_sigmoid: bool = False) -> Tensor:
+    """The mean loss of rows whose own column is the match: cross-entropy, or yes or no
+    for each column."""
+    if is_sigmoid:
         sign_BB = 2 * torch.eye(len(logits_BB), device=logits_BB.device) - 1
         return -F.logsigmoid(sign_BB * logits_BB).sum(-1).mean()
-    own_B = torch.arange(len(features.image_BE), device=features.image_BE.device)
-    losses = [F.cross_entropy(logits, own_B) for logits in affinity_logits(features)]
-    return (losses[0] + losses[1]) / 2
+    own_B = torch.arange(len(logits_BB), device=logits_BB.device)
+    return F.cross_entropy(logits_BB, own_B)
 
 
 @objectives.register("contrastive")

@@ -22,6 +22,7 @@ INTERPOLATIONS = ("bicubic", "bilinear", "random")  # random: bicubic outside tr
 RESIZE_MODES = ("shortest", "longest", "squash")
 CROPS = ("even", "floor")
 LARGEST = 2**14  # pixels
+FURTHEST = 16  # of a colour's mean and deviation; pixels are from 0 to 1
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,12 @@ class Preprocess:
         for name, colours in (("mean", self.mean), ("std", self.std)):
             if len(colours) != 3 or not all(map(_is_finite, colours)):
                 raise ValueError(f"{name} is not that of three colours")
+            if max(map(abs, colours)) > FURTHEST:
+                raise ValueError(f"{name} is beyond {FURTHEST}, and pixels are up to 1")
         if not min(self.std) > 0:
             raise ValueError("std is 0 or less, and pixels are divided by it")
         fill = self.fill_color
-        if isinstance(fill, bool) or not _is_finite(fill) or not 0 <= fill <= 255:
+        if not _is_finite(fill) or not 0 <= fill <= 255:
             raise ValueError(f"fill_color {fill!r} is not from 0 to 255")
 
     def __call__(self, image: Image.Image) -> Tensor:
@@ -105,7 +108,8 @@ class Preprocess:
 
 
 def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def _crop_box(

@@ -231,7 +231,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     config = read_settings(folder / CONFIG, "Copy the model again")
     version = config.get("format_version")
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise UserError(
             str(folder / CONFIG), "is not of a tinyclip model (no format_version)"
         )

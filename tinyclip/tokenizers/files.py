@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -21,6 +23,15 @@ LARGEST = 2**28  # bytes of a vocabulary; the largest of a SigLIP has 34 million
 SMALL = (  # files of settings, which Python's own reader of JSON reads
     *("tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "config.json"),
+)
+SETTINGS = "tokenizer_config.json"
+MADE_BY = (  # settings that transformers' classes take without naming them
+    *("tokenizer_class", "backend", "model_max_length", "model_input_names"),
+    *("padding_side", "truncation_side", "extra_special_tokens"),
+    *("additional_special_tokens", "added_tokens_decoder", "split_special_tokens"),
+    *("clean_up_tokenization_spaces", "add_prefix_space", "legacy", "unk_id"),
+    *("sp_model_kwargs", "special_tokens_pattern", "token_type_ids_pattern"),
+    *("token_type_ids_include_special_tokens", "add_bos_token", "add_eos_token"),
 )
 INSTALL = "Install it: pip install sentencepiece protobuf"
 
@@ -45,18 +56,34 @@ def save_hf(hf: Any, folder: Path | str) -> None:
     takes these for settings when it reads one, and a processor calls the tokenizer with
     every setting that has the name of an argument. Our call passes them all itself, so
     the ids would be others there. The sides of padding and cut it leaves to the
-    tokenizer, and these stay. The name of code to run does not travel, either.
-    """
-    from transformers.processing_utils import TextKwargs
+    tokenizer, and these stay.
 
-    calls = {*TextKwargs.__annotations__, "truncation_strategy", "pad_token_type_id"}
-    for name in (calls - {"padding_side"}) | {"auto_map"}:
-        hf.init_kwargs.pop(name, None)
+    Of the settings only those go along that a tokenizer is made by: whatever else
+    somebody wrote beside them, the name of code to run or a template, stays behind.
+    """
     backend = getattr(hf, "backend_tokenizer", None)
     if backend is not None:
         backend.no_padding()
         backend.no_truncation()
+    hf.chat_template = None  # it would be a file of its own
     hf.save_pretrained(str(folder))
+    path, known = Path(folder) / SETTINGS, _settings_of(hf)
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    plain = {name: value for name, value in settings.items() if name in known}
+    text = json.dumps(plain, indent=2, sort_keys=True, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+
+
+def _settings_of(hf: Any) -> set[str]:
+    """The settings that make a tokenizer of its class, those of a call aside."""
+    from transformers.processing_utils import TextKwargs
+
+    known = {*MADE_BY, *hf.SPECIAL_TOKENS_ATTRIBUTES, *hf.special_tokens_map}
+    for base in type(hf).__mro__:
+        made = vars(base).get("__init__")
+        known |= {*inspect.signature(made).parameters} if callable(made) else set()
+    calls = {*TextKwargs.__annotations__, "truncation_strategy", "pad_token_type_id"}
+    return (known - calls - {"auto_map", "chat_template"}) | {"padding_side"}
 
 
 def plain_ids(hf: Any) -> int:

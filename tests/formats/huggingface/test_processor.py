@@ -81,6 +81,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image_processor_type": "ConvNextImageProcessor"}, "is a ConvNextImageProcessor"),
     ({"image_processor_type": "Nobodys"}, "cannot be read"),
     ({**SIGLIP, "image_mean": [0.5, 0.5]}, "not that of three colours"),
+    ({**SIGLIP, "image_mean": None}, "not that of three colours"),
+    ({**SIGLIP, "image_std": "x"}, "not that of three colours"),
+    ({**SIGLIP, "image_std": [True, True, True]}, "not that of three colours"),
+    ({**SIGLIP, "image_std": [1e12, 1, 1]}, "std is beyond"),
+    ({**SIGLIP, "resample": [3]}, "filter"),
+    ({**SIGLIP, "rescale_factor": None}, "multiplies pixels by None"),
+    ({**SIGLIP, "do_resize": "yes"}, "do_resize that is neither true nor false"),
+    ({**CLIP, "size": None}, "sizes that are none"),
 ]
 
 

@@ -55,6 +55,7 @@ def rewritten(folder: Path, name: str, **changes: Any) -> Path:
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"architectures": 0}, "architectures is '0', not names"),
     ({"model_type": "siglip2", "architectures": ["Siglip2Model"]}, "NaFlex"),
     ({"model_type": "chinese_clip", "architectures": ["ChineseCLIPModel"]}, "BERT"),
     (

@@ -161,6 +161,8 @@ def test_what_a_folder_lacks_is_told(
         {"embed_dim": -10, "vision_cfg": {}, "text_cfg": {}},
         {"embed_dim": 10, "vision_cfg": {"width": 64 * 10**10}, "text_cfg": {}},
         {"embed_dim": 10, "vision_cfg": {}, "text_cfg": {"tokenizer_kwargs": "lower"}},
+        {"embed_dim": 10, "vision_cfg": {}, "text_cfg": {"hf_tokenizer_name": [1]}},
+        {"embed_dim": 10, "vision_cfg": {}, "text_cfg": {"tokenizer_mode": 5}},
         7,
     ],
 )

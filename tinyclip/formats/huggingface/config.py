@@ -101,7 +101,9 @@ def _our_shape(config: Mapping[str, Any], where: str) -> ClipShape:
 
 def _check_kind(kind: str, config: Mapping[str, Any], where: str) -> None:
     """Refuse every other architecture."""
-    named = config.get("architectures") or [CLASSES.get(kind, kind)]
+    named = config.get("architectures")
+    if named is None or named == []:
+        named = [CLASSES.get(kind, kind)]
     if not isinstance(named, list) or not all(isinstance(n, str) for n in named):
         raise UserError(where, f"architectures is {str(named)[:40]!r}, not names")
     if kind in CLASSES and CLASSES[kind] in named:
@@ -134,7 +136,7 @@ def _check_tower(tower: Any, where: str) -> None:
     if tower.hidden_act not in ACTIVATION:
         raise UserError(
             where,
-            f"hidden_act {tower.hidden_act!r} is not supported",
+            f"hidden_act {str(tower.hidden_act)[:40]!r} is not supported",
             f"Supported: {', '.join(ACTIVATION)}",
         )
     if tower.hidden_size % tower.num_attention_heads:

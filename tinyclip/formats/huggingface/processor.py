@@ -12,6 +12,7 @@ from ...model.preprocess import Preprocess
 FILES = ("preprocessor_config.json", "processor_config.json")
 INTERPOLATION = {2: "bilinear", 3: "bicubic"}  # PIL's numbers
 UNITS = 1 / 255
+SWITCHES = ("do_resize", "do_rescale", "do_normalize", "do_pad", "do_center_crop")
 # those that do no more than their settings say
 KNOWN = ("CLIPImageProcessor", "SiglipImageProcessor", "ViTImageProcessor")
 
@@ -64,19 +65,26 @@ def preprocess_of(processor: Any, size: int, where: str) -> Preprocess:
     name = type(processor).__name__.removesuffix("Pil")
     if name not in KNOWN:
         raise refuse(f"is a {name}")
+    for switch in SWITCHES:
+        if asked(switch) not in (None, True, False):
+            raise refuse(f"has a {switch} that is neither true nor false")
     if not asked("do_resize") or not asked("do_rescale"):
         raise refuse("does not resize pictures or does not divide them by 255")
-    if not math.isclose(asked("rescale_factor"), UNITS, rel_tol=1e-6):
-        raise refuse(f"multiplies pixels by {asked('rescale_factor')}")
+    factor = asked("rescale_factor")
+    if not isinstance(factor, float) or not math.isclose(factor, UNITS, rel_tol=1e-6):
+        raise refuse(f"multiplies pixels by {str(factor)[:40]}")
     if asked("do_pad"):
         raise refuse("pads pictures")
-    if asked("resample") not in INTERPOLATION:
-        raise refuse(f"resizes with filter {asked('resample')!r}")
+    if not isinstance(asked("resample"), int) or asked("resample") not in INTERPOLATION:
+        raise refuse(f"resizes with filter {str(asked('resample'))[:40]}")
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     if asked("do_normalize"):
         mean, std = _colours(asked("image_mean")), _colours(asked("image_std"))
-    mode, side = _resizing(processor)
+    try:
+        mode, side = _resizing(processor)
+    except (TypeError, ValueError, AttributeError, KeyError):
+        raise refuse("has sizes that are none") from None
     if side != size:
         raise refuse(f"makes pictures of {side}, where the tower takes {size} pixels")
     try:
@@ -92,9 +100,9 @@ def preprocess_of(processor: Any, size: int, where: str) -> Preprocess:
         raise refuse(f"says that its {error}") from None
 
 
-def _colours(value: Any) -> tuple[float, ...]:
-    many = value if isinstance(value, list | tuple) else (value,) * 3
-    return tuple(float(colour) for colour in many)
+def _colours(value: Any) -> tuple[Any, ...]:
+    """A number a colour; whether they are any, `Preprocess` checks."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,) * 3
 
 
 def _resizing(processor: Any) -> tuple[str, int | str]:

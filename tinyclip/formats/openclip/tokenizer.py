@@ -12,6 +12,7 @@ from ...tokenizers.huggingface import HubTokenizer, open_tokenizer
 from ...tokenizers.protocol import TokenizerLike
 
 CLIP_IDS = 49_408  # of CLIP's own vocabulary
+LONGEST = 4096  # characters of a name, which may be a path
 OTHER = "Add ,tokenizer=PATH to the source"
 
 
@@ -73,6 +74,10 @@ def call_of(text: Mapping[str, Any], hugging: bool, where: str) -> dict[str, Any
     Raises:
         UserError: there is another setting.
     """
+    for key in ("hf_tokenizer_name", "tokenizer_mode"):
+        name = text.get(key)
+        if name is not None and (not isinstance(name, str) or len(name) > LONGEST):
+            raise UserError(where, f"{key} is {str(name)[:40]!r}, and no name")
     kwargs = text.get("tokenizer_kwargs") or {}
     if not isinstance(kwargs, Mapping):
         raise UserError(where, f"tokenizer_kwargs is {kwargs!r}, and not settings")

@@ -1,0 +1,1 @@
+"""Families of attacks, a file a subject."""
