@@ -90,8 +90,12 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 MEMORY = re.compile(
     r"can't allocate memory|not enough memory|[Cc]annot allocate memory|bad_alloc|"
     r"can't start new thread|out of memory|STATUS_ALLOC_FAILED|os error 12\b|"
-    r"[Ff]ailed to allocate|failed to map segment"
+    r"[Ff]ailed to allocate|failed to map segment|Failed to launch worker thread"
 )
+
+
+# errors of onnxruntime, safetensors and pyarrow, which have roots of their own
+ROOTLESS = ("RuntimeException", "SafetensorError", "ArrowException")
 
 
 def storage_fault(error: BaseException) -> OSError | None:
@@ -116,8 +120,7 @@ def memory_ends(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    # of onnxruntime and safetensors, which have roots of their own
-    named = type(error).__name__ in ("RuntimeException", "SafetensorError")
+    named = type(error).__name__ in ROOTLESS
     spoken = named or isinstance(error, RuntimeError | ImportError)
     return spoken and bool(MEMORY.search(str(error)))
 

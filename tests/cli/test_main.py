@@ -143,6 +143,7 @@ def test_a_disk_that_is_full_is_one_message_in_every_verb(
         ImportError("libtorch.so: failed to map segment from shared object"),
         type("SafetensorError", (Exception,), {})("Cannot allocate (os error 12)"),
         type("RuntimeException", (Exception,), {})("Failed to allocate memory for x"),
+        type("ArrowException", (Exception,), {})("Failed to launch worker thread: x"),
         OSError(12, "Cannot allocate memory"),
     ],
 )
