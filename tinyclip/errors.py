@@ -92,8 +92,6 @@ MEMORY = re.compile(
     r"can't start new thread|out of memory|STATUS_ALLOC_FAILED|os error 12\b|"
     r"[Ff]ailed to allocate|failed to map segment|Failed to launch worker thread"
 )
-
-
 # errors of onnxruntime, safetensors and pyarrow, which have roots of their own
 ROOTLESS = ("RuntimeException", "SafetensorError", "ArrowException")
 
