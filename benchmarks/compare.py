@@ -186,7 +186,6 @@ def main() -> None:
         print(table(read_json(args.table)), end="")
         return
     try:
-        take_signals()
         with gently():
             work, cells = asked(args, stop_asked)
             if args.plan:
@@ -203,4 +202,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    take_signals()
     main()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tinyclip import leaving
 
 NAMES = ["SIGINT", "SIGTERM", "SIGHUP"]
 # a command that sends itself a signal where a module of ours is first looked for
@@ -78,6 +81,19 @@ def test_every_verb_leaves_at_once_while_it_is_imported(
 
 def inside(body: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return run(INSIDE.format(body=body), cwd)
+
+
+def test_only_the_door_takes_what_belongs_to_a_process() -> None:
+    own = re.compile(
+        r"signal\.signal\(|os\._exit|os\.dup2|take_signals\(\)|settle\(code"
+    )
+    package = Path(leaving.__file__).parent
+    takes = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if own.search(path.read_text())
+    }
+    assert takes == {"leaving.py", "cli/main.py"}
 
 
 def test_drafts_and_scratch_go_first(tmp_path: Path) -> None:
