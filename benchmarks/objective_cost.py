@@ -51,7 +51,6 @@ def cost(name: str, batch: int, width: int, rounds: int) -> dict[str, float]:
         weighted(built, mine, theirs)[0].backward()
         return time.process_time() - began
 
-    seconds(name) if batch <= 4096 else None  # the first is slower
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     own = seconds(name)
