@@ -2,7 +2,7 @@
 # test   the tests
 # check  format, lint, types, tests: what CI runs
 # fix    what format and lint can mend by themselves
-# settings  docs/settings.md, from the classes that check them
+# settings  docs/settings.md and docs/objectives.md, from the classes they tell of
 # build  dist/*.tar.gz and, from it, dist/*.whl
 
 PYTHON ?= python3
@@ -48,6 +48,7 @@ fix: $(VENV)/installed-dev
 
 settings: $(VENV)/installed
 	$(VENV)/bin/python -m tinyclip.cli.settings > docs/settings.md
+	$(VENV)/bin/python -m tinyclip.cli.objectives > docs/objectives.md
 
 # A stale build/ would ship files that were renamed, under both names.
 build: $(VENV)/installed-dev

@@ -24,6 +24,7 @@ DOCUMENTS = (
     "docs/results.md",
     "docs/export.md",
     "docs/models.md",
+    "docs/objectives.md",
     "docs/scale.md",
     "docs/settings.md",
 )

@@ -187,6 +187,15 @@ def test_a_full_disk_is_told_whatever_library_wrote(
     assert not list(tmp_path.iterdir())
 
 
+def test_what_is_told_is_the_place_and_not_its_draft(tmp_path: Path) -> None:
+    with pytest.raises(StorageError) as told, whole_folder(tmp_path / "out") as draft:
+        write_bytes(draft / "none" / "file", b"1")
+    assert told.value.where == str(tmp_path / "out")
+    with pytest.raises(StorageError) as told, whole_folder(tmp_path / "out"):
+        write_bytes(tmp_path / "none" / "file", b"1")
+    assert told.value.where == str(tmp_path / "none" / "file")
+
+
 def test_a_bug_in_the_block_stays_one(tmp_path: Path) -> None:
     for error in (ValueError("x"), FileNotFoundError(2, "none", "elsewhere")):
         with pytest.raises(type(error)), whole_folder(tmp_path / "out"):

@@ -12,6 +12,7 @@ from tinyclip.errors import UserError
 from tinyclip.sealed import (
     CHANGED,
     UNSEALED,
+    digest_of,
     digests,
     fault_of_text,
     read_sealed,
@@ -99,6 +100,8 @@ def test_a_pipe_in_place_of_a_text_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "recipe.yaml")
     with pytest.raises(UserError, match="a pipe, a device or a socket"):
         fault_of_text(tmp_path / "recipe.yaml")
+    with pytest.raises(UserError, match="a pipe, a device or a socket"):
+        digest_of(tmp_path / "recipe.yaml")
 
 
 def test_every_file_of_a_folder_has_a_digest_but_those_left_out(tmp_path: Path) -> None:

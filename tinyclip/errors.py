@@ -77,6 +77,7 @@ class StorageError(UserError):
     """
 
     def __init__(self, path: object, error: OSError) -> None:
+        self.error = error
         super().__init__(
             str(path),
             f"cannot be written ({error.strerror or error})",
@@ -122,13 +123,14 @@ def memory_ends(error: BaseException) -> bool:
 
 
 def refusal(error: BaseException) -> UserError | None:
-    """What to tell of memory that ends, or of a path that the system refuses; None
-    where it is neither."""
+    """What to tell of memory or of a disk that ends, or of a path that the system
+    refuses; None where it is something else."""
     if memory_ends(error):
         todo = "Give it more, or take a smaller model or fewer data"
         return UserError("memory", "there is no more of it", todo)
     if not (isinstance(error, OSError) and isinstance(error.filename, str | bytes)):
-        return None
+        full = storage_fault(error)
+        return None if full is None else StorageError("the disk", full)
     return UserError(
         os.fsdecode(error.filename),
         f"cannot be used ({error.strerror or error})",

@@ -122,8 +122,9 @@ def _filled(draft: Path, path: Path) -> Iterator[None]:
     it is for; other errors stay what they are."""
     try:
         yield
-    except StorageError:
-        raise
+    except StorageError as error:
+        inside = Path(error.where).is_relative_to(draft)
+        raise StorageError(path if inside else error.where, error.error) from None
     except Exception as error:
         fault = storage_fault(error)
         if isinstance(error, OSError) and isinstance(error.filename, str):

@@ -100,18 +100,22 @@ def digests(folder: Path, without: tuple[str, ...] = ()) -> dict[str, str]:
     Raises:
         UserError: one cannot be read.
     """
-    try:
-        return {
-            name: digest_of(path)
-            for path in sorted(folder.rglob("*"))
-            if path.is_file()
-            and (name := path.relative_to(folder).as_posix()) not in without
-        }
-    except OSError as error:
-        raise UserError(str(folder), f"cannot be read ({error.strerror})") from None
+    return {
+        name: digest_of(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and (name := path.relative_to(folder).as_posix()) not in without
+    }
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, at the speed of the disk: no copy of it is made."""
-    with open_regular(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file, at the speed of the disk: no copy of it is made.
+
+    Raises:
+        UserError: it cannot be read, or is no regular file.
+    """
+    try:
+        with open_regular(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(str(path), f"cannot be read ({error.strerror})") from None

@@ -121,6 +121,21 @@ def test_from_python_a_reader_that_goes_away_closes_no_stream_of_the_caller() ->
 @pytest.mark.parametrize(
     "error",
     [
+        OSError(28, "No space left on device"),
+        ValueError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_disk_that_is_full_is_one_message_in_every_verb(
+    plant: Plant, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    plant(error)
+    assert main(["planted"]) == 2
+    assert "the disk: cannot be written (No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
         MemoryError(),
         type("OutOfMemoryError", (RuntimeError,), {})("CUDA: Tried to allocate 2 GiB"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tinyclip.cli import objectives
 from tinyclip.cli.settings import page
 from tinyclip.config.describe import commented_yaml, table
 from tinyclip.config.load import load_recipe, load_stage
@@ -62,3 +63,8 @@ def test_a_table_has_default_bounds_and_help() -> None:
 
 def test_the_page_of_settings_is_the_one_that_the_classes_print() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == page(), "make settings"
+
+
+def test_the_page_of_objectives_is_the_one_that_they_print() -> None:
+    written = (ROOT / "docs" / "objectives.md").read_text()
+    assert written == objectives.page(), "make settings"

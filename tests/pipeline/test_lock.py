@@ -24,6 +24,12 @@ def test_a_second_run_in_the_folder_is_refused_by_owner_and_host(
     assert refused.value.exit_code == 2
 
 
+def test_a_pipe_in_place_of_the_lock_is_told(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / LOCK)
+    with pytest.raises(UserError, match="is no regular file"), locked(tmp_path):
+        pass
+
+
 def test_the_lock_goes_with_the_block(tmp_path: Path) -> None:
     with locked(tmp_path):
         assert (tmp_path / LOCK).exists()

@@ -8,6 +8,7 @@ The tests launch it:
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -69,12 +70,12 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
 
 
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
-    """`KIND` with the usual objectives, `KIND+projected` with one that learns, too."""
-    kind, _, added = kind.partition("+")
-    if not added:
-        return phase_of(kind, shape, engine, LOSSES)
-    with registered(added):
-        return phase_of(kind, shape, engine, {**LOSSES, added: 0.5})
+    """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
+    is one that the tests made."""
+    kind, *added = kind.split("+")
+    losses = {**LOSSES, **dict.fromkeys(added, 0.5)}
+    with registered() if "projected" in added else nullcontext():
+        return phase_of(kind, shape, engine, losses)
 
 
 def phase_of(

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from processes import SHAPE, make_phase, train  # type: ignore[import-not-found]
 
 from tinyclip.errors import UserError
+from tinyclip.losses import objectives
 from tinyclip.training.engine import Engine
 from tinyclip.training.launch import (
     asked_of_accelerate,
@@ -24,6 +25,7 @@ from tinyclip.training.launch import (
 )
 
 KINDS = ["learn", "distil", "learn+projected", "distil+projected"]
+OTHERS = sorted(set(objectives) - {"mimic", "contrastive", "feature", "sigmoid"})
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -39,8 +41,13 @@ def test_a_batch_in_pieces_is_the_batch(kind: str, pieces: int) -> None:
         assert torch.allclose(value, theirs[name], rtol=0, atol=1e-6), name
 
 
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_objective_sees_the_batch_whole(name: str) -> None:
+    test_a_batch_in_pieces_is_the_batch(f"distil+{name}", 4)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "+".join(["distil", *OTHERS])])
 def test_two_processes_are_one_with_the_same_batch(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "state"
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

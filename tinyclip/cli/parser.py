@@ -21,6 +21,7 @@ VERBS = {
     "evaluate": "zero-shot, retrieval, and retention against the teacher",
     "export": "write a model in another format, re-loaded and compared",
     "inspect": "sizes, widths per layer, MACs, where a model came from",
+    "objectives": "list or explain what a stage's losses may name",
     "recipes": "list, show, copy or check whole recipes",
     "stages": "list, show, copy or check single stages",
 }

@@ -14,8 +14,8 @@ from ..config.setting import settings_of
 OPENING = """\
 # Every setting
 
-Generated from the classes that check them (`tinyclip/config/`, and the options of
-objectives beside these): `make settings` writes this page, and a test compares it.
+Generated from the classes that check them (`tinyclip/config/`): `make settings` writes
+this page, and a test compares it.
 
 A recipe is YAML. `tinyclip recipes show NAME` prints one with every default written
 out and these words beside them; `--set a.b=v` changes one setting,
@@ -25,8 +25,7 @@ takes those of the first table as arguments.
 OBJECTIVES = """\
 ## Objectives
 
-What `losses` may name. Each takes a weight, `{mimic: 1.0}`, or a weight and its
-options, `{affinity: {weight: 1.0, direction: image}}`; without a weight it is 1.
+What `losses` may name, with formulas and options: [objectives.md](objectives.md).
 """
 
 
@@ -43,17 +42,8 @@ def section(kind: type, level: int = 2) -> str:
 
 def page() -> str:
     """The whole document."""
-    from ..losses.objectives import objectives, options_class
-
     parts = [OPENING, *map(section, (Recipe, Data, Stage, *PHASES.values(), Optim))]
-    parts.append(OBJECTIVES)
-    for name in objectives:
-        objective = objectives.get(name, "losses")
-        parts.append(f"### {name}\n\n{paragraph(objective)}\n")
-        options = options_class(objective)
-        if options is not None:
-            parts.append(f"{table(options)}\n")
-    return "\n".join(parts)
+    return "\n".join([*parts, OBJECTIVES])
 
 
 if __name__ == "__main__":

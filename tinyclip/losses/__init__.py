@@ -3,9 +3,18 @@
 One file each, which enters itself in the registry; one line here.
 """
 
+from .afd import Afd
 from .affinity import affinity, soft_cross_entropy
 from .contrastive import affinity_logits, contrastive
+from .crd import crd
+from .dist import dist
 from .feature import feature
+from .gd import gd
+from .ickd import ickd
+from .icl import icl
+from .intra import intra
+from .kd import kd
+from .mfi import mfi
 from .mimic import mimic
 from .objectives import objectives, weighted
 from .sigmoid import sigmoid
@@ -15,8 +24,17 @@ __all__ = [
     "Multipliers",
     "affinity",
     "affinity_logits",
+    "Afd",
     "contrastive",
+    "crd",
+    "dist",
     "feature",
+    "gd",
+    "ickd",
+    "icl",
+    "intra",
+    "kd",
+    "mfi",
     "mimic",
     "objectives",
     "penalty",

@@ -185,7 +185,8 @@ def weighted(
 ) -> tuple[Tensor, Parts]:
     """The weighted sum of objectives, and every part by name.
 
-    An objective of weight 0 is not computed.
+    An objective of weight 0 is not computed. Features are taken as float32 at least and
+    autocast is off: sums over a batch of products up to 100 are none of float16's.
 
     Args:
         losses: as a recipe has them (`{"mimic": 1.0}`), or settled (and built) already.
@@ -199,6 +200,30 @@ def weighted(
     """
     if isinstance(losses, Mapping):
         losses = settle(losses, Place(path="losses"))
+    device = student.image_BE.device
+    with torch.autocast(device.type, enabled=False):
+        return _sum(losses, _precise(student), _precise(teacher))
+
+
+def _precise(features: Features) -> Features:
+    """In float32, or wider if it is so already."""
+
+    def cast(value: Tensor) -> Tensor:
+        return value.to(torch.promote_types(value.dtype, torch.float32))
+
+    bias = features.bias
+    return replace(
+        features,
+        image_BE=cast(features.image_BE),
+        text_BE=cast(features.text_BE),
+        scale=cast(features.scale),
+        bias=None if bias is None else cast(bias),
+    )
+
+
+def _sum(
+    losses: tuple[Weighted, ...], student: Features, teacher: Features
+) -> tuple[Tensor, Parts]:
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
     for objective in losses:

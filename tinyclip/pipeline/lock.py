@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -41,6 +42,8 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise StorageError(folder, error) from None
     try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise UserError(str(path), "is no regular file", "Remove it")
         owner = _owner(handle)
         _take(handle, owner, folder)
         if owner is not None:

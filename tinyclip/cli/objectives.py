@@ -1,0 +1,136 @@
+"""`tinyclip objectives`: what a stage's `losses` may name; and docs/objectives.md.
+
+python -m tinyclip.cli.objectives > docs/objectives.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..config.describe import table
+from ..config.setting import bounds_in_words, default_of, settings_of
+from .show import print_json, tell
+
+if TYPE_CHECKING:
+    from ..losses.objectives import Objective
+
+OPENING = """\
+# Every objective
+
+Generated from their own descriptions (`tinyclip/losses/`): `make settings` writes this
+page, and a test compares it. `tinyclip objectives ls` lists them and `tinyclip
+objectives show NAME` explains one.
+
+What `losses` of a stage's `learn` and `distil` may name. Each takes a weight,
+`{mimic: 1.0}`, or a weight and its options, `{kd: {weight: 1.0, temperature: 4}}`;
+without a weight it is 1, and one of weight 0 is not computed. `use: clip-kd` is the
+sum that CLIP-KD ends with.
+
+v and s are the student's features of pictures and captions, (B, E), normalised; V and S
+the teacher's; B is the whole batch, of all processes. Where the student kept some of
+the embedding's channels, V and S are those channels, normalised anew.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """`ls`, `show`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("ls", help="what losses may name")
+    show = actions.add_parser("show", help="formula, source and options of one")
+    show.add_argument("name", help="an objective")
+    for action in (listing, show):
+        action.add_argument("--json", action="store_true", help="JSON on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do one action.
+
+    Raises:
+        UserError: an objective that there is not.
+    """
+    from ..losses.objectives import objectives
+
+    if args.action == "show":
+        return _show(args.name, objectives.get(args.name, "NAME"), args.json)
+    entries = {name: title(objectives.get(name, "NAME")) for name in objectives}
+    if args.json:
+        print_json(entries)
+        return 0
+    width = max(map(len, entries))
+    for name, words in entries.items():
+        tell(f"{name:{width}}  {words}")
+    return 0
+
+
+def _show(name: str, objective: Objective, as_json: bool) -> int:
+    """What there is to know of one, and a line that can be put into a stage."""
+    options = list(_options(objective))
+    if as_json:
+        about = {"name": name, "about": text(objective), "learns": learns(objective)}
+        print_json({**about, "options": {one.pop("name"): one for one in options}})
+        return 0
+    tell(text(objective) + "\n")
+    tell(f"losses:\n  {name}:\n    weight: 1.0")
+    for one in options:
+        allowed = f" ({one['allowed']})" if one["allowed"] else ""
+        tell(f"    {one['name']}: {one['default']}  # {one['help']}{allowed}")
+    return 0
+
+
+def _options(objective: Objective) -> Iterator[dict[str, Any]]:
+    from ..losses.objectives import options_class
+
+    kind = options_class(objective)
+    for name, (entry, hint) in settings_of(kind).items() if kind else ():
+        yield {
+            "name": name,
+            "default": default_of(entry),
+            "allowed": bounds_in_words(hint, entry.metadata),
+            "help": entry.metadata["help"],
+        }
+
+
+def text(objective: Objective) -> str:
+    """The description without what a Python caller alone is told."""
+    whole = inspect.getdoc(objective) or ""
+    return whole.split("\n\nArgs:")[0].split("\n\nRaises:")[0]
+
+
+def title(objective: Objective) -> str:
+    """Its first paragraph up to where the source is named, on one line."""
+    paragraph = " ".join(text(objective).split("\n\n")[0].split())
+    return paragraph.split(" (")[0].rstrip(".")
+
+
+def learns(objective: Objective) -> bool:
+    """Whether it has parameters of its own."""
+    return isinstance(objective, type)
+
+
+def section(name: str, objective: Objective) -> str:
+    """One objective in Markdown: formulas as code."""
+    from ..losses.objectives import options_class
+
+    parts = [f"## {name}"]
+    for paragraph in text(objective).split("\n\n"):
+        is_formula = paragraph.startswith("L = ")
+        parts.append(f"```text\n{paragraph}\n```" if is_formula else paragraph)
+    kind = options_class(objective)
+    if kind is not None:
+        parts.append(table(kind))
+    return "\n\n".join(parts) + "\n"
+
+
+def page() -> str:
+    """The whole document."""
+    from ..losses.objectives import objectives
+
+    sections = [section(name, objectives.get(name, "losses")) for name in objectives]
+    return "\n".join([OPENING, *sections])
+
+
+if __name__ == "__main__":
+    print(page(), end="")
