@@ -46,6 +46,13 @@ def test_the_speed_of_teacher_and_students(script: Any) -> None:
         assert model["profile"].keys() == report["models"][0]["profile"].keys()
 
 
+def test_what_objectives_cost(script: Any) -> None:
+    report = script("objective_cost.py", "--quick")
+    assert [row["name"] for row in report["rows"]] == ["mimic", "gd", "afd"]
+    for row in report["rows"]:
+        assert row["of_mimic"] > 0 and row["seconds"] > 0 and row["peak_mib"] >= 0
+
+
 def test_one_cut_at_its_full_size(script: Any) -> None:
     (cut,) = script("full_size.py", "--quick")["cuts"]
     parts = {"load", "magnitude", "taylor, 8 pairs", "choose", "inherit"}

@@ -1,6 +1,6 @@
 """Affinity mimicking: the similarities of a batch, as the teacher has them.
 
-Legend: B batch.
+Legend: B batch, C columns, b rows of a block.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..config.setting import setting
 from ..model.clip import Features
-from .contrastive import affinity_logits
 from .objectives import Parts, objectives
+from .products import Products, both_ways, mean_over_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +33,40 @@ def soft_cross_entropy(student_BB: Tensor, teacher_BB: Tensor) -> tuple[Tensor, 
     The KL is the cross-entropy less the teacher's entropy: 0 means "the same as the
     teacher", which the cross-entropy alone never shows.
     """
-    target_BB = teacher_BB.log_softmax(-1)
-    weight_BB = target_BB.exp()
-    cross = -(weight_BB * student_BB.log_softmax(-1)).sum(-1).mean()
-    entropy = -(weight_BB * target_BB).sum(-1).mean()
-    return cross, (cross - entropy).detach()
+    cross_B, entropy_B = _cross_entropies(slice(None), student_BB, teacher_BB)
+    cross = cross_B.mean()
+    return cross, (cross - entropy_B.mean()).detach()
 
 
-def divergence(wanted_BB: Tensor, given_BB: Tensor) -> Tensor:
+def _cross_entropies(
+    _: slice, student_bC: Tensor, teacher_bC: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Of each row: the cross-entropy, and the teacher's entropy."""
+    target_bC = teacher_bC.log_softmax(-1)
+    weight_bC = target_bC.exp()
+    cross_b = -(weight_bC * student_bC.log_softmax(-1)).sum(-1)
+    return cross_b, -(weight_bC * target_bC).sum(-1)
+
+
+def divergence(wanted: Products, given: Products, temperature: float = 1.0) -> Tensor:
     """KL of the softmax of rows, Σ p (log p − log q), the mean over rows.
 
     Args:
-        wanted_BB: logits of p, whose mass says where the two are compared.
-        given_BB: logits of q.
+        wanted: logits of p, whose mass says where the two are compared.
+        given: logits of q.
+        temperature: that both are divided by.
     """
-    log_p_BB, log_q_BB = wanted_BB.log_softmax(-1), given_BB.log_softmax(-1)
-    return (log_p_BB.exp() * (log_p_BB - log_q_BB)).sum(-1).mean()
+
+    def of(_: slice, wanted_bC: Tensor, given_bC: Tensor) -> tuple[Tensor]:
+        return (divergences(wanted_bC / temperature, given_bC / temperature),)
+
+    return mean_over_rows(of, wanted, given)[0]
+
+
+def divergences(wanted_bC: Tensor, given_bC: Tensor) -> Tensor:
+    """KL of the softmax of each row, (b,)."""
+    log_p_bC, log_q_bC = wanted_bC.log_softmax(-1), given_bC.log_softmax(-1)
+    return (log_p_bC.exp() * (log_p_bC - log_q_bC)).sum(-1)
 
 
 @objectives.register("affinity")
@@ -59,9 +77,14 @@ def affinity(
 
     Each model has its own scale. Logged beside it: `affinity_kl`.
     """
-    pairs = zip(affinity_logits(student), affinity_logits(teacher), strict=True)
-    image, text = (soft_cross_entropy(mine, theirs) for mine, theirs in pairs)
+    pairs = zip(both_ways(student), both_ways(teacher), strict=True)
+    image, text = (_mimicked(mine, theirs) for mine, theirs in pairs)
     if options.direction != "both":
-        loss, divergence = image if options.direction == "image" else text
-        return loss, {"affinity_kl": divergence}
+        loss, kl = image if options.direction == "image" else text
+        return loss, {"affinity_kl": kl}
     return (image[0] + text[0]) / 2, {"affinity_kl": (image[1] + text[1]) / 2}
+
+
+def _mimicked(mine: Products, theirs: Products) -> tuple[Tensor, Tensor]:
+    cross, entropy = mean_over_rows(_cross_entropies, mine, theirs)
+    return cross, (cross - entropy).detach()

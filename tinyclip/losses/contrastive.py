@@ -1,6 +1,6 @@
 """The contrastive objectives that CLIP and SigLIP themselves were trained with.
 
-Legend: B batch, E joint embedding.
+Legend: B batch, C columns, b rows of a block.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..model.clip import Features
 from .objectives import Parts, objectives
+from .products import Products, both_ways, mean_over_rows, own_columns
 
 
 def affinity_logits(features: Features) -> tuple[Tensor, Tensor]:
@@ -19,30 +20,31 @@ def affinity_logits(features: Features) -> tuple[Tensor, Tensor]:
     return image_to_text_BB, image_to_text_BB.T
 
 
-def sigmoid_logits(features: Features) -> Tensor:
-    """Scaled products plus the bias, (B, B): one yes-or-no question a pair."""
-    logits_BB = affinity_logits(features)[0]
-    return logits_BB if features.bias is None else logits_BB + features.bias
-
-
 def contrastive(features: Features) -> Tensor:
     """The loss that the model was trained with: InfoNCE in both directions, halved
     (Radford et al. 2021, figure 3); for a model with a logit bias the sigmoid loss,
     summed over the pairs of a picture (Zhai et al. 2023, algorithm 1)."""
+    image, text = both_ways(features, biased=True)
     if features.bias is not None:
-        return own(sigmoid_logits(features), is_sigmoid=True)
-    image, text = (own(logits_BB) for logits_BB in affinity_logits(features))
-    return (image + text) / 2
+        return matched(image)
+    return (matched(image) + matched(text)) / 2
 
 
-def own(logits_BB: Tensor, is_sigmoid: bool = False) -> Tensor:
-    """The mean loss of rows whose own column is the match: cross-entropy, or yes or no
-    for each column."""
-    if is_sigmoid:
-        sign_BB = 2 * torch.eye(len(logits_BB), device=logits_BB.device) - 1
-        return -F.logsigmoid(sign_BB * logits_BB).sum(-1).mean()
-    own_B = torch.arange(len(logits_BB), device=logits_BB.device)
-    return F.cross_entropy(logits_BB, own_B)
+def matched(products: Products) -> Tensor:
+    """The mean loss of rows whose own column is the match: cross-entropy, or with a
+    bias yes or no for each column."""
+    return mean_over_rows(_own if products.bias is None else _yes_or_no, products)[0]
+
+
+def _own(part: slice, logits_bC: Tensor) -> tuple[Tensor]:
+    own_b = own_columns(part, logits_bC)
+    return (F.cross_entropy(logits_bC, own_b, reduction="none"),)
+
+
+def _yes_or_no(part: slice, logits_bC: Tensor) -> tuple[Tensor]:
+    own_b1 = own_columns(part, logits_bC)[:, None]
+    sign_bC = torch.full_like(logits_bC, -1.0).scatter(1, own_b1, 1.0)
+    return (-F.logsigmoid(sign_bC * logits_bC).sum(-1),)
 
 
 @objectives.register("contrastive")

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from ..model.clip import Features
 from .affinity import divergence
-from .contrastive import affinity_logits
 from .objectives import Parts, objectives
+from .products import both_ways
 
 
 @objectives.register("crd")
@@ -21,6 +21,6 @@ def crd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     q and Q over the pictures of a caption; each model has its own scale. 0 for the
     teacher itself. Its gradient is twice that of `affinity`.
     """
-    both = zip(affinity_logits(teacher), affinity_logits(student), strict=True)
+    both = zip(both_ways(teacher), both_ways(student), strict=True)
     image, text = (divergence(theirs, mine) for theirs, mine in both)
     return image + text, {"image": image.detach(), "text": text.detach()}

@@ -1,4 +1,7 @@
-"""Relations in place of values: correlation with the teacher's similarities."""
+"""Relations in place of values: correlation with the teacher's similarities.
+
+Legend: C columns, b rows of a block.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from torch.nn import functional as F
 
 from ..config.setting import setting
 from ..model.clip import Features
-from .contrastive import affinity_logits
 from .objectives import Parts, objectives
+from .products import both_ways, mean_over_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +37,14 @@ def dist(
     change of the student's products changes nothing, so scale and bias get no gradient.
     A row without any spread correlates with nothing. 0 for the teacher itself.
     """
-    mine_BB, theirs_BB = affinity_logits(student)[0], affinity_logits(teacher)[0]
-    inter = (1 - _correlation(mine_BB, theirs_BB)).mean()
-    intra = (1 - _correlation(mine_BB.T, theirs_BB.T)).mean()
+    pairs = zip(both_ways(student), both_ways(teacher), strict=True)
+    inter, intra = (mean_over_rows(_unlike, mine, theirs)[0] for mine, theirs in pairs)
     loss = options.inter * inter + options.intra * intra
     return loss, {"inter": inter.detach(), "intra": intra.detach()}
 
 
-def _correlation(mine_BB: Tensor, theirs_BB: Tensor) -> Tensor:
-    mine_BB = mine_BB - mine_BB.mean(-1, keepdim=True)
-    theirs_BB = theirs_BB - theirs_BB.mean(-1, keepdim=True)
-    return F.cosine_similarity(mine_BB, theirs_BB, dim=-1)
+def _unlike(_: slice, mine_bC: Tensor, theirs_bC: Tensor) -> tuple[Tensor]:
+    """1 − the correlation of each row with the teacher's."""
+    mine_bC = mine_bC - mine_bC.mean(-1, keepdim=True)
+    theirs_bC = theirs_bC - theirs_bC.mean(-1, keepdim=True)
+    return (1 - F.cosine_similarity(mine_bC, theirs_bC, dim=-1),)

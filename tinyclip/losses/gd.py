@@ -1,17 +1,19 @@
 """Gradient distillation: the pull on every embedding, as the teacher feels it.
 
-Legend: B batch, E joint embedding.
+Legend: C columns, b rows of a block, E joint embedding.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..model.clip import Features
-from .contrastive import affinity_logits, sigmoid_logits
 from .narrowed import narrowed
 from .objectives import Parts, objectives
+from .products import Products, both_ways, mean_over_rows, over_rows, own_columns
 
 
 @objectives.register("gd")
@@ -30,21 +32,46 @@ def gd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
         UserError: the embeddings differ in width, and which channels the student kept
             is not known.
     """
-    theirs = _pulls(narrowed(teacher, student, "gd"))
-    image, text = (
-        (mine_BE - wanted_BE).square().sum(-1).mean()
-        for mine_BE, wanted_BE in zip(_pulls(student), theirs, strict=True)
-    )
+    theirs = narrowed(teacher, student, "gd")
+    pairs = zip(_both(student), _both(theirs), strict=True)
+    image, text = (_apart(mine, other) for mine, other in pairs)
     return image + text, {"image": image.detach(), "text": text.detach()}
 
 
-def _pulls(features: Features) -> tuple[Tensor, Tensor]:
-    """The gradients by image and text features, (B, E) each."""
-    if features.bias is None:
-        rows_BB, columns_BB = affinity_logits(features)
-        chosen_BB = (rows_BB.softmax(-1) + columns_BB.softmax(-1).T) / 2
-    else:
-        chosen_BB = sigmoid_logits(features).sigmoid()
-    wrong_BB = chosen_BB - torch.eye(len(chosen_BB)).to(chosen_BB)
-    scaled_BB = features.scale * wrong_BB
-    return scaled_BB @ features.text_BE, scaled_BB.T @ features.image_BE
+@dataclass(frozen=True)
+class _Direction:
+    """Products, and the log of the sum of the exponentials of each column, (C,)."""
+
+    products: Products
+    columns_C: Tensor | None
+
+    def pull(self, part: slice, logits_bC: Tensor) -> Tensor:
+        """The gradient by the embedding of each row, (b, E)."""
+        if self.columns_C is None:
+            chosen_bC = logits_bC.sigmoid()
+        else:
+            of_columns_bC = (logits_bC - self.columns_C).exp()
+            chosen_bC = (logits_bC.softmax(-1) + of_columns_bC) / 2
+        own_b1 = own_columns(part, logits_bC)[:, None]
+        right_bC = torch.zeros_like(chosen_bC).scatter(1, own_b1, 1.0)
+        return self.products.scale * (chosen_bC - right_bC) @ self.products.columns_CE
+
+
+def _both(features: Features) -> tuple[_Direction, _Direction]:
+    image, text = both_ways(features, biased=True)
+    if features.bias is not None:
+        return _Direction(image, None), _Direction(text, None)
+    of_rows = [over_rows(_log_sum, products)[0] for products in (image, text)]
+    return _Direction(image, of_rows[1]), _Direction(text, of_rows[0])
+
+
+def _log_sum(_: slice, logits_bC: Tensor) -> tuple[Tensor]:
+    return (logits_bC.logsumexp(-1),)
+
+
+def _apart(mine: _Direction, theirs: _Direction) -> Tensor:
+    def of(part: slice, mine_bC: Tensor, theirs_bC: Tensor) -> tuple[Tensor]:
+        apart_bE = mine.pull(part, mine_bC) - theirs.pull(part, theirs_bC)
+        return (apart_bE.square().sum(-1),)
+
+    return mean_over_rows(of, mine.products, theirs.products)[0]

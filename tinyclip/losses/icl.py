@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from ..model.clip import Features
-from .contrastive import own
+from .contrastive import matched
 from .narrowed import narrowed
 from .objectives import Parts, objectives
+from .products import Products
 
 
 @objectives.register("icl")
@@ -26,13 +27,7 @@ def icl(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
             is not known.
     """
     kept = narrowed(teacher, student, "icl")
-    image = _found(student, student.image_BE, kept.text_BE)
-    text = _found(student, student.text_BE, kept.image_BE)
+    beside = student.scale, student.bias
+    image = matched(Products(student.image_BE, kept.text_BE, *beside))
+    text = matched(Products(student.text_BE, kept.image_BE, *beside))
     return (image + text) / 2, {"image": image.detach(), "text": text.detach()}
-
-
-def _found(student: Features, anchors_BE: Tensor, among_BE: Tensor) -> Tensor:
-    logits_BB = student.scale * anchors_BE @ among_BE.T
-    if student.bias is None:
-        return own(logits_BB)
-    return own(logits_BB + student.bias, is_sigmoid=True)

@@ -1,15 +1,17 @@
 """Relations within each modality, where the modality gap hides.
 
-Legend: B batch, O = B − 1 others.
+Legend: B batch, O = B − 1 others, b rows of a block.
 """
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..model.clip import Features
-from .affinity import divergence
+from .affinity import divergences
 from .objectives import Parts, objectives
+from .products import Products, mean_over_rows, own_columns
 
 
 @objectives.register("intra")
@@ -26,7 +28,11 @@ def intra(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     0 for the teacher itself.
     """
     image, text = (
-        divergence(_others(theirs, teacher.scale), _others(mine, student.scale))
+        mean_over_rows(
+            _among_others,
+            Products(theirs, theirs, teacher.scale),
+            Products(mine, mine, student.scale),
+        )[0]
         for mine, theirs in (
             (student.image_BE, teacher.image_BE),
             (student.text_BE, teacher.text_BE),
@@ -35,10 +41,11 @@ def intra(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     return (image + text) / 2, {"image": image.detach(), "text": text.detach()}
 
 
-def _others(rows_BE: Tensor, scale: Tensor) -> Tensor:
-    """Scaled products of each row with all others, (B, O)."""
-    products_BB = scale * rows_BE @ rows_BE.T
-    size = len(products_BB)
-    # without its first number, rows of B + 1 have the diagonal at their end
-    beyond = products_BB.flatten()[1:].view(size - 1, size + 1)
-    return beyond[:, :-1].reshape(size, size - 1)
+def _among_others(part: slice, wanted_bB: Tensor, given_bB: Tensor) -> tuple[Tensor]:
+    """The divergence of each row without its own column."""
+    is_other_bB = torch.ones_like(wanted_bB, dtype=torch.bool)
+    is_other_bB.scatter_(1, own_columns(part, wanted_bB)[:, None], False)
+    wanted_bO, given_bO = (
+        rows[is_other_bB].view(len(rows), -1) for rows in (wanted_bB, given_bB)
+    )
+    return (divergences(wanted_bO, given_bO),)

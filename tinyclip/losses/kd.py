@@ -10,8 +10,9 @@ from torch import Tensor
 from ..config.setting import setting
 from ..model.clip import Features
 from .affinity import divergence
-from .contrastive import affinity_logits, contrastive
+from .contrastive import contrastive
 from .objectives import Parts, objectives
+from .products import both_ways
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +43,10 @@ def kd(
     temperature T; T² gives gradients that do not shrink with it. Logged beside it:
     `kd_kl`, the divergence alone, 0 for the teacher itself.
     """
-    both = zip(affinity_logits(teacher), affinity_logits(student), strict=True)
     found = []
-    for theirs_BB, mine_BB in both:
-        pair = theirs_BB / options.temperature, mine_BB / options.temperature
-        found.append(
-            divergence(*(pair if options.divergence == "forward" else pair[::-1]))
-        )
+    for theirs, mine in zip(both_ways(teacher), both_ways(student), strict=True):
+        pair = (theirs, mine) if options.divergence == "forward" else (mine, theirs)
+        found.append(divergence(*pair, options.temperature))
     kl = (found[0] + found[1]) / 2
     softened = 2 * options.temperature**2 * kl
     loss = contrastive(student) + options.teacher * softened

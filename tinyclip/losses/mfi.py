@@ -1,4 +1,7 @@
-"""Disentangled texts: captions of a batch are to be unlike each other."""
+"""Disentangled texts: captions of a batch are to be unlike each other.
+
+Legend: B batch, b rows of a block.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from torch import Tensor
 from ..config.setting import setting
 from ..model.clip import Features
 from .objectives import Parts, objectives
+from .products import Products, mean_over_rows, own_columns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +33,14 @@ def mfi(student: Features, _: Features, options: Mfi = Mfi()) -> tuple[Tensor, P
 
     Captions that are equal ask for what cannot be: use it beside another objective.
     """
-    same_BB = student.text_BE @ student.text_BE.T
-    own_BB = torch.eye(len(same_BB)).to(same_BB)
-    weight_BB = own_BB + options.others * (1 - own_BB)
-    return (weight_BB * (same_BB - own_BB).square()).sum(-1).mean(), {}
+    captions = Products(
+        student.text_BE, student.text_BE, torch.ones_like(student.scale)
+    )
+
+    def of(part: slice, same_bB: Tensor) -> tuple[Tensor]:
+        own_b1 = own_columns(part, same_bB)[:, None]
+        wanted_bB = torch.zeros_like(same_bB).scatter(1, own_b1, 1.0)
+        weight_bB = torch.full_like(same_bB, options.others).scatter(1, own_b1, 1.0)
+        return ((weight_bB * (same_bB - wanted_bB).square()).sum(-1),)
+
+    return mean_over_rows(of, captions)[0], {}

@@ -1,6 +1,6 @@
 """Sigmoid mimicking: each pair's match, as a teacher with a logit bias has it.
 
-Legend: B batch.
+Legend: C columns, b rows of a block.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from ..model.clip import Features
 from ..shapes import ClipShape
-from .contrastive import sigmoid_logits
 from .objectives import Parts, misfits, objectives
+from .products import both_ways, mean_over_rows
 
 
 @objectives.register("sigmoid")
@@ -21,10 +21,9 @@ def sigmoid(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
 
     Logged beside it: `sigmoid_kl`, 0 for the teacher itself.
     """
-    mine_BB, theirs_BB = sigmoid_logits(student), sigmoid_logits(teacher)
-    label_BB = theirs_BB.sigmoid()
-    cross = _binary(mine_BB, label_BB)
-    return cross, {"sigmoid_kl": (cross - _binary(theirs_BB, label_BB)).detach()}
+    mine, theirs = (both_ways(side, biased=True)[0] for side in (student, teacher))
+    cross, entropy = mean_over_rows(_binary, mine, theirs)
+    return cross, {"sigmoid_kl": (cross - entropy).detach()}
 
 
 @misfits.register("sigmoid")
@@ -33,6 +32,11 @@ def _without_bias(teacher: ClipShape) -> str:
     return "" if teacher.logit_bias else "the teacher has no logit bias"
 
 
-def _binary(logits_BB: Tensor, label_BB: Tensor) -> Tensor:
-    each_BB = F.binary_cross_entropy_with_logits(logits_BB, label_BB, reduction="none")
-    return each_BB.sum(-1).mean()
+def _binary(_: slice, mine_bC: Tensor, theirs_bC: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row: the cross-entropy, and the teacher's entropy."""
+    label_bC = theirs_bC.sigmoid()
+    cross_b, entropy_b = (
+        F.binary_cross_entropy_with_logits(logits, label_bC, reduction="none").sum(-1)
+        for logits in (mine_bC, theirs_bC)
+    )
+    return cross_b, entropy_b

@@ -17,12 +17,14 @@ from ..config.schema import Recipe
 from ..differences import differences
 from ..errors import UserError
 from ..sealed import CHANGED, digest_of, digests, fault_of_text
+from ..tokenizers.huggingface import FOLDER
 from .request import redo_command
 from .run_dir import RunDir, StageDir
 
 log = logging.getLogger("tinyclip")
 ACCEPT = "--accept-changes"
 WEIGHTS = "model/model.safetensors"
+TOKENIZER = f"model/{FOLDER}/"
 SHOWN = 4  # files that differ
 BITS = 12  # hexadecimal digits of a SHA-256 that people compare
 
@@ -177,8 +179,9 @@ class Link:
 def _other_files(sealed: dict[str, str], now: dict[str, str]) -> Iterator[str]:
     for name, was, is_now in differences(sealed, now):
         if was is None:
-            # what lies beside the model's own files is nobody's to read
-            if name.count("/") != 1:
+            # what lies beside the model's own files is nobody's to read, but all that
+            # lies in a tokenizer's folder is
+            if name.startswith(TOKENIZER):
                 yield f"{name} was not there"
         elif is_now is None:
             yield f"{name} is missing"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from ..config.schema import Recipe
 from ..errors import StorageError
 from ..files import drop_drafts, make_folder
 from ..training.state import Checkpoints
+from .foreign import remove
 from .run_dir import RunDir
 
 STAGE = re.compile(r"(\d+)-\d+to\d+")  # names of stage folders
+SPOT = re.compile(rf"({STAGE.pattern}|model)(\.\d+)?")  # and of those set aside
 DONE = "done.json"
 
 
@@ -59,10 +61,12 @@ class Replaced:
     def _move(self, folder: Path, whole: bool) -> None:
         """Move one; nothing that is whole gives way to it."""
         if not whole:
+            # an attempt that did not come to its end
             if any(self.path.glob(f"{folder.name}*/{DONE}")):
-                shutil.rmtree(folder)  # an attempt that did not come to its end
-                return
-            shutil.rmtree(self.path / folder.name, ignore_errors=True)
+                if remove(folder):
+                    return
+            elif (self.path / folder.name).exists():
+                remove(self.path / folder.name)
         spot, number = self.path / folder.name, 1
         while spot.exists():
             number += 1
@@ -70,8 +74,12 @@ class Replaced:
         folder.rename(spot)
 
     def drop(self) -> None:
-        """The new stages are whole: what they replace may go."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """The new stages are whole: what they replace may go, and nothing else."""
+        for spot in sorted(self.path.glob("*")):
+            if SPOT.fullmatch(spot.name) and spot.is_dir():
+                remove(spot)
+        with contextlib.suppress(OSError):  # it is not there, or not empty
+            self.path.rmdir()
 
 
 def has_leftovers(run: RunDir, recipe: Recipe) -> bool:

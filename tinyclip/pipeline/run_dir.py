@@ -29,6 +29,7 @@ from ..sealed import (
 )
 from ..training.log import MetricsLog
 from ..typed import Maybe
+from .foreign import carry, foreign_in
 from .lock import LOCK
 
 # what the files that a resume reads must hold; other names are nobody's state
@@ -233,7 +234,8 @@ class RunDir:
         write_sealed_text(self.recipe_file, to_yaml(recipe) + EDITED)
 
     def publish(self, model: Path) -> None:
-        """Put the last stage's model at `RUN/model`; hard links where possible.
+        """Put the last stage's model at `RUN/model`; hard links where possible. What
+        others have there stays.
 
         Raises:
             StorageError: it cannot be written.
@@ -243,10 +245,16 @@ class RunDir:
                 _copy(model, draft, _link)
             except OSError:
                 _copy(model, draft, shutil.copy2)
+            carry(self.model, draft)
 
 
 def _copy(model: Path, draft: Path, copy: Callable[[str, str], Any]) -> None:
-    shutil.copytree(model, draft, copy_function=copy, dirs_exist_ok=True)
+    foreign = {model / path for path in foreign_in(model)}
+
+    def ignored(root: str, names: list[str]) -> list[str]:
+        return [name for name in names if Path(root) / name in foreign]
+
+    shutil.copytree(model, draft, False, ignored, copy, dirs_exist_ok=True)
 
 
 def _link(source: str, target: str) -> None:

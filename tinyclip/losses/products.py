@@ -1,0 +1,105 @@
+"""Scaled products of a batch with itself, and means over their rows, in blocks.
+
+A row needs all of its columns and none of the other rows. So of a large batch some rows
+are made at a time, and made again for their gradient (Chen et al. 2016, "Training Deep
+Nets with Sublinear Memory Cost"): memory grows with the batch times a block, not with
+its square.
+
+Legend: B batch, C columns, b rows of a block, E joint embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from ..model.clip import Features
+
+NUMBERS = 2**24  # of a block: 64 MB, and some of them are held at once
+OfRows = Callable[..., tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Products:
+    """scale · rows columnsᵀ + bias, (B, C), of which blocks of rows can be had.
+
+    Args:
+        rows_BE, columns_CE: features.
+        whole_BC: all of them, where they are few: made once for both directions.
+    """
+
+    rows_BE: Tensor
+    columns_CE: Tensor
+    scale: Tensor
+    bias: Tensor | None = None
+    whole_BC: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.rows_BE)
+
+    def block(self, part: slice) -> Tensor:
+        """The products of some rows, (b, C)."""
+        if self.whole_BC is not None:
+            return self.whole_BC[part]
+        products_bC = self.scale * self.rows_BE[part] @ self.columns_CE.T
+        return products_bC if self.bias is None else products_bC + self.bias
+
+
+def both_ways(features: Features, biased: bool = False) -> tuple[Products, Products]:
+    """Pictures over captions, and captions over pictures.
+
+    Args:
+        biased: with the logit bias, where there is one.
+    """
+    bias = features.bias if biased else None
+    sides = features.image_BE, features.text_BE
+    image = Products(*sides, features.scale, bias)
+    text = Products(*sides[::-1], features.scale, bias)
+    if len(parts_of(image)) > 1:
+        return image, text
+    whole_BB = image.block(slice(None))
+    return (
+        Products(*sides, features.scale, bias, whole_BB),
+        Products(*sides[::-1], features.scale, bias, whole_BB.T),
+    )
+
+
+def parts_of(products: Products) -> list[slice]:
+    """Blocks of rows of at most `NUMBERS` products each."""
+    size, columns = len(products), len(products.columns_CE)
+    step = max(1, NUMBERS // max(1, columns))
+    return [slice(start, start + step) for start in range(0, size, step)]
+
+
+def own_columns(part: slice, products_bC: Tensor) -> Tensor:
+    """The column of each row of a block that stands for the same pair, (b,)."""
+    first = part.start or 0
+    return torch.arange(first, first + len(products_bC), device=products_bC.device)
+
+
+def over_rows(of: OfRows, *products: Products) -> tuple[Tensor, ...]:
+    """What a function makes of each row, (B,) each.
+
+    Args:
+        of: called with a block's place and the products of its rows, (b, C) each;
+            gives values of each row, (b,) each. It may not depend on chance.
+        products: of as many rows and columns each.
+    """
+    parts = parts_of(products[0])
+    if len(parts) <= 1:
+        return of(slice(0, len(products[0])), *(p.block(slice(None)) for p in products))
+
+    def of_block(part: slice) -> tuple[Tensor, ...]:
+        return of(part, *(p.block(part) for p in products))
+
+    found = [checkpoint(of_block, part, use_reentrant=False) for part in parts]
+    return tuple(torch.cat(values) for values in zip(*found, strict=True))
+
+
+def mean_over_rows(of: OfRows, *products: Products) -> tuple[Tensor, ...]:
+    """The means of what a function makes of each row, as `over_rows`."""
+    return tuple(value_B.mean() for value_B in over_rows(of, *products))
