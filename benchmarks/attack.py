@@ -35,7 +35,9 @@ from attacks import (  # noqa: F401 (they register)
     names,
     places,
     sources,
+    state,
     strangers,
+    teachers,
     texts,
     weights,
 )

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..model.store import Loaded, share_of
 from ..shapes import ClipShape, block_to_dict
 from ..sites import basis_of
+from .beside import read_parity
 
 AGAIN = "Export the model again"
 
@@ -88,14 +89,12 @@ def describe_export(
             f"{described['params']['total']:,}",
             AGAIN,
         )
-    described |= {"format": kind, "dtype": header["dtype"], "parity": parity_of(folder)}
+    described |= {
+        "format": kind,
+        "dtype": header["dtype"],
+        "parity": read_parity(folder),
+    }
     return described
-
-
-def parity_of(folder: Path) -> Any:
-    """What was measured when a folder was exported; None if it does not say."""
-    path = folder / "parity.json"
-    return read_json(path) if path.is_file() else None
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..bounded import read_json
 from ..errors import UserError, nearest
 from ..files import expanded
 from ..model.store import Loaded, load_model
 from ..model.weights import shown
 from ..quoting import shell
+from .beside import READERS
 from .format import FOREIGN
 
 SCHEMES = ("builtin", "hf", "openclip", "run")
@@ -138,13 +138,15 @@ def split_options(spec: str, where: str) -> tuple[str, dict[str, str]]:
 
 
 def json_of(spec: str, name: str) -> dict[str, Any] | None:
-    """What a JSON file of a model directory says; None if it has none.
+    """What the certificate or the metrics of a model directory say; None if it has
+    none, as a source has that is no directory.
 
-    A source that is no directory has none.
+    Raises:
+        UserError: the file is damaged.
     """
     path = expanded(spec.removeprefix("run:"))
     folder = path if (path / "config.json").exists() else path / "model"
-    return read_json(folder / name) if (folder / name).exists() else None
+    return READERS[name](folder)
 
 
 def folder_of(spec: str, where: str) -> Path:

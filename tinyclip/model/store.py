@@ -26,6 +26,7 @@ from .weights import check_names, fill, read_weights, weights_limit
 
 FORMAT_VERSION = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+NAMED = ("teacher", "source", "data", "budget")  # what a provenance calls by a name
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,10 @@ def check_words(
     for name in ("tokenizer", "provenance"):
         if not isinstance(config.get(name, {}), Mapping):
             raise ValueError(f"its {name} is {str(config[name])[:40]!r}")
+    for name in NAMED:
+        named = config.get("provenance", {}).get(name)
+        if named is not None and not isinstance(named, str):
+            raise ValueError(f"its provenance has {str(named)[:40]!r} for {name!r}")
     teacher = config.get("teacher_sizes") or {}
     if not isinstance(teacher, Mapping):
         raise ValueError(f"its teacher_sizes are {str(teacher)[:40]!r}")

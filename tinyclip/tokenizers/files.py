@@ -24,6 +24,11 @@ SMALL = (  # files of settings, which Python's own reader of JSON reads
     *("tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "config.json"),
 )
+MARKS = "special_tokens_map.json"
+TOKEN = {  # what it says of one
+    *("content", "single_word", "lstrip", "rstrip", "normalized", "special"),
+    *("__type", "id"),
+}
 SETTINGS = "tokenizer_config.json"
 MADE_BY = (  # settings that transformers' classes take without naming them
     *("tokenizer_class", "backend", "model_max_length", "model_input_names"),
@@ -135,17 +140,30 @@ def _check_files(path: Path) -> None:
     files = [path] if path.is_file() else sorted(path.iterdir())
     for file in files:
         if file.name in SMALL:
-            settings = json_value(read_bytes(file))
-            length = (
-                settings.get("model_max_length") if isinstance(settings, dict) else 0
-            )
-            if isinstance(length, str | list | dict | bool):
-                raise ValueError(f"model_max_length is {str(length)[:40]!r}")
+            _check_settings(file.name, json_value(read_bytes(file)))
         elif file.suffix in (".json", ".txt", ".model") and not file.is_dir():
             with open_regular(file) as opened:
                 size = os.fstat(opened.fileno()).st_size
             if size > LARGEST:
                 raise ValueError(f"{file.name} has {size} bytes; {LARGEST} at most")
+
+
+def _check_settings(name: str, settings: Any) -> None:
+    """Refuse settings of another kind, which transformers finds out late, or tells on
+    stdout.
+
+    Raises:
+        ValueError: they are.
+    """
+    if not isinstance(settings, dict):
+        return
+    length = settings.get("model_max_length")
+    if isinstance(length, str | list | dict | bool):
+        raise ValueError(f"model_max_length is {str(length)[:40]!r}")
+    if name == MARKS:
+        for key, value in settings.items():
+            if isinstance(value, dict) and not value.keys() <= TOKEN:
+                raise ValueError(f"{key[:40]!r} of {name} is no token")
 
 
 def _first_line(error: BaseException) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 
 from ...bounds import read_shape
 from ...errors import UserError
-from ..describe import AGAIN, counts, parity_of
+from ..beside import read_parity
+from ..describe import AGAIN, counts
 from .session import read_onnx_config
 
 
@@ -21,7 +22,6 @@ def describe_onnx(folder: Path) -> dict[str, Any]:
         UserError: a file is missing or damaged.
     """
     config = read_onnx_config(folder) or {}
-
     try:
         shape = read_shape(config["shape"])
         parts = {name: dict(part) for name, part in config["encoders"].items()}
@@ -31,7 +31,7 @@ def describe_onnx(folder: Path) -> dict[str, Any]:
             str(folder / "config.json"), f"does not describe a model ({error!r})", AGAIN
         ) from None
     for part in parts.values():
-        part.update(read_graph(folder / part["file"]))
+        part.update(read_graph(folder / Path(part["file"]).name))
     size = sum(part["bytes"] for part in parts.values())
     stated = {part["opset"] for part in parts.values()} - {None}
     return {
@@ -41,7 +41,7 @@ def describe_onnx(folder: Path) -> dict[str, Any]:
         "precision": precision,
         "opset": max(stated, default=opset),
         "encoders": parts,
-        "parity": parity_of(folder),
+        "parity": read_parity(folder),
     }
 
 
@@ -61,14 +61,20 @@ def read_graph(path: Path) -> dict[str, Any]:
 
     try:
         model = onnx.load(path, load_external_data=False)
+        return {"bytes": size, **_graph(model)}
     except Exception as error:  # protobuf's own, of a library that is not ours to name
         raise UserError(str(path), f"is no ONNX file ({error})", AGAIN) from None
+
+
+def _graph(model: Any) -> dict[str, Any]:
+    """What the graph of a model says; whatever may be wrong with it raises."""
+    import onnx
+
     stored: Counter[str] = Counter()
     for tensor in model.graph.initializer:
         name = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
         stored[name] += math.prod(tensor.dims)
     return {
-        "bytes": size,
         "opset": max((part.version for part in model.opset_import), default=None),
         "input": _port(model.graph.input[0]),
         "output": _port(model.graph.output[0]),

@@ -18,11 +18,21 @@ from ...bounded import read_json
 from ...bounds import read_shape
 from ...errors import UserError
 from ...model.preprocess import Preprocess
-from ...shapes import ClipShape
+from ...shapes import TOWERS, ClipShape
 from ...tokenizers.load import load_tokenizer
 from ...tokenizers.protocol import TokenizerLike
+from ...typed import Maybe, misfit
 from .graph import INPUT, file_of, require_packages
 
+AGAIN = "Export it again"
+SAYS = {  # beside the shape, the preprocess and the tokenizer
+    "precision": str,
+    "opset": int,
+    "encoders": {name: {"file": str, "bytes": int} for name in TOWERS},
+    "sizes": {str: int},
+    "provenance": Maybe({}),
+    "teacher_sizes": Maybe({str: int}),
+}
 Feed = dict[str, NDArray[Any]]
 
 
@@ -98,13 +108,19 @@ class OnnxLoaded:
 
 
 def read_onnx_config(folder: Path) -> dict[str, Any] | None:
-    """What `config.json` of an exported folder says; None if it is no such folder."""
+    """What `config.json` of an exported folder says; None if it is no such folder.
+
+    Raises:
+        UserError: it is one, and its configuration is damaged.
+    """
     path = folder / "config.json"
     if not path.is_file():
         return None
     config = read_json(path)
     if not isinstance(config, dict) or config.get("format") != "onnx":
         return None
+    if wrong := misfit(config, SAYS):
+        raise UserError(str(path), f"does not describe a model ({wrong})", AGAIN)
     return config
 
 

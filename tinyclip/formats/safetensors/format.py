@@ -38,17 +38,15 @@ class Safetensors(PytorchFormat):
         return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
-        from ...bounded import read_json
         from ...model.store import WEIGHTS, load_model
+        from ..beside import read_certificate
         from ..describe import counts, read_header
 
         loaded = load_model(folder)
         header = read_header(folder / WEIGHTS)
         described = counts(loaded.model.shape, loaded.config, header["bytes"])
-        certificate = folder / "certificate.json"
-        if certificate.exists():
-            described["certificate"] = read_json(certificate)
-        return {**described, "dtype": header["dtype"]}
+        certificate = read_certificate(folder)
+        return {**described, "certificate": certificate, "dtype": header["dtype"]}
 
     def read(self, folder: Path, where: str, options: Mapping[str, str]) -> Loaded:
         from ...model.store import load_model
