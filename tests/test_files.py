@@ -196,6 +196,13 @@ def test_what_is_told_is_the_place_and_not_its_draft(tmp_path: Path) -> None:
     assert told.value.where == str(tmp_path / "none" / "file")
 
 
+def test_a_draft_that_somebody_takes_away_is_told(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="out: cannot be written .No such file"):
+        with whole_folder(tmp_path / "out") as draft:
+            draft.rmdir()
+            raise ValueError("whatever a library makes of that")
+
+
 def test_a_bug_in_the_block_stays_one(tmp_path: Path) -> None:
     for error in (ValueError("x"), FileNotFoundError(2, "none", "elsewhere")):
         with pytest.raises(type(error)), whole_folder(tmp_path / "out"):

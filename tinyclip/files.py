@@ -129,6 +129,8 @@ def _filled(draft: Path, path: Path) -> Iterator[None]:
         fault = storage_fault(error)
         if isinstance(error, OSError) and isinstance(error.filename, str):
             fault = error if Path(error.filename).is_relative_to(draft) else fault
+        if fault is None and not draft.exists():  # whatever a library makes of that
+            fault = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if fault is None:
             raise
         raise StorageError(path, fault) from None

@@ -25,7 +25,7 @@ from .stream import LEAST, ROWS, Pairs, shortened
 from .turn import Tower, last_norm
 
 PROBES = 2  # vectors of signs a pair
-PART = 2048  # tokens whose activations are held at a time
+PART = 1024  # tokens whose activations are held at a time
 
 
 def sensitivity(

@@ -219,6 +219,20 @@ class Torn(View):
         return super().image(i)
 
 
+def test_a_shard_that_somebody_takes_away_is_told(
+    studio, tmp_path, monkeypatch
+) -> None:
+    real = cache_make.write_shard
+
+    def write(path: Path, *rest: object) -> None:
+        real(path, *rest)
+        path.unlink()
+
+    monkeypatch.setattr(cache_make, "write_shard", write)
+    with pytest.raises(UserError, match="was written, and it is missing. Go on with"):
+        studio.make(tmp_path, studio.loader(list(range(20))))
+
+
 def test_broken_samples_are_kept_apart_and_counted_after_a_resume(
     studio, tmp_path
 ) -> None:

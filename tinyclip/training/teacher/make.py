@@ -142,13 +142,26 @@ class _Maker:
                 write_shard(
                     path, features.to(dtype), whole_rows, self.index.fingerprint
                 )
-                shard = self._open(layout, number)
+                shard = self._written(layout, number)
             self._digest.update(shard.crc_rA.tobytes())
             flags.append(shard.whole_r.copy())
         return np.concatenate(flags) if flags else np.zeros(0, dtype=np.bool_)
 
     def _open(self, layout: Layout, number: int) -> Shard:
         return Shard(layout, self.folder, number, self.index.fingerprint)
+
+    def _written(self, layout: Layout, number: int) -> Shard:
+        """A shard that was written just now.
+
+        Raises:
+            UserError: it is not there any more.
+        """
+        try:
+            return self._open(layout, number)
+        except Torn as torn:
+            path = layout.path(self.folder, number)
+            todo = f"Go on with: {self.index.again}"
+            raise UserError(str(path), f"was written, and {torn}", todo) from None
 
     def _existing(self, layout: Layout, number: int) -> Shard | None:
         """A shard that was made before, or None where there is no whole one."""
