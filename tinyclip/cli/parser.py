@@ -44,12 +44,21 @@ class Parser(argparse.ArgumentParser):
         raise SystemExit(WRONG_INPUT)
 
 
+class Help(argparse.RawDescriptionHelpFormatter):
+    """argparse's, whose column of words leaves room for the longest verb: verbs stand
+    further in than it counts."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        self._action_max_length = max(self._action_max_length, 4 + max(map(len, VERBS)))
+
+
 def build_parser(verb: str | None) -> Parser:
     """The parser, with the options of `verb` alone."""
     parser = Parser(
         prog="tinyclip",
         description=QUICK_START,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Help,
     )
     parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
