@@ -32,6 +32,10 @@ sum that CLIP-KD ends with.
 v and s are the student's features of pictures and captions, (B, E), normalised; V and S
 the teacher's; B is the whole batch, of all processes. Where the student kept some of
 the embedding's channels, V and S are those channels, normalised anew.
+
+A large batch is looked at in blocks of rows, so that memory grows with the batch and not
+with its square. What each costs beside `mimic`, in time and memory:
+[measured](../benchmarks/results/2026-11-26-objective-cost.md).
 """
 
 
