@@ -15,7 +15,12 @@ DONE, WRONG_INPUT = 0, 2
 
 
 def run_verb(folder: Path, *words: str) -> str:
-    """What a verb prints on stdout.
+    """What a verb prints on stdout, as `both_of`."""
+    return both_of(folder, *words)[0]
+
+
+def both_of(folder: Path, *words: str) -> tuple[str, str]:
+    """What a verb prints on stdout, and what on stderr.
 
     Args:
         folder: where what it prints is caught.
@@ -40,7 +45,7 @@ def run_verb(folder: Path, *words: str) -> str:
     }
     for path in caught.values():
         path.unlink()
-    return judged(code, texts["out"], texts["err"])
+    return judged(code, texts["out"], texts["err"]), texts["err"]
 
 
 def judged(code: int, out: str, err: str) -> str:

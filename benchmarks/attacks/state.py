@@ -18,7 +18,7 @@ from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.scheduler import execute
 from tinyclip.training.state import Checkpoints
 
-from .commands import run_verb
+from .commands import both_of, run_verb
 from .families import SEED, Attack, family
 
 SETTINGS = (
@@ -31,6 +31,7 @@ SETTINGS = (
     "cache_teacher=never",
 )
 STAGES = 2
+LOST = "bytes that the run wrote there are gone"  # figures, which no weight is of
 SAVES = 9  # after which it is killed: in the second stage, with states of two steps
 TEXTS = {
     "nothing": b"",
@@ -120,9 +121,11 @@ def outcome(run: Path) -> dict[str, str]:
 
 
 def resumed(folder: Path) -> str:
-    run_verb(folder, "compress", "--resume", "--out", str(folder / "run"))
+    said = both_of(folder, "compress", "--resume", "--out", str(folder / "run"))[1]
     now = outcome(folder / "run")
     other = [name for name in {**made(), **now} if made().get(name) != now.get(name)]
+    if other == ["metrics"] and LOST in said:
+        return "figures that are gone are told of, and no weight depends on them"
     assert not other, f"resumed, and others than they were: {other}"
     return "as if nobody had touched it"
 

@@ -33,8 +33,8 @@ v and s are the student's features of pictures and captions, (B, E), normalised;
 the teacher's; B is the whole batch, of all processes. Where the student kept some of
 the embedding's channels, V and S are those channels, normalised anew.
 
-A large batch is looked at in blocks of rows, so that memory grows with the batch and not
-with its square. What each costs beside `mimic`, in time and memory:
+A large batch is looked at in blocks of rows: memory grows with it, not with its square.
+What each costs beside `mimic`, in time and memory:
 [measured](../benchmarks/results/2026-11-26-objective-cost.md).
 """
 

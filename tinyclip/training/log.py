@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -42,12 +43,16 @@ class MetricsLog:
         """How many bytes are written: a state remembers it."""
         return self.path.stat().st_size if self.path.exists() else 0
 
-    def cut(self, offset: int) -> None:
-        """Drop the lines that were written after a state was saved.
+    def digest(self, offset: int) -> str | None:
+        """SHA-256 of the first bytes, or None where there are not so many."""
+        if offset > self.offset:
+            return None
+        content = read_regular(self.path) if self.path.exists() else b""
+        return hashlib.sha256(content[:offset]).hexdigest()
 
-        Lines that are missing are told of, and do not stop the run: no weight depends
-        on them.
-        """
+    def tell_missing(self, offset: int) -> bool:
+        """Say so where fewer bytes are there than were written. Lines that are missing
+        do not stop the run: no weight depends on them."""
         missing = offset - self.offset
         if missing > 0:
             log.warning(
@@ -56,8 +61,12 @@ class MetricsLog:
                 self.path,
                 missing,
             )
-            offset = self._end()
-        self._truncate(offset)
+        return missing > 0
+
+    def cut(self, offset: int) -> None:
+        """Drop the lines that were written after a state was saved; of lines that are
+        missing it tells."""
+        self._truncate(self._end() if self.tell_missing(offset) else offset)
 
     def cut_phase(self, stage: int, phase: str) -> None:
         """Drop the lines of a phase that begins anew, and of all that came after it."""

@@ -87,10 +87,9 @@ class PhaseInProgress:
             self.save(0)
             return 0
         self._refuse_other(state)
+        self._refuse_other_lines(state)
         self.restore(state)
-        # a phase that is whole is followed by the next one's lines: they stay
-        if state.step < phase.steps:
-            self._cut(state)
+        self._cut(state)
         return state.step
 
     def _refuse_other(self, state: State) -> None:
@@ -104,16 +103,35 @@ class PhaseInProgress:
         if was == around.made_of:
             return
         where = f"{around.checkpoints.folder}/{state.phase}-{state.step:08d}"
+        what = "was made with other settings, or from other weights"
+        self._take(state, where, what, around.made_of)
+
+    def _refuse_other_lines(self, state: State) -> None:
+        """Lines that are not those that were there when a state was saved are not gone
+        on with; of lines that are missing `_cut` tells.
+
+        Raises:
+            UserError: there are some, and they are not accepted.
+        """
+        metrics, sealed = self.around.metrics, state.extra.get("metrics")
+        now = metrics.digest(state.extra["offset"])
+        if None not in (now, sealed) and now != sealed:
+            what = "its lines are not those that the run wrote"
+            self._take(state, str(metrics.path), what, {"metrics": now})
+
+    def _take(self, state: State, where: str, what: str, now: dict[str, Any]) -> None:
+        """Go on with what is not what it was, if that is asked for; it is sealed so."""
+        around = self.around
         if not around.accept:
             raise UserError(
                 where,
-                "was made with other settings, or from other weights",
+                what,
                 f"Put them back, redo the stage with --from-stage {around.stage}, or "
                 "go on with --accept-changes",
             )
-        log.warning("%s: was made of something else. Going on all the same", where)
+        log.warning("%s: %s. Going on all the same", where, what)
         if self.engine.is_main:
-            around.checkpoints.take(state, around.made_of)
+            around.checkpoints.take(state, now)
 
     def _cut_phase(self) -> None:
         """Drop the lines of a phase that begins anew, and all that came after."""
@@ -121,9 +139,14 @@ class PhaseInProgress:
             self.around.metrics.cut_phase(self.around.stage, self.phase.name)
 
     def _cut(self, state: State) -> None:
-        """Drop the lines that were written after a state."""
-        if self.engine.is_main:
+        """Drop the lines that were written after a state. Those after a phase that is
+        whole are the next one's, and stay."""
+        if not self.engine.is_main:
+            return
+        if state.step < self.phase.steps:
             self.around.metrics.cut(state.extra["offset"])
+        else:
+            self.around.metrics.tell_missing(state.extra["offset"])
 
     def restore(self, state: State) -> None:
         """Put a saved state back."""
@@ -140,9 +163,11 @@ class PhaseInProgress:
 
     def _write(self, step: int) -> None:
         around = self.around
+        offset = around.metrics.offset
         extra = {
             **around.made_of,
-            "offset": around.metrics.offset,
+            "offset": offset,
+            "metrics": around.metrics.digest(offset),
             "scaler": self.engine.scaler_state(),
             "guard": self.guard.to_dict(),
         }
