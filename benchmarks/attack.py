@@ -41,7 +41,7 @@ from attacks import (  # noqa: F401 (they register)
     texts,
     weights,
 )
-from attacks.families import FAMILIES, Attack
+from attacks.families import FAMILIES, Attack, forked
 
 from tinyclip.errors import UserError
 
@@ -106,6 +106,7 @@ def in_child(attack: Attack) -> tuple[str, str]:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
+            forked()
             os.write(writer, json.dumps(outcome(attack)).encode()[:60_000])
         os._exit(0)
     os.close(writer)

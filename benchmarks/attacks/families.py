@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 SEED = 0  # of whatever a family draws
+LONGEST = 600  # seconds that a forked process lives
+
+
+def forked() -> None:
+    """What a process that was forked begins with: its parent's threads are not there,
+    and OpenMP would wait for them for ever; it waits for nothing longer than that."""
+    import torch
+
+    torch.set_num_threads(1)
+    signal.alarm(LONGEST)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from tinyclip.pipeline.scheduler import execute
 from tinyclip.training.state import Checkpoints
 
 from .commands import both_of, run_verb
-from .families import SEED, Attack, family
+from .families import SEED, Attack, family, forked
 
 SETTINGS = (
     "stages[*].learn.steps=3",
@@ -79,6 +79,7 @@ def in_another(work: Callable[[], object]) -> None:
     os.dup2(null, 1)
     os.dup2(null, 2)
     try:
+        forked()
         work()
     finally:
         os._exit(0)
