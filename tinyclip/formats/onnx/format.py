@@ -36,9 +36,9 @@ class Onnx(Format):
         require_packages()
 
     def recognises(self, folder: Path) -> bool:
-        from .session import read_onnx_config
+        from .session import is_onnx
 
-        return read_onnx_config(folder) is not None
+        return is_onnx(folder)
 
     def write(self, job: Job) -> dict[str, Any]:
         from ..parity import apart, probe_of

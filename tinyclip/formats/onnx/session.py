@@ -107,19 +107,32 @@ class OnnxLoaded:
     config: dict[str, Any]
 
 
+def is_onnx(folder: Path) -> bool:
+    """Whether a folder says that it is an export to ONNX, whatever else it says.
+
+    Raises:
+        UserError: its `config.json` cannot be read.
+    """
+    return _said(folder) is not None
+
+
+def _said(folder: Path) -> dict[str, Any] | None:
+    path = folder / "config.json"
+    config = read_json(path) if path.is_file() else None
+    if not isinstance(config, dict) or config.get("format") != "onnx":
+        return None
+    return config
+
+
 def read_onnx_config(folder: Path) -> dict[str, Any] | None:
     """What `config.json` of an exported folder says; None if it is no such folder.
 
     Raises:
         UserError: it is one, and its configuration is damaged.
     """
-    path = folder / "config.json"
-    if not path.is_file():
-        return None
-    config = read_json(path)
-    if not isinstance(config, dict) or config.get("format") != "onnx":
-        return None
-    if wrong := misfit(config, SAYS):
+    config = _said(folder)
+    if config is not None and (wrong := misfit(config, SAYS)):
+        path = folder / "config.json"
         raise UserError(str(path), f"does not describe a model ({wrong})", AGAIN)
     return config
 
