@@ -20,6 +20,7 @@ from tinyclip.training.state import Checkpoints
 
 from .commands import both_of, run_verb
 from .families import SEED, Attack, family, forked
+from .values import TEXTS
 
 SETTINGS = (
     "stages[*].learn.steps=3",
@@ -33,14 +34,7 @@ SETTINGS = (
 STAGES = 2
 LOST = "bytes that the run wrote there are gone"  # figures, which no weight is of
 SAVES = 9  # after which it is killed: in the second stage, with states of two steps
-TEXTS = {
-    "nothing": b"",
-    "null": b"null",
-    "a list": b"[]",
-    "an object": b"{}",
-    "brackets": b"[" * 100_000,
-    "no UTF-8": b"\xff\xfe",
-}
+TOLD = ("nothing", "null", "a list", "an object", "brackets", "no UTF-8")
 VALUES: dict[str, dict[str, Any]] = {
     "done.json": {"samples": 49, "fingerprint": "x", "files": {}, "made_from": "0"},
     "keep.json": {"image": None, "text": {}},
@@ -181,6 +175,7 @@ def others(name: str) -> Iterator[Attack]:
     for key, value in VALUES.get(kind, {}).items():
         change = partial(damage, partial(put, key, value), name)
         yield Attack(f"{name}: {key} is {value!r}", change, resumed, writes=True)
-    for told, text in TEXTS.items():
+    for told in TOLD:
+        text = TEXTS[told]
         change = partial(damage, lambda path, text=text: path.write_bytes(text), name)
         yield Attack(f"{name} holds {told}", change, resumed, writes=True)

@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from tinyclip.config.load import load_recipe
+from tinyclip.config.schema import Recipe
+
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
@@ -84,3 +87,14 @@ def pictoset() -> Iterator[ModuleType]:
         yield pictoset
     finally:
         sys.path.remove(folder)
+
+
+@pytest.fixture(scope="session")
+def part(scripts: Callable[[str], ModuleType]) -> Callable[[str], Any]:
+    """A module of the comparison."""
+    return lambda name: scripts(f"comparison.{name}")
+
+
+@pytest.fixture(scope="session")
+def base() -> Recipe:
+    return load_recipe(str(FOLDER / "comparison" / "base.yaml"))

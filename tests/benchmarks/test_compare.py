@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tinyclip.config.load import load_recipe
 from tinyclip.config.schema import Recipe
 from tinyclip.model.clip import Features
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("--methods", "magnitude,gates,scratch,original", "--rates", "0.001")
-
-
-@pytest.fixture(scope="module")
-def part(scripts: Callable[[str], ModuleType]) -> Callable[[str], Any]:
-    """A module of the comparison."""
-    return lambda name: scripts(f"comparison.{name}")
-
-
-@pytest.fixture(scope="module")
-def base() -> Recipe:
-    return load_recipe(str(ROOT / "benchmarks" / "comparison" / "base.yaml"))
 
 
 # cells

@@ -7,29 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
-from tinyclip.config.load import load_recipe
 from tinyclip.config.schema import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 FEW = ("--methods", "magnitude,gates,scratch,original", "--rates", "0.001")
-
-
-@pytest.fixture(scope="module")
-def part(scripts: Callable[[str], ModuleType]) -> Callable[[str], Any]:
-    """A module of the comparison."""
-    return lambda name: scripts(f"comparison.{name}")
-
-
-@pytest.fixture(scope="module")
-def base() -> Recipe:
-    return load_recipe(str(ROOT / "benchmarks" / "comparison" / "base.yaml"))
 
 
 def test_a_rate_is_chosen_by_dev_and_the_smaller_of_equals(

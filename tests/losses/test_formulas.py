@@ -146,29 +146,25 @@ def test_dist_does_not_see_an_affine_change_of_the_logits() -> None:
     assert float(same[0]) == pytest.approx(float(same[1]), rel=1e-12)
 
 
+def turned(features: Features) -> Features:
+    """Both modalities by one rotation."""
+    draw = np.random.default_rng(0).normal(size=(features.image_BE.shape[1],) * 2)
+    turn_EE = torch.linalg.qr(torch.from_numpy(draw)).Q
+    image_BE, text_BE = features.image_BE @ turn_EE, features.text_BE @ turn_EE
+    return replace(features, image_BE=image_BE, text_BE=text_BE)
+
+
 @pytest.mark.parametrize("name", ["affinity", "crd", "kd", "dist", "intra"])
 def test_relations_do_not_see_a_joint_rotation(name: str) -> None:
     mine, theirs = both(4, 6, 5)
-    turn = torch.linalg.qr(
-        torch.from_numpy(np.random.default_rng(0).normal(size=(5, 5)))
-    )
-    turned = replace(
-        mine, image_BE=mine.image_BE @ turn.Q, text_BE=mine.text_BE @ turn.Q
-    )
-    before, after = value(name, mine, theirs), value(name, turned, theirs)
+    before, after = value(name, mine, theirs), value(name, turned(mine), theirs)
     assert float(before) == pytest.approx(float(after), rel=1e-10)
 
 
 @pytest.mark.parametrize("name", ["fd", "icl", "ickd", "gd"])
 def test_what_compares_embeddings_sees_a_rotation(name: str) -> None:
     mine, theirs = both(4, 6, 5)
-    turn = torch.linalg.qr(
-        torch.from_numpy(np.random.default_rng(0).normal(size=(5, 5)))
-    )
-    turned = replace(
-        mine, image_BE=mine.image_BE @ turn.Q, text_BE=mine.text_BE @ turn.Q
-    )
-    before, after = value(name, mine, theirs), value(name, turned, theirs)
+    before, after = value(name, mine, theirs), value(name, turned(mine), theirs)
     assert abs(float(before - after)) > 1e-3
 
 

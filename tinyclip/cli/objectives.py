@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.describe import table
 from ..config.setting import bounds_in_words, default_of, settings_of
-from .show import print_json, tell
+from .show import print_json, tell, tell_entries
 
 if TYPE_CHECKING:
     from ..losses.objectives import Objective
@@ -60,12 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "show":
         return _show(args.name, objectives.get(args.name, "NAME"), args.json)
     entries = {name: title(objectives.get(name, "NAME")) for name in objectives}
-    if args.json:
-        print_json(entries)
-        return 0
-    width = max(map(len, entries))
-    for name, words in entries.items():
-        tell(f"{name:{width}}  {words}")
+    tell_entries(entries, args.json)
     return 0
 
 

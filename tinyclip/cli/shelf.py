@@ -12,7 +12,7 @@ from ..config.place import Place
 from ..config.schema import Recipe, Stage
 from ..errors import UserError, nearest
 from ..files import write_bytes
-from .show import complain, print_json, tell
+from .show import complain, print_json, tell, tell_entries
 
 
 def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
@@ -50,12 +50,7 @@ def run(args: argparse.Namespace, kind: str) -> int:
 
 def _ls(args: argparse.Namespace, kind: str) -> int:
     entries = {name: about(kind, name) for name in shelf.names(kind)}
-    if args.json:
-        print_json(entries)
-        return 0
-    width = max(map(len, entries))
-    for name, words in entries.items():
-        tell(f"{name:{width}}  {words}")
+    tell_entries(entries, args.json)
     return 0
 
 

@@ -51,6 +51,16 @@ def print_json(value: Any) -> None:
     print(text)
 
 
+def tell_entries(entries: dict[str, str], as_json: bool) -> None:
+    """Names and what each is, a line each, or as JSON on stdout."""
+    if as_json:
+        print_json(entries)
+        return
+    width = max(map(len, entries))
+    for name, words in entries.items():
+        tell(f"{name:{width}}  {words}")
+
+
 def tell(text: str) -> None:
     """A line of a report, on stdout; not broken where the terminal ends, so that it
     can be pasted."""
