@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from tinyclip.evaluation import bootstrap as room
 from tinyclip.evaluation.bootstrap import Mean, intervals, paired
+
+stats = pytest.importorskip("scipy.stats")
 
 
 @pytest.fixture

@@ -5,11 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from clip_benchmark.metrics import zeroshot_classification, zeroshot_retrieval
-from sklearn.metrics import top_k_accuracy_score
 
 from tinyclip.data.task import MultiLabelTask, RetrievalTask, ZeroShotTask
 from tinyclip.evaluation.suite import evaluate
+
+pytest.importorskip("clip_benchmark")
+from clip_benchmark.metrics import (  # noqa: E402
+    zeroshot_classification,
+    zeroshot_retrieval,
+)
+from sklearn.metrics import top_k_accuracy_score  # noqa: E402
 
 CLASSES = tuple("abcdefgh")
 TEMPLATES = ("an {}", "{}")

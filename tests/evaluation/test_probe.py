@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.neighbors import KNeighborsClassifier
 
 from tinyclip.data.task import ProbeTask
 from tinyclip.errors import UserError
 from tinyclip.evaluation import linear_probe as room
 from tinyclip.evaluation.knn import neighbour_scores
 from tinyclip.evaluation.suite import evaluate, refuse_unmeasurable
+
+neighbors = pytest.importorskip("sklearn.neighbors")
 
 
 def blobs(count: int, seed: int, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
@@ -27,7 +28,7 @@ def blobs(count: int, seed: int, classes: int = 4) -> tuple[torch.Tensor, torch.
 def test_neighbours_vote_as_those_of_scikit_learn() -> None:
     train, labels = blobs(200, 1)
     images, _ = blobs(60, 2)
-    theirs = KNeighborsClassifier(
+    theirs = neighbors.KNeighborsClassifier(
         20, metric="cosine", algorithm="brute", weights=lambda d: np.exp((1 - d) / 0.07)
     ).fit(train.double().numpy(), labels.numpy())
     wanted = theirs.predict_proba(images.double().numpy())
