@@ -30,6 +30,7 @@ from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
 from .belief import believed
 from .caches import cache_of, tokenizer_fingerprint
+from .needs import needs_of
 from .run_dir import RunDir
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
@@ -226,16 +227,23 @@ class RunContext:
             return True
         if choice != "auto":
             return choice == "always"
+        needs = needs_of(self.recipe)
+        if any(need.runs_teacher or need.looks_around for need in needs):
+            return any(need.looks_around for need in needs)
         augmented = len(self.train) * self.recipe.data.augmentations
         if augmented * self.teacher.model.shape.embed_dim * 8 > CACHE_LIMIT:
             return False
         stages = self.recipe.stages
         return sum(s.batch * sum(s.steps.values()) for s in stages) > augmented
 
+    def live(self, scale: float | None) -> LiveTeacher:
+        """The teacher itself, run on every batch."""
+        own = None if self.base is self.teacher else self.teacher.tokenizer
+        return LiveTeacher(self.teacher.model, self.engine, scale, own)
+
     def teacher_for(self, scale: float | None) -> Teacher:
         """The teacher as a phase asks for it; its features cached where that pays."""
-        own = None if self.base is self.teacher else self.teacher.tokenizer
-        live = LiveTeacher(self.teacher.model, self.engine, scale, own)
+        live = self.live(scale)
         if not self.caching():
             return live
         if self._cached is None:
