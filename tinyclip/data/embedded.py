@@ -79,12 +79,15 @@ class Embedded:
         measures: its tasks, in the order in which they are told.
         validation: the split that is validated on; None: some of the training pairs.
         probing: what its probes learn.
+        concept: the column that says what a picture shows, where several show one
+            thing; None: each is a thing of its own.
     """
 
     file: str
     measures: tuple[Naming | Finding, ...]
     validation: str | None = None
     probing: Probing | None = None
+    concept: str | None = None
 
     @property
     def path(self) -> Path:
@@ -103,6 +106,7 @@ EMBEDDED = {
         ),
         validation="dev",
         probing=Probing("train", "test_designer", "subgroup"),
+        concept="name",
     ),
 }
 

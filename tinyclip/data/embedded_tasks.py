@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from .embedded import EmbeddedFile, Finding, Naming, Probing
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
 from .probes import probe
-from .task import PROBES, ProbeTask, RetrievalTask, Task, ZeroShotTask
+from .protocol import Pairs
+from .task import PROBES, Clusters, ProbeTask, RetrievalTask, Task, ZeroShotTask
 from .templates import class_templates
 from .views import Recaptioned, Subset, rows_of
 
@@ -26,11 +28,11 @@ def embedded_offers(
     """Name, maker and whether it is usual of each task; one without rows is None."""
     rows = _opened(data, embedded.path)
     for measure in embedded.about.measures:
-        make = partial(_made, data, embedded.path, measure, rows)
-        yield measure.task, make, True
+        yield measure.task, partial(_made, data, embedded, measure, rows), True
     if (probing := embedded.about.probing) is not None:
         for kind in PROBES:
-            yield kind, partial(_probe, data, kind, probing, rows), False
+            make = partial(_probe, data, embedded, kind, probing, rows)
+            yield kind, make, False
 
 
 def _opened(data: Data, path: Path) -> Rows:
@@ -51,28 +53,32 @@ def _opened(data: Data, path: Path) -> Rows:
     return rows
 
 
-def _made(data: Data, path: Path, measure: Naming | Finding, rows: Rows) -> Task | None:
+def _made(
+    data: Data, embedded: EmbeddedFile, measure: Naming | Finding, rows: Rows
+) -> Task | None:
     pairs = rows(measure.split, measure.kind)
     if not len(pairs):
         return None
     if isinstance(measure, Naming):
-        return _naming(data, measure, pairs, _classes(data, path, measure))
+        classes = _classes(data, embedded.path, measure)
+        named = _naming(data, measure, pairs, classes)
+        return replace(named, clusters=_clusters(embedded, pairs))
     found: Pictograms | Recaptioned = pairs
     if measure.keywords is not None:
         found = _unique(pairs, measure.keywords)
     if not len(found):
         return None
-    of_source = concepts(pairs)
-    clusters = tuple(of_source[row] for row in rows_of(found)[1])
-    return RetrievalTask(measure.task, found, clusters)
+    return RetrievalTask(measure.task, found, _clusters(embedded, found))
 
 
-def concepts(pairs: Pictograms) -> tuple[int, ...]:
-    """What each picture shows, as a number: drawings of one name fall together."""
-    numbers: dict[str, int] = {}
-    return tuple(
-        numbers.setdefault(name, len(numbers)) for name in pairs.values("name")
-    )
+def _clusters(embedded: EmbeddedFile, found: Pairs) -> Clusters:
+    """What each picture shows, as a number: drawings of one concept fall together."""
+    column = embedded.about.concept
+    pairs, rows = rows_of(found)
+    if column is None or not isinstance(pairs, Pictograms):
+        return None
+    values, numbers = pairs.values(column), dict[str, int]()
+    return tuple(numbers.setdefault(values[row], len(numbers)) for row in rows)
 
 
 def _classes(data: Data, path: Path, measure: Naming) -> tuple[str, ...]:
@@ -92,18 +98,19 @@ def _naming(
     )
     labels = tuple(numbers[name] for name in names)
     templates = class_templates(data, measure.templates)
-    return ZeroShotTask(
-        measure.task, pairs, labels, classes, templates, concepts(pairs)
-    )
+    return ZeroShotTask(measure.task, pairs, labels, classes, templates)
 
 
-def _probe(data: Data, kind: str, probing: Probing, rows: Rows) -> ProbeTask | None:
+def _probe(
+    data: Data, embedded: EmbeddedFile, kind: str, probing: Probing, rows: Rows
+) -> ProbeTask | None:
     train = rows(probing.train, probing.kind)
     tested = rows(probing.split, probing.kind)
     if not len(tested):
         return None
     labels = train.values(probing.column), tested.values(probing.column)
-    return probe(data.source, kind, train, tested, labels, concepts(tested))
+    clusters = _clusters(embedded, tested)
+    return probe(data.source, kind, train, tested, labels, clusters)
 
 
 def _class_name(column: str, name: str) -> str:
