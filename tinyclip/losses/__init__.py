@@ -14,6 +14,7 @@ from .ickd import ickd
 from .icl import icl
 from .intra import intra
 from .kd import kd
+from .layerwise import Layerwise
 from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
@@ -26,6 +27,7 @@ __all__ = [
     "affinity",
     "affinity_logits",
     "Afd",
+    "Layerwise",
     "contrastive",
     "crd",
     "dist",

@@ -17,13 +17,14 @@ class DistilPhase(TrainingPhase):
 def run(stage: StageContext, progress: Progress) -> None:
     """The student learns from the run's teacher."""
     stage.match_scale(progress.model)
+    offered = stage.offered(progress)
     phase = DistilPhase(
         progress.model,
-        stage.teacher(),
+        offered.teacher,
         stage.engine,
         stage.settings.distil,
         stage.student(progress),
-        stage.offered(progress),
+        offered,
     )
     phase.optimizer.load(progress.moments)
     stage.train(phase, progress)

@@ -133,10 +133,11 @@ def run(stage: StageContext, progress: Progress) -> None:
     else:
         scores = stage.scores(progress.model, settings.init, settings.init_samples)
         gates.init_from_scores(scores, settings.init_open)
+    offered = stage.offered(progress)
     phase = LearnPhase(
         progress.model,
         gates,
-        stage.teacher(),
+        offered.teacher,
         stage.engine,
         settings,
         # stage 2 starts at its real 0.75, not at the round figure
@@ -144,7 +145,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         goal,
         stage.noise_seed,
         stage.student(progress),
-        stage.offered(progress),
+        offered,
     )
     stage.train(phase, progress)
     progress.model, gates = on_cpu(phase.model), phase.mask.cpu()
