@@ -5,6 +5,7 @@ One file each, which enters itself in the registry; one line here.
 
 from .afd import Afd
 from .affinity import affinity, soft_cross_entropy
+from .asl import Asl
 from .contrastive import affinity_logits, contrastive
 from .crd import crd
 from .dist import dist
@@ -28,6 +29,7 @@ __all__ = [
     "affinity_logits",
     "Afd",
     "Layerwise",
+    "Asl",
     "contrastive",
     "crd",
     "dist",
