@@ -27,6 +27,7 @@ from tinyclip.training.engine import Engine
 from tinyclip.training.needs.provider import Offered
 from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
+from tinyclip.training.teacher.beside import Beside
 from tinyclip.training.teacher.live import LiveTeacher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -73,11 +74,16 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
 
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
-    is one that the tests made."""
+    is one that the tests made, `several` is three teachers in place of one."""
     kind, *added = kind.split("+")
-    losses = {**LOSSES, **dict.fromkeys(added, 0.5)}
+    names = [name for name in added if name != "several"]
+    losses = {**LOSSES, **dict.fromkeys(names, 0.5)}
     with registered() if "projected" in added else nullcontext():
-        return phase_of(kind, shape, engine, losses)
+        phase = phase_of(kind, shape, engine, losses)
+    if "several" in added:
+        others = (LiveTeacher(random_clip(shape, s), engine, None) for s in (2, 3))
+        phase.beside = Beside((next(others),), (next(others),), 0.5, seed=5)
+    return phase
 
 
 def phase_of(
