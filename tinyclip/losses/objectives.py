@@ -31,7 +31,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,7 @@ Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
 Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]] | type[nn.Module]
 
 MakeNeed: TypeAlias = Callable[..., Need]
+Compared: TypeAlias = Literal["embeddings", "distributions"]
 
 Kind = TypeVar("Kind", bound=Objective)
 
@@ -63,15 +64,24 @@ class Objectives(Registry[Objective]):
     def __init__(self) -> None:
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
+        self.compared: dict[str, Compared] = {}
 
     def register(
-        self, name: str, need: MakeNeed | None = None
+        self,
+        name: str,
+        need: MakeNeed | None = None,
+        compares: Compared | None = None,
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
         Args:
             need: what it needs beside the features, made of its options if it has any.
+            compares: what of the teacher's it looks at, where it matters to others:
+                its embeddings themselves, which no teacher of another make has, or
+                a distribution of each sample (`products.compared`).
         """
+        if compares is not None:
+            self.compared[name] = compares
         if need is not None:
             self.needs[name] = need
         return cast(Callable[[Kind], Kind], super().register(name))
