@@ -104,7 +104,7 @@ class Work:
             UserError: it holds a comparison of something else.
         """
         make_folder(self.folder)
-        content = {"base": print_of(self.base)}
+        content = {"base": self.mark(self.base)}
         mark = self.folder / "comparison.json"
         if not mark.exists():
             write_json(mark, content)
@@ -116,6 +116,10 @@ class Work:
             )
         self.measured = Measured(self.base)
         self._unshown: dict[str, Hits | None] = {}
+
+    def mark(self, recipe: Recipe) -> str:
+        """What tells a cell from one of the same name with other settings."""
+        return print_of(recipe)
 
     def rows(self, cells: Sequence[Cell]) -> list[Row]:
         """The row of every cell, those that are not there yet made now; when the time
@@ -181,7 +185,7 @@ class Work:
     def place(self, cell: Cell) -> Path:
         """Where a cell lies: a method that changes leaves its old cells alone."""
         recipe = self.methods[cell.method].of(self.base, cell)
-        name = f"{cell.place}-{print_of(recipe)[:8]}"
+        name = f"{cell.place}-{self.mark(recipe)[:8]}"
         return self.folder / "cells" / cell.method / name
 
     def _done(self, cell: Cell) -> Row | None:
@@ -210,7 +214,7 @@ class Work:
         attempts = (run.read("attempts.json") or 0) + 1
         run.write("attempts.json", attempts)
         wall, cpu = time.perf_counter(), time.process_time()
-        model = method.run(Job(run, recipe, self.stop))
+        model = self.made(cell, Job(run, recipe, self.stop))
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         row = {
             "method": cell.method,
@@ -224,7 +228,7 @@ class Work:
             "cpu_seconds": round(cpu_seconds, 1),
             "step_share": min(1.0, round(step_seconds(run) / seconds, 4)),
             "attempts": attempts,
-            **self._measure(model, recipe, cell),
+            **self.measure(model, recipe, cell),
         }
         row["all_seconds"] = round(time.perf_counter() - wall, 1)
         row["all_cpu_seconds"] = round(time.process_time() - cpu, 1)
@@ -237,6 +241,10 @@ class Work:
             flush=True,
         )
         return row
+
+    def made(self, cell: Cell, job: Job) -> Path:
+        """Execute a cell's recipe; leaves a model directory."""
+        return self.methods[cell.method].run(job)
 
     def _share_features(self, run: RunDir, recipe: Recipe, cell: Cell) -> None:
         """Give a run the teacher's features that all of its data and seed share."""
@@ -272,14 +280,14 @@ class Work:
             self._unshown[cell.data] = self.measured.unshown(data)
         return self._unshown[cell.data]
 
-    def _measure(self, model: Path, recipe: Recipe, cell: Cell) -> dict[str, Any]:
+    def measure(self, model: Path, recipe: Recipe, cell: Cell) -> dict[str, Any]:
         """What a student came to."""
         loaded, unshown = load_model(model), self.unshown(cell)
         hits = with_unshown(self.measured.hits(loaded), unshown)
         teacher = with_unshown(self.teacher(), unshown)
         return {
             "share_encoder": loaded.config["share"]["encoder"],
-            "recipe": print_of(recipe),
+            "recipe": self.mark(recipe),
             "tasks": figures(hits, teacher),
             "hits": packed(hits),
         }
