@@ -3,7 +3,7 @@
     python benchmarks/objectives.py --out benchmarks/results
     python benchmarks/objectives.py --entries mimic,crd --data 1000 --seeds 0
     python benchmarks/objectives.py --minutes 0
-    python benchmarks/objectives.py --table benchmarks/results/2026-11-26-objectives.json
+    python benchmarks/objectives.py --table RESULTS/2026-11-26-objectives.json
     python benchmarks/objectives.py --quick
 
 One student for each choice of data: a quarter of the encoder in closed form (`cut` of
@@ -44,7 +44,7 @@ from tinyclip.leaving import asked as stop_asked
 from tinyclip.leaving import gently, take_signals
 
 RATE = 0.0014
-QUICK_ENTRIES = (TODAY, "mimic", "contrastive", "contrastive+fd", "contrastive+crd")
+QUICK_ENTRIES = (TODAY, "mimic", "mimic+16feature")
 QUICK_STEPS = 3
 
 

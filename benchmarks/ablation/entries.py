@@ -87,6 +87,7 @@ SINGLE: dict[str, Entry] = {
     TODAY: Entry(SUM, {"mimic": 1.0, "feature": 4.0}),
     "mimic": alone("mimic"),
     "feature": alone("feature"),
+    "mfd": alone("mfd"),
     "crd": alone("crd"),
     "icl": alone("icl"),
     "gd": alone("gd"),
@@ -94,16 +95,13 @@ SINGLE: dict[str, Entry] = {
     "dist": alone("dist"),
     "contrastive": alone("contrastive"),
     "afd": alone("afd"),
-    "affinity50": Entry(
-        SUM, {"affinity": 1.0}, settings={"stages.0.scale": 50.0}
-    ),
-    "clip-kd": Entry(
-        SUM, {"contrastive": 1.0, "feature": 4.0, "crd": 1.0, "icl": 1.0}
-    ),
+    "affinity50": Entry(SUM, {"affinity": 1.0}, settings={"stages.0.scale": 50.0}),
+    "clip-kd": Entry(SUM, {"contrastive": 1.0, "feature": 4.0, "crd": 1.0, "icl": 1.0}),
     "mimic+ickd": beside("ickd", PAIRS),
     "mimic+intra": beside("intra", PAIRS),
     "mimic+mfi": beside("mfi", "looks at captions alone, and asks the student alone"),
     "contrastive+fd": clip_kd(feature=4.0),
+    "contrastive+mfd": clip_kd(mfd=4.0),
     "contrastive+icl": clip_kd(icl=1.0),
     "contrastive+crd": clip_kd(crd=1.0),
     "contrastive+gd": clip_kd(gd=1.0),

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from comparison.cells import Cell
 from comparison.job import Job
-from comparison.measured import BATCH
+from comparison.measured import encoder_of
 from comparison.methods import METHODS, Method
 from comparison.work import Work
 from torch import Tensor
@@ -30,7 +30,6 @@ from tinyclip.config.schema import Recipe
 from tinyclip.config.setting import without_later
 from tinyclip.data.tasks import Task, ZeroShotTask
 from tinyclip.evaluation.features import Encoder
-from tinyclip.evaluation.suite import Measurable
 from tinyclip.evaluation.zero_shot import class_features
 from tinyclip.formats.source import load_source
 from tinyclip.losses.objectives import check_objectives, refuse_misfits
@@ -108,23 +107,20 @@ class Ablation(Work):
 
     # figures
 
-    def measure(self, model: Path, recipe: Recipe, cell: Cell) -> dict[str, Any]:
-        """What a student came to, and how far it is from what the teacher says."""
-        found = super().measure(model, recipe, cell)
-        own = self.logits(load_model(model))
-        return {**found, "divergence": divergences(own, self.wanted)}
+    def further(self, encoder: Encoder) -> dict[str, Any]:
+        """How far a student is from what the teacher says."""
+        return {"divergence": divergences(self.logits(encoder), self.wanted)}
 
     @cached_property
     def wanted(self) -> dict[str, Tensor]:
         """The teacher's scaled similarities."""
-        return self.logits(load_source(self.base.teacher))
+        return self.logits(encoder_of(load_source(self.base.teacher)))
 
-    def logits(self, model: Measurable) -> dict[str, Tensor]:
+    def logits(self, encoder: Encoder) -> dict[str, Tensor]:
         """Scaled similarities (N, C) of pictures and class names, by task."""
-        encoder = Encoder(model.model, model.preprocess, model.tokenizer, BATCH)
-        scale = model.model.logit_scale.detach().double().exp()
+        scale = encoder.model.logit_scale.detach().double().exp()
         tasks = [task for task in self.measured.tasks if task.name in DIVERGES]
-        return {t.name: scale * _similar(encoder, t) for t in tasks}
+        return {task.name: scale * _similar(encoder, task) for task in tasks}
 
 
 def _similar(encoder: Encoder, task: Task) -> Tensor:

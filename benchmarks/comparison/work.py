@@ -27,6 +27,7 @@ from tinyclip.config.load import fingerprint, recipe_to_dict
 from tinyclip.config.schema import Recipe
 from tinyclip.config.setting import without_later
 from tinyclip.errors import UserError
+from tinyclip.evaluation.features import Encoder
 from tinyclip.files import make_folder, read_json, write_json
 from tinyclip.formats.source import load_source
 from tinyclip.model.store import load_model
@@ -34,7 +35,15 @@ from tinyclip.pipeline.run_dir import RunDir
 
 from .cells import Cell, Search
 from .job import Job
-from .measured import Hits, Measured, figures, packed, unpacked, with_unshown
+from .measured import (
+    Hits,
+    Measured,
+    encoder_of,
+    figures,
+    packed,
+    unpacked,
+    with_unshown,
+)
 from .methods import Method
 
 POLL = 1.0  # seconds
@@ -228,7 +237,7 @@ class Work:
             "cpu_seconds": round(cpu_seconds, 1),
             "step_share": min(1.0, round(step_seconds(run) / seconds, 4)),
             "attempts": attempts,
-            **self.measure(model, recipe, cell),
+            **self._measure(model, recipe, cell),
         }
         row["all_seconds"] = round(time.perf_counter() - wall, 1)
         row["all_cpu_seconds"] = round(time.process_time() - cpu, 1)
@@ -269,7 +278,7 @@ class Work:
         path = self.folder / "teacher.json"
         with claimed(self.folder / "teacher", wait=True):
             if not path.exists():
-                hits = self.measured.hits(load_source(self.base.teacher))
+                hits = self.measured.hits(encoder_of(load_source(self.base.teacher)))
                 write_json(path, packed(hits))
         return unpacked(read_json(path))
 
@@ -280,14 +289,20 @@ class Work:
             self._unshown[cell.data] = self.measured.unshown(data)
         return self._unshown[cell.data]
 
-    def measure(self, model: Path, recipe: Recipe, cell: Cell) -> dict[str, Any]:
+    def _measure(self, model: Path, recipe: Recipe, cell: Cell) -> dict[str, Any]:
         """What a student came to."""
         loaded, unshown = load_model(model), self.unshown(cell)
-        hits = with_unshown(self.measured.hits(loaded), unshown)
+        encoder = encoder_of(loaded)
+        hits = with_unshown(self.measured.hits(encoder), unshown)
         teacher = with_unshown(self.teacher(), unshown)
         return {
             "share_encoder": loaded.config["share"]["encoder"],
             "recipe": self.mark(recipe),
             "tasks": figures(hits, teacher),
             "hits": packed(hits),
+            **self.further(encoder),
         }
+
+    def further(self, encoder: Encoder) -> dict[str, Any]:
+        """What else is told of a student, by its key in the row."""
+        return {}
