@@ -89,7 +89,8 @@ def main() -> None:
     from tinyclip.losses import objectives
 
     names = args.names.split(",") if args.names else list(objectives)
-    names = [name for name in names if name != "sigmoid"]  # for another kind of teacher
+    # sigmoid is for another kind of teacher; what others need are passes of the towers
+    names = [n for n in names if n != "sigmoid" and n not in objectives.needs]
     rows: list[dict[str, Any]] = []
     apart = multiprocessing.get_context("spawn")
     for batch in map(int, args.batches.split(",")):

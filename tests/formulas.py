@@ -146,5 +146,6 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "icl": icl,
     "intra": intra,
     "kd": kd,
+    "mfd": feature,
     "mfi": mfi,
 }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from beside import beside  # type: ignore[import-not-found]
 from formulas import (  # type: ignore[import-not-found]
     FORMULAS,
     Side,
@@ -26,7 +27,7 @@ from tinyclip.model.clip import Features
 NAMES = sorted(FORMULAS)
 SIZES = {"size": st.integers(3, 9), "width": st.integers(3, 17), "seed": st.integers(0)}
 # those that say how far the student is from its teacher: 0 when it is the same
-DISTANCES = ["crd", "dist", "fd", "feature", "gd", "ickd", "intra"]
+DISTANCES = ["crd", "dist", "fd", "feature", "gd", "ickd", "intra", "mfd"]
 
 
 def drawn(seed: int, size: int, width: int, scale: float = 9.0) -> Features:
@@ -48,7 +49,8 @@ def side(features: Features) -> Side:
 
 
 def value(name: str, mine: Features, theirs: Features, **options: Any) -> Any:
-    return weighted({name: {"weight": 1.0, **options}}, mine, theirs)[0]
+    asked = {name: {"weight": 1.0, **options}}
+    return weighted(asked, *beside(name, mine, theirs))[0]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -168,7 +170,7 @@ def test_what_compares_embeddings_sees_a_rotation(name: str) -> None:
     assert abs(float(before - after)) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["feature", "fd", "icl", "ickd", "gd"])
+@pytest.mark.parametrize("name", ["feature", "fd", "mfd", "icl", "ickd", "gd"])
 def test_a_student_of_some_channels_is_compared_with_those(name: str) -> None:
     theirs, kept = drawn(1, 6, 8), torch.tensor([0, 2, 3, 7])
     rows = [F.normalize(x[:, kept], dim=-1) for x in (theirs.image_BE, theirs.text_BE)]
@@ -178,7 +180,7 @@ def test_a_student_of_some_channels_is_compared_with_those(name: str) -> None:
     assert torch.equal(value(name, mine, theirs), value(name, alone, narrow))
 
 
-@pytest.mark.parametrize("name", ["feature", "fd", "icl", "ickd", "gd"])
+@pytest.mark.parametrize("name", ["feature", "fd", "mfd", "icl", "ickd", "gd"])
 def test_another_width_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=rf"^losses\.{name}: the student embeds in 4"):
         value(name, drawn(0, 5, 4), drawn(1, 5, 6))

@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from beside import beside  # type: ignore[import-not-found]
 from torch.nn import functional as F
 
 from tinyclip.losses import objectives, products, weighted
 from tinyclip.model.clip import Features
 
-NAMES = [name for name in objectives if name != "afd"]
-ALONE = ("feature", "fd", "ickd")  # they look at each pair, or at channels
+NAMES = [n for n in objectives if not isinstance(objectives.get(n, ""), type)]
+ALONE = ("feature", "fd", "ickd", "mfd")  # they look at each pair, or at channels
 
 
 def drawn(seed: int, size: int = 11, bias: float | None = None) -> Features:
@@ -33,7 +34,7 @@ def taken(name: str, bias: float | None) -> list[torch.Tensor]:
     leaves = [mine.image_BE, mine.text_BE, mine.scale]
     for leaf in leaves:
         leaf.requires_grad_()
-    loss, _ = weighted({name: 1.0}, mine, theirs)
+    loss, _ = weighted({name: 1.0}, *beside(name, mine, theirs))
     given = torch.autograd.grad(loss, leaves, allow_unused=True)
     return [loss.detach(), *(g for g in given if g is not None)]
 

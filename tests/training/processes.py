@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -17,6 +18,7 @@ from safetensors.torch import save_file
 from tinyclip.config.objectives import Losses
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch
+from tinyclip.data.loader import Loader
 from tinyclip.goal import SizeGoal
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
@@ -24,6 +26,7 @@ from tinyclip.pipeline.phases.distil import DistilPhase
 from tinyclip.pipeline.phases.learn import LearnPhase
 from tinyclip.shapes import BlockShape, ClipShape, ImageShape, TextShape
 from tinyclip.training.engine import Engine
+from tinyclip.training.needs.provider import Offered
 from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
 from tinyclip.training.teacher.live import LiveTeacher
@@ -83,13 +86,15 @@ def phase_of(
 ) -> TrainingPhase:
     student, teacher = random_clip(shape, 0), random_clip(shape, 1)
     live = LiveTeacher(teacher, engine, None)
+    offered = Offered(engine, cast(Loader, None), live, lambda: live, seed=5)
     if kind == "distil":
         settings = Distil(steps=20, optim=OPTIM, losses=losses)
-        return DistilPhase(student, live, engine, settings, Student())
+        return DistilPhase(student, live, engine, settings, Student(), offered)
     gates = Gates(shape).double()
     goal = SizeGoal(0.5, reference=30_000)
     learn = Learn(steps=20, optim=OPTIM, losses=losses)
-    return LearnPhase(student, gates, live, engine, learn, 1.0, goal, 3, Student())
+    goal_of = 1.0, goal, 3, Student(), offered
+    return LearnPhase(student, gates, live, engine, learn, *goal_of)
 
 
 def make_batch(shape: ClipShape, size: int, step: int) -> Batch:

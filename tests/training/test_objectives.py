@@ -114,6 +114,15 @@ def test_it_is_a_group_that_decays_and_is_clipped_by_itself(kind: str) -> None:
     assert (decayed["weight_decay"], rest["weight_decay"]) == (optim.weight_decay, 0)
 
 
+def test_it_may_have_a_rate_of_its_own() -> None:
+    live = LiveTeacher(random_clip(SHAPE, 1), Engine(), None)
+    settings = Distil(steps=3, losses=ALONE, objective_lr=0.25)
+    phase = DistilPhase(random_clip(SHAPE, 0), live, Engine(), settings, Student())
+    weights, own = phase.trainables()
+    assert (weights.lr, own.lr) == (settings.optim.lr, 0.25)
+    assert own.scheduled and own.weight_decay == weights.weight_decay
+
+
 @pytest.mark.parametrize("kind", ["learn", "distil"])
 @pytest.mark.parametrize("pieces", [1, 3])
 def test_its_gradient_is_the_finite_difference(kind: str, pieces: int) -> None:

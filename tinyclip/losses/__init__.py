@@ -14,6 +14,7 @@ from .ickd import ickd
 from .icl import icl
 from .intra import intra
 from .kd import kd
+from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
 from .objectives import objectives, weighted
@@ -34,6 +35,7 @@ __all__ = [
     "icl",
     "intra",
     "kd",
+    "mfd",
     "mfi",
     "mimic",
     "objectives",

@@ -27,18 +27,22 @@ def feature(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
         UserError: the embeddings differ in width, and which channels the student kept
             is not known.
     """
-    return _apart(student, narrowed(teacher, student, "feature"))
+    kept = narrowed(teacher, student, "feature")
+    return apart(student.image_BE, student.text_BE, kept)
 
 
 @objectives.register("fd")
 def fd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """`feature`, by the name that CLIP-KD has for it."""
-    return _apart(student, narrowed(teacher, student, "fd"))
+    kept = narrowed(teacher, student, "fd")
+    return apart(student.image_BE, student.text_BE, kept)
 
 
-def _apart(student: Features, kept: Features) -> tuple[Tensor, Parts]:
-    image = _distance(student.image_BE, kept.image_BE)
-    text = _distance(student.text_BE, kept.text_BE)
+def apart(image_BE: Tensor, text_BE: Tensor, kept: Features) -> tuple[Tensor, Parts]:
+    """Squared distances of a student's features from those of its teacher that it kept
+    the channels of, image and text summed."""
+    image = _distance(image_BE, kept.image_BE)
+    text = _distance(text_BE, kept.text_BE)
     return image + text, {"image": image.detach(), "text": text.detach()}
 
 

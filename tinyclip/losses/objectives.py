@@ -20,6 +20,8 @@ width before the cut. They are trained as the weights are (rate, schedule, decay
 clipped by a norm of their own, saved and resumed with the phase under
 `objectives.NAME`, and in no model that is saved. The forward pass must not depend on
 chance (no dropout): a resume would not repeat it.
+
+What it needs beside the features of a batch it says there too (`needs`).
 """
 
 from __future__ import annotations
@@ -42,11 +44,14 @@ from ..errors import UserError
 from ..model.clip import Features
 from ..registry import Registry
 from ..shapes import ClipShape
+from .needs import Need
 from .sparsity import PENALTY
 
 Parts: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
 Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]] | type[nn.Module]
+
+MakeNeed: TypeAlias = Callable[..., Need]
 
 Kind = TypeVar("Kind", bound=Objective)
 
@@ -54,11 +59,30 @@ Kind = TypeVar("Kind", bound=Objective)
 class Objectives(Registry[Objective]):
     """Functions and modules; each keeps its own type."""
 
-    def register(self, name: str) -> Callable[[Kind], Kind]:
+    def __init__(self) -> None:
+        super().__init__("objective", reserved=(PENALTY,))
+        self.needs: dict[str, MakeNeed] = {}
+
+    def register(
+        self, name: str, need: MakeNeed | None = None
+    ) -> Callable[[Kind], Kind]:
+        """As `Registry.register`.
+
+        Args:
+            need: what it needs beside the features, made of its options if it has any.
+        """
+        if need is not None:
+            self.needs[name] = need
         return cast(Callable[[Kind], Kind], super().register(name))
 
+    def need(self, name: str, arguments: Mapping[str, Any]) -> Need | None:
+        """What the objective of a name needs, called with these arguments beside the
+        features."""
+        make = self.needs.get(name)
+        return None if make is None else make(*arguments.values())
 
-objectives = Objectives("objective", reserved=(PENALTY,))
+
+objectives = Objectives()
 # of an objective that does not fit every teacher: why it does not fit one, or ""
 misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
@@ -71,12 +95,14 @@ class Weighted:
         loss: of the student's and the teacher's features, its options settled; None
             of one with parameters until it is `built`.
         make: of one with parameters: its module for the widths of both embeddings.
+        need: what it needs beside the features of a batch, if anything.
     """
 
     name: str
     weight: float
     loss: Loss | None
     make: Callable[[int, int], nn.Module] | None = None
+    need: Need | None = None
 
     @property
     def module(self) -> nn.Module | None:
@@ -119,11 +145,12 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
     for name, asked in losses.items():
         objective = objectives.get(name, str(where))
         options = _options(name, objective, asked, where.key(name))
-        weight = weight_of(asked)
+        weight, need = weight_of(asked), objectives.need(name, options)
         if isinstance(objective, type):
-            one = Weighted(name, weight, None, partial(objective, **options))
+            make = partial(objective, **options)
+            one = Weighted(name, weight, None, make, need)
         else:
-            one = Weighted(name, weight, partial(objective, **options))
+            one = Weighted(name, weight, partial(objective, **options), need=need)
         settled.append(one)
     return tuple(settled)
 
@@ -212,10 +239,12 @@ def _precise(features: Features) -> Features:
         return value.to(torch.promote_types(value.dtype, torch.float32))
 
     bias = features.bias
+    rows = {
+        name: cast(value) if value.is_floating_point() else value
+        for name, value in features.rows().items()
+    }
     return replace(
-        features,
-        image_BE=cast(features.image_BE),
-        text_BE=cast(features.text_BE),
+        features.with_rows(rows),
         scale=cast(features.scale),
         bias=None if bias is None else cast(bias),
     )

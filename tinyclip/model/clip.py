@@ -6,7 +6,8 @@ Legend: B batch, T tokens, E joint embedding.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ class Features:
             (SigLIP); None for the others.
         channels_E: which channels of the teacher's embedding these are, of a student
             whose own is narrower; None for all.
+        more: what objectives need beside, by name; of every pair something, (B, ...).
     """
 
     image_BE: Tensor
@@ -35,6 +37,16 @@ class Features:
     scale: Tensor
     bias: Tensor | None = None
     channels_E: Tensor | None = None
+    more: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def rows(self) -> dict[str, Tensor]:
+        """All that it has of each pair, by name."""
+        return {"image": self.image_BE, "text": self.text_BE, **self.more}
+
+    def with_rows(self, rows: Mapping[str, Tensor]) -> Features:
+        """The same with other `rows`."""
+        more = {name: rows[name] for name in self.more}
+        return replace(self, image_BE=rows["image"], text_BE=rows["text"], more=more)
 
 
 class Clip(nn.Module):

@@ -12,11 +12,14 @@ from typing import Any
 import torch
 
 from .. import cost
+from ..config.phases.phase import PhaseSettings
+from ..config.place import Place
 from ..config.schema import Recipe, Stage
 from ..goal import SizeGoal
 from ..model.clip import Clip
 from ..shapes import ClipShape, TowerShape
 from ..sites import SITES, USUAL, resized, units_of
+from .needs import needs_of_phase
 
 GIB = 1024**3
 LARGE = 10**10  # multiply-accumulates a pair
@@ -123,13 +126,30 @@ def measure_speed(model: Clip) -> float:
     return 2 * macs(shape) * batch / min(seconds)
 
 
-def works_of(stage: Stage, start: ClipShape, end: ClipShape) -> dict[str, int]:
-    """Multiply-accumulates of one pair in each phase: of the model as it is there."""
+def works_of(stage: Stage, start: ClipShape, end: ClipShape) -> dict[str, float]:
+    """Multiply-accumulates of one pair in each phase: of the model as it is there, with
+    what objectives have it encode beside."""
     works, shape = {}, start
     for name, phase in stage.running().items():
         shape = end if phase.cuts else shape
-        works[name] = macs(shape)
+        works[name] = macs(shape) + macs_beside(phase, shape)
     return works
+
+
+def macs_beside(phase: PhaseSettings, shape: ClipShape) -> float:
+    """Multiply-accumulates of what the objectives of a phase need beside each pair."""
+    width, towers = shape.embed_dim, shape.towers()
+    return sum(
+        need.images * cost.tower_macs(towers["image"], width)
+        + need.texts * cost.tower_macs(towers["text"], width)
+        for need in needs_of_phase(phase, Place()).values()
+    )
+
+
+def runs_teacher(phase: PhaseSettings) -> bool:
+    """Whether an objective of it needs the teacher itself at every step."""
+    needs = needs_of_phase(phase, Place()).values()
+    return any(need.runs_teacher for need in needs)
 
 
 def plan_stage(
@@ -142,9 +162,12 @@ def plan_stage(
     goal = goal_of(recipe, teacher, target)
     end = scaled(teacher, goal)
     steps, works = stage.steps, works_of(stage, start, end)
-    live = 0 if cached else macs(teacher)
+    live = {
+        name: macs(teacher) if runs_teacher(phase) or not cached else 0
+        for name, phase in stage.running().items()
+    }
     # a step is a forward pass and a backward pass of twice the work
-    flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live) for p in steps}
+    flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live[p]) for p in steps}
     flops = sum(count * flops_per_step[phase] for phase, count in steps.items())
     # phases that look at pairs: a forward pass each, and about as much beside it
     looked = stage.looked

@@ -20,6 +20,7 @@ from ..model.clip import Clip
 from ..shapes import ClipShape
 from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
+from .needs import refuse_unprovided
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ def check(recipe: Recipe) -> None:
             "Name yours: --data csv:pairs.csv",
         )
     check_objectives(recipe, Place())
+    refuse_unprovided(recipe)
 
 
 def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:

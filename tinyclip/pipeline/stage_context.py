@@ -20,6 +20,7 @@ from ..losses.contrastive import contrastive
 from ..model.clip import Clip
 from ..training.engine import Engine
 from ..training.loop import Surroundings, run_phase
+from ..training.needs.provider import Offered
 from ..training.phase import Student, TrainingPhase
 from ..training.state import Checkpoints
 from ..training.teacher.live import Teacher, placed
@@ -106,6 +107,17 @@ class StageContext:
             progress.channels,
             run.teacher.model.shape.embed_dim,
             run.seed_of(self.folder.number, "objectives"),
+        )
+
+    def offered(self, progress: Progress) -> Offered:
+        """What objectives that need more than features can have it from."""
+        run, scale = self.run, self.settings.scale
+        return Offered(
+            self.engine,
+            run.loader(self.settings.batch),
+            self.teacher(),
+            lambda: run.live(scale),
+            self.student(progress).seed,
         )
 
     def match_scale(self, model: Clip) -> None:

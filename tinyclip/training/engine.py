@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -165,9 +164,8 @@ class Engine:
         """The features of all processes, in their order; differentiable."""
         if self.world == 1:
             return features
-        image_BE: Tensor = Gather.apply(features.image_BE)
-        text_BE: Tensor = Gather.apply(features.text_BE)
-        return replace(features, image_BE=image_BE, text_BE=text_BE)
+        gathered = {name: Gather.apply(row) for name, row in features.rows().items()}
+        return features.with_rows(gathered)
 
     def place(self, module: nn.Module) -> Any:
         """The module on this engine's device."""

@@ -10,7 +10,8 @@ Legend: B pairs of a batch, E joint embedding.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -23,11 +24,14 @@ from ..losses.objectives import Parts, Weighted, settle, weighted
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
 from .engine import Engine
+from .needs import of_student, of_teacher, providers_of, watching
+from .needs.provider import Offered, Pass
 from .optim import NamedAdamW, Trainable
 from .state import State, load_into, pack
 from .teacher.live import Teacher, at_least_float32, placed
 
 MAX_LOGIT_SCALE = math.log(100)
+SIDES = ("image", "text")
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class TrainingPhase:
         model: trained in place.
         settings: steps, optimiser and objectives.
         student: how it is trained.
+        offered: what objectives that need more than features can have it from.
     """
 
     name: ClassVar[str]  # in YAML; states and metrics go by it
@@ -78,13 +83,16 @@ class TrainingPhase:
         engine: Engine,
         settings: TrainingSettings,
         student: Student,
+        offered: Offered | None = None,
     ) -> None:
         self.model: Clip = engine.place(model).train()
         student.freeze(self.model)
         self.most_scale = most_scale(model)
         self.teacher, self.engine, self.student = teacher, engine, student
         self.steps, self.optim = settings.steps, settings.optim
+        self.objective_lr = settings.objective_lr or settings.optim.lr
         self.losses = self._built(settings)
+        self.providers = providers_of(self.losses, offered)
         self.optimizer = NamedAdamW(self.trainables())
 
     def _built(self, settings: TrainingSettings) -> tuple[Weighted, ...]:
@@ -115,13 +123,16 @@ class TrainingPhase:
     def trainables(self) -> tuple[Trainable, ...]:
         """The groups of parameters that it trains: first the student's weights.
 
-        An objective's are trained as they are, and clipped by a norm of their own: they
-        must not shrink the weights' share of it.
+        An objective's are trained as they are, but for a rate that may be another, and
+        clipped by a norm of their own: they must not shrink the weights' share of it.
         """
-        modules = {"model": self.model, **self.objective_modules()}
-        return tuple(
-            Trainable.of_weights(module, self.optim, name)
-            for name, module in modules.items()
+        own = replace(self.optim, lr=self.objective_lr)
+        return (
+            Trainable.of_weights(self.model, self.optim),
+            *(
+                Trainable.of_weights(module, own, name)
+                for name, module in self.objective_modules().items()
+            ),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -143,18 +154,29 @@ class TrainingPhase:
 
     def features(self, batch: Batch, step: int) -> Features:
         """The student's features of some pairs, float32 at least."""
-        with self.engine.autocast():
-            features = self.model(*placed(batch, self.model), gates=self.gates(step))
-        image_BE, text_BE = features.image_BE, features.text_BE
-        return self.with_scale(at_least_float32(image_BE), at_least_float32(text_BE))
+        seen = Pass(self.model, batch, step, self.gates(step))
+        with self.engine.autocast(), watching(self.providers, self.model):
+            features = self.model(*placed(batch, self.model), gates=seen.gates)
+            more = of_student(self.providers, seen)
+        rows = replace(features, more=more).rows()
+        return self.with_scale({k: at_least_float32(v) for k, v in rows.items()})
 
-    def with_scale(self, image_BE: Tensor, text_BE: Tensor) -> Features:
-        """Features together with the scale, bias and channels that a loss asks for."""
+    def teacher_features(self, batch: Batch, step: int) -> Features:
+        """The teacher's features of some pairs, and what objectives need beside."""
+        more = of_teacher(self.providers, batch, step)
+        return replace(self.teacher.features(batch), more=more)
+
+    def with_scale(self, rows: Mapping[str, Tensor]) -> Features:
+        """Rows (`Features.rows`) together with the scale, bias and channels that a loss
+        asks for."""
         scale, kept = self.model.logit_scale.exp(), self.student.channels
         if self.student.scale is not None:
             scale = torch.full_like(scale, self.student.scale)
         channels_E = None if kept is None else torch.tensor(kept, device=scale.device)
-        return Features(image_BE, text_BE, scale, self.model.logit_bias, channels_E)
+        more = {name: row for name, row in rows.items() if name not in SIDES}
+        image_BE, text_BE = (rows[name] for name in SIDES)
+        bias = self.model.logit_bias
+        return Features(image_BE, text_BE, scale, bias, channels_E, more)
 
     def objective(
         self, student: Features, teacher: Features, _step: int

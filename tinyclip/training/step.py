@@ -33,29 +33,35 @@ def backward(
     parts = [batch.rows(part) for part in torch.arange(len(batch)).chunk(pieces)]
     with torch.no_grad():
         features = [phase.features(part, step) for part in parts]
-    image_BE = torch.cat([piece.image_BE for piece in features]).requires_grad_()
-    text_BE = torch.cat([piece.text_BE for piece in features]).requires_grad_()
-    student = phase.with_scale(image_BE, text_BE)
-    result = _loss(phase, student, batch, step, engine)
+    whole = _leaves([piece.rows() for piece in features])
+    result = _loss(phase, phase.with_scale(whole), batch, step, engine)
     # objectives that look at one tower alone leave the other's features without any
-    shares = [
-        [None] * len(parts) if rows.grad is None else rows.grad.chunk(pieces)
-        for rows in (image_BE, text_BE)
-    ]
-    for part, *share in zip(parts, *shares, strict=True):
-        again = phase.features(part, step)
-        outputs = zip((again.image_BE, again.text_BE), share, strict=True)
+    shares = {n: r.grad.chunk(pieces) for n, r in whole.items() if r.grad is not None}
+    for number, part in enumerate(parts):
+        again = phase.features(part, step).rows()
         # a tower that is not trained has none
-        taken = [(x, g) for x, g in outputs if g is not None and x.requires_grad]
+        taken = [
+            (again[name], share[number])
+            for name, share in shares.items()
+            if again[name].requires_grad
+        ]
         torch.autograd.backward([x for x, _ in taken], [g for _, g in taken])
     return result
+
+
+def _leaves(pieces: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The rows of all pieces, which gather the gradient of a loss."""
+    whole = {name: torch.cat([piece[name] for piece in pieces]) for name in pieces[0]}
+    for rows in whole.values():
+        rows.requires_grad_(rows.is_floating_point())
+    return whole
 
 
 def _loss(
     phase: TrainingPhase, student: Features, batch: Batch, step: int, engine: Engine
 ) -> tuple[Tensor, Parts]:
     """The loss of all processes' pairs, and its gradient taken."""
-    teacher = engine.gathered(phase.teacher.features(batch))
+    teacher = engine.gathered(phase.teacher_features(batch, step))
     loss, parts = phase.objective(engine.gathered(student), teacher, step)
     engine.backward(loss)
     return loss.detach(), parts

@@ -71,6 +71,12 @@ class TrainingSettings(PhaseSettings):
     losses: Losses = setting(
         {"mimic": 1.0}, "objectives: NAME: WEIGHT, or NAME: {weight, options}", low=0
     )
+    objective_lr: float | None = setting(
+        None,
+        "peak learning rate of what objectives have of their own; null: optim.lr",
+        above=0,
+        later=True,
+    )
 
     @property
     def trained_steps(self) -> int:

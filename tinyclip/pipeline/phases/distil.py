@@ -23,6 +23,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         stage.engine,
         stage.settings.distil,
         stage.student(progress),
+        stage.offered(progress),
     )
     phase.optimizer.load(progress.moments)
     stage.train(phase, progress)

@@ -15,6 +15,7 @@ from ...masks.gates import Gates
 from ...model.clip import Clip, Features
 from ...model.gating import ClipGates
 from ...training.engine import Engine
+from ...training.needs.provider import Offered
 from ...training.optim import Trainable
 from ...training.phase import Student, TrainingPhase
 from ...training.teacher.live import Teacher
@@ -47,6 +48,7 @@ class LearnPhase(TrainingPhase):
         goal: SizeGoal,
         seed: int,
         student: Student,
+        offered: Offered | None = None,
     ) -> None:
         model.requires_grad_(settings.train_weights)
         self.mask: Gates = engine.place(gates)
@@ -57,7 +59,7 @@ class LearnPhase(TrainingPhase):
         self.seed = seed
         self._shares: dict[str, float | None] = {}
         self._gap = torch.zeros(())
-        super().__init__(model, teacher, engine, settings, student)
+        super().__init__(model, teacher, engine, settings, student, offered)
 
     def modules(self) -> dict[str, nn.Module]:
         return {
@@ -142,6 +144,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         goal,
         stage.noise_seed,
         stage.student(progress),
+        stage.offered(progress),
     )
     stage.train(phase, progress)
     progress.model, gates = on_cpu(phase.model), phase.mask.cpu()

@@ -46,7 +46,9 @@ def placed(batch: Batch, model: Clip) -> tuple[Tensor, Tensor]:
 
 
 def at_least_float32(features: Tensor) -> Tensor:
-    """Float32 at least: losses are not for half types."""
+    """Float32 at least: losses are not for half types. Whole numbers stay."""
+    if not features.is_floating_point():
+        return features
     return features.to(torch.promote_types(features.dtype, torch.float32))
 
 

@@ -1,0 +1,47 @@
+"""What an objective may ask of the loop beside the features of a batch.
+
+An objective says so where it is registered, and one with options makes it of them:
+
+    @objectives.register("mfd", need=lambda options: Masked(share=options.masked))
+
+`training.needs` has who provides each kind. What is provided for an objective lies in
+the features' `more`, by the objective's name and that of the part: `mfd.masked`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Something beside the features; a subclass for each kind.
+
+    Args:
+        images, texts: pictures and captions that the student encodes for it, of every
+            pair of the batch: what plans count.
+    """
+
+    what: ClassVar[str]  # as a message names it
+    runs_teacher: ClassVar[bool] = False  # at every step: no cache holds it
+    looks_around: ClassVar[bool] = False  # at features of all that is trained on
+
+    images: float = 0.0
+    texts: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Masked(Need):
+    """The student's features of every picture with patches left out.
+
+    Provides `masked` (B, E) of the student.
+
+    Args:
+        share: of the patches that are left out.
+    """
+
+    what: ClassVar[str] = "pictures with patches left out"
+
+    share: float
+    images: float = 1.0

@@ -1,0 +1,60 @@
+"""What the objectives of a recipe need beside features, and whether it can be had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..config.phases.phase import PhaseSettings
+from ..config.place import Place
+from ..config.schema import Recipe
+from ..errors import UserError
+from ..losses.needs import Need
+from ..losses.objectives import settle
+
+
+def needs_of_phase(phase: PhaseSettings, where: Place) -> dict[str, Need]:
+    """What the objectives of a phase need, by their names."""
+    return {
+        objective.name: objective.need
+        for objective in settle(phase.objectives, where)
+        if objective.weight and objective.need is not None
+    }
+
+
+def needs_of(recipe: Recipe) -> list[Need]:
+    """What the objectives of all phases that run need."""
+    return [need for _, _, need in _named(recipe)]
+
+
+def _named(recipe: Recipe) -> Iterator[tuple[Place, str, Need]]:
+    for number, stage in enumerate(recipe.stages):
+        place = Place().key("stages").item(number)
+        for phase, settings in stage.running().items():
+            where = place.key(phase).key("losses")
+            for name, need in needs_of_phase(settings, where).items():
+                yield where.key(name), name, need
+
+
+def refuse_unprovided(recipe: Recipe) -> None:
+    """Refuse objectives that need what the run will not have.
+
+    Raises:
+        UserError: which, what it needs, and what to set instead.
+    """
+    stored = recipe.cache is not None or recipe.cache_teacher == "always"
+    for where, name, need in _named(recipe):
+        if need.runs_teacher and stored:
+            cause = "cache" if recipe.cache is not None else "cache_teacher: always"
+            raise UserError(
+                str(where),
+                f"{name} needs {need.what} of the teacher, and the cache that {cause} "
+                "asks for holds features alone",
+                f"Leave {cause} out, or take {name} out",
+            )
+        if need.looks_around and recipe.cache_teacher == "never":
+            raise UserError(
+                str(where),
+                f"{name} needs {need.what}, which are found among the teacher's cached "
+                "features, and cache_teacher is 'never'",
+                f"Leave cache_teacher out, or take {name} out",
+            )
