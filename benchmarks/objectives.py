@@ -9,9 +9,8 @@
 One student for each choice of data: a quarter of the encoder in closed form (`cut` of
 benchmarks/compare.py). Every entry of `ablation/entries.py` starts from it and sees the
 same pictures in the same order at the same rate; a seed is of order, augmentations and
-parameters of objectives. The first seed of all comes first, then further ones of all
-but the mixes, of which the two best on `dev` get them, then the best of all and `mimic`
-at other rates.
+parameters of objectives. The first seed of all comes first; of the mixes the two best
+on `dev` get further ones, and the best of all and `mimic` are looked at at other rates.
 
 Mixes are chosen by `dev` alone: top-1, and of equals the divergence, the mean
 KL(teacher ‖ student) of the softmax of similarities of a picture with all class names.
@@ -52,7 +51,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
     add("--entries", help="with commas between them; default: all that are offered")
-    add("--data", help=f"of {', '.join(DATA)}; default: all,1000")
+    add("--data", help=f"of {', '.join(DATA)}; default: 1000,all")
     add("--seeds", help="the first is where mixes are chosen; default: 0,1,2")
     add("--work", type=Path, help="where cells lie; default: runs/objectives")
     add("--out", type=Path, help="folder for JSON and tables")
@@ -63,7 +62,7 @@ def options() -> argparse.Namespace:
     quick = args.quick
     offered = [name for name, entry in ENTRIES.items() if entry.offered]
     args.entries = args.entries or ",".join(QUICK_ENTRIES if quick else offered)
-    args.data = args.data or ("1000" if quick else "all,1000")
+    args.data = args.data or ("1000" if quick else "1000,all")
     args.seeds = args.seeds or ("0,1" if quick else "0,1,2")
     args.work = args.work or Path("runs") / (
         "objectives-quick" if quick else "objectives"

@@ -108,9 +108,12 @@ SINGLE: dict[str, Entry] = {
     "contrastive+afd": clip_kd(afd=1.0),
 }
 MIXES: dict[str, Entry] = {
-    "mimic+feature": mix(mimic=1.0, feature=1.0),
     "mimic+16feature": mix(mimic=1.0, feature=16.0),
-    "mimic+64feature": mix(mimic=1.0, feature=64.0),
+    "crd+16feature": mix(crd=1.0, feature=16.0),
+    "icl+4feature": mix(icl=1.0, feature=4.0),
+    "gd+4feature": mix(gd=1.0, feature=4.0),
+    "4feature+intra": mix(feature=4.0, intra=1.0),
+    "4feature+ickd": mix(feature=4.0, ickd=1.0),
 }
 ENTRIES = {**SINGLE, **MIXES}
 # CLIP-KD, table 1: zero-shot on ImageNet of ViT-T/16 from ViT-B/16, %, beside the

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from comparison.cells import Cell
 from comparison.work import Row
 
-from .entries import MIX, NONE, TODAY, Entry
+from .entries import CLIP_KD, MIX, NONE, TODAY, Entry
 from .kept import Ablation
 
 TARGET, STEPS = 0.25, 150
@@ -24,7 +24,7 @@ class Axes:
 
     Args:
         entries: by their names.
-        data: choices of data.
+        data: choices of data; other rates are looked at on the first.
         seeds: the first one is where mixes are chosen.
         rate: of all entries.
         steps: of each.
@@ -47,27 +47,40 @@ class Axes:
             for data in self.data
         ]
 
+    def named(self, kind: str) -> list[str]:
+        """The entries of a kind."""
+        return [name for name, entry in self.entries.items() if entry.kind == kind]
+
+    def rated(self, names: Iterable[str]) -> list[Cell]:
+        """Those that are asked for, at the other rates, on the first choice of data."""
+        known = [name for name in dict.fromkeys(names) if name in self.entries]
+        (seed, *_), (data, *_) = self.seeds, self.data
+        at = [Cell(n, TARGET, data, self.steps, seed, self.rate) for n in known]
+        return [replace(cell, rate=rate) for rate in self.rates for cell in at]
+
     def inherited(self) -> list[Cell]:
         """The students before they learn."""
         return [Cell(NONE, TARGET, data, 0, 0) for data in self.data]
 
 
 def rows_of(work: Ablation, axes: Axes) -> list[Row]:
-    """Every row that is there or can be made in the time: all entries at the first seed
-    first, then the best mixes and all others at further seeds, then other rates."""
-    single = [name for name, entry in axes.entries.items() if entry.kind != MIX]
-    mixes = [name for name, entry in axes.entries.items() if entry.kind == MIX]
+    """Every row that is there or can be made in the time.
+
+    The first seed of all but CLIP-KD's forms, whose place is in the orders; further
+    seeds of today's losses and the best mixes; other rates; CLIP-KD's forms; further
+    seeds of all others, the best first.
+    """
+    names = {kind: axes.named(kind) for kind in (MIX, CLIP_KD)}
+    single = [n for n in axes.entries if n not in {*names[MIX], *names[CLIP_KD]}]
     first, more = axes.seeds[:1], axes.seeds[1:]
     rows = work.rows(axes.inherited())
-    rows += work.rows(axes.cells([*single, *mixes], first))
-    again = [TODAY, *best(rows, mixes, BEST)]
-    again = [name for name in again if name in axes.entries]
-    rest = [name for name in single if name not in again]
-    rows += work.rows(axes.cells([*again, *rest], more))
-    rated = [*best(rows, [*single, *mixes], 1), RATED]
-    known = [name for name in dict.fromkeys(rated) if name in axes.entries]
-    cells = axes.cells(known, first)
-    rows += work.rows([replace(c, rate=r) for r in axes.rates for c in cells])
+    rows += work.rows(axes.cells([*single, *names[MIX]], first))
+    again = [n for n in [TODAY, *best(rows, names[MIX], BEST)] if n in axes.entries]
+    rows += work.rows(axes.cells(again, more))
+    rows += work.rows(axes.rated([*best(rows, axes.entries, 1), RATED]))
+    rows += work.rows(axes.cells(names[CLIP_KD], first))
+    rest = [n for n in [*single, *names[CLIP_KD]] if n not in again]
+    rows += work.rows(axes.cells(best(rows, rest, len(rest)), more))
     return rows
 
 

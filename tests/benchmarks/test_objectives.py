@@ -91,19 +91,23 @@ class Recorded:
         ]
 
 
-def test_the_first_seed_of_all_comes_first_and_of_mixes_only_the_best_get_more(
+def test_the_first_seed_comes_first_and_of_mixes_only_the_best_get_more(
     ablation: Any,
 ) -> None:
     entries, order = ablation("entries"), ablation("order")
-    named = {n: entries.ENTRIES[n] for n in (entries.TODAY, "mimic", "icl")}
+    singles = (entries.TODAY, "mimic", "icl")
+    named = {n: entries.ENTRIES[n] for n in (*singles, "contrastive+fd")}
     mixes = {f"m{i}": entries.mix(mimic=float(i)) for i in range(1, 5)}
     work = Recorded({"m1": 0.1, "m2": 0.3, "m3": 0.2, "m4": 0.15, "icl": 0.2})
     order.rows_of(work, order.Axes({**named, **mixes}, ["all"], [0, 1], 0.5))
     asked = [(c.method, c.seed, c.rate) for c in work.asked]
-    first = [(name, 0, 0.5) for name in (*named, *mixes)]
-    again = [(n, 1, 0.5) for n in (entries.TODAY, "m2", "m3", "icl", "mimic")]
+    first = [(name, 0, 0.5) for name in (*singles, *mixes)]
+    again = [(name, 1, 0.5) for name in (entries.TODAY, "m2", "m3")]
     rated = [(n, 0, r) for r in order.OTHER_RATES for n in ("m2", "mimic")]
-    assert asked == [("none", 0, None), *first, *again, *rated]
+    clip_kd = [("contrastive+fd", seed, 0.5) for seed in (0, 1)]
+    rest = [("icl", 1, 0.5), ("mimic", 1, 0.5)]
+    inherited = [("none", 0, None)]
+    assert asked == [*inherited, *first, *again, *rated, clip_kd[0], *rest, clip_kd[1]]
 
 
 def test_of_equals_on_dev_the_nearer_to_the_teacher_is_the_better(
