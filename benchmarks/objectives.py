@@ -43,7 +43,7 @@ from tinyclip.leaving import asked as stop_asked
 from tinyclip.leaving import gently, take_signals
 
 RATE = 0.0014
-QUICK_ENTRIES = (TODAY, "mimic", "mimic+16feature")
+QUICK_ENTRIES = (TODAY, "mimic+16feature")
 QUICK_STEPS = 3
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tinyclip.config.objectives import Losses
+from tinyclip.config.objectives import Asked, Losses
 from tinyclip.config.schema import Recipe
 from tinyclip.config.setting import inner_kind, settings_of
 from tinyclip.losses.objectives import objectives
@@ -79,7 +79,7 @@ def clip_kd(**losses: float) -> Entry:
     return Entry(CLIP_KD, {"contrastive": 1.0, **losses})
 
 
-def mix(**losses: float) -> Entry:
+def mix(**losses: Asked) -> Entry:
     return Entry(MIX, dict(losses))
 
 
@@ -107,13 +107,13 @@ SINGLE: dict[str, Entry] = {
     "contrastive+gd": clip_kd(gd=1.0),
     "contrastive+afd": clip_kd(afd=1.0),
 }
-MIXES: dict[str, Entry] = {
+MIXES: dict[str, Entry] = {  # kd4: at temperature 4
+    "kd+4feature": mix(kd=1.0, feature=4.0),
+    "kd4+4feature": mix(kd={"temperature": 4.0}, feature=4.0),
+    "kd4": mix(kd={"temperature": 4.0}),
     "mimic+16feature": mix(mimic=1.0, feature=16.0),
-    "crd+16feature": mix(crd=1.0, feature=16.0),
-    "icl+4feature": mix(icl=1.0, feature=4.0),
-    "gd+4feature": mix(gd=1.0, feature=4.0),
     "4feature+intra": mix(feature=4.0, intra=1.0),
-    "4feature+ickd": mix(feature=4.0, ickd=1.0),
+    "kd+intra": mix(kd=1.0, intra=1.0),
 }
 ENTRIES = {**SINGLE, **MIXES}
 # CLIP-KD, table 1: zero-shot on ImageNet of ViT-T/16 from ViT-B/16, %, beside the
