@@ -75,7 +75,7 @@ def encoder_of(model: Measurable) -> Encoder:
 def _hits(encoder: Encoder, task: Task) -> Hits:
     """Raises `ValueError`: a picture is broken, and items would not be pairs."""
     if isinstance(task, RetrievalTask):
-        whole, rank_N, _ = caption_ranks(encoder, task)
+        whole, rank_N, *_ = caption_ranks(encoder, task)
     else:
         whole, rank_N = class_ranks(encoder, task)
     if len(whole) != len(task.pairs):

@@ -5,6 +5,7 @@ One file each, which enters itself in the registry; one line here.
 
 from .afd import Afd
 from .affinity import affinity, soft_cross_entropy
+from .asl import Asl
 from .contrastive import affinity_logits, contrastive
 from .crd import crd
 from .dist import dist
@@ -14,6 +15,7 @@ from .ickd import ickd
 from .icl import icl
 from .intra import intra
 from .kd import kd
+from .layerwise import Layerwise
 from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
@@ -26,6 +28,8 @@ __all__ = [
     "affinity",
     "affinity_logits",
     "Afd",
+    "Layerwise",
+    "Asl",
     "contrastive",
     "crd",
     "dist",

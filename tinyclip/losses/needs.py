@@ -32,6 +32,20 @@ class Need:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerTokens(Need):
+    """Tokens of layers of the student and of the teacher itself, which runs at every
+    step.
+
+    Asks the objective, a `losses.tokens.OfTokens`, which layers belong together and how
+    far their tokens are from each other. Provides that, (B,), for each of its `towers`
+    under the tower's name, of the student.
+    """
+
+    what: ClassVar[str] = "tokens of layers"
+    runs_teacher: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Masked(Need):
     """The student's features of every picture with patches left out.
 
@@ -45,3 +59,15 @@ class Masked(Need):
 
     share: float
     images: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(Need):
+    """Which captions of a batch fit which of its pictures.
+
+    Provides of the teacher's side, whole numbers that are equal where what they stand
+    for is, -1 for none: `fitting` (B, K), the captions that fit each picture; `caption`
+    (B,), the one that stands beside it; `label` (B,), its class.
+    """
+
+    what: ClassVar[str] = "labels"

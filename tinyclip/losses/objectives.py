@@ -15,6 +15,8 @@ teacher's embedding; its forward pass is what a function would be:
         def __init__(self, student, teacher, options: Projected = Projected()): ...
         def forward(self, student, teacher): ...
 
+One that looks into the towers is made for both models' shapes (`shapes=True`).
+
 Its parameters start from (seed, stage, name), anew in each phase: learn's have the
 width before the cut. They are trained as the weights are (rate, schedule, decay),
 clipped by a norm of their own, saved and resumed with the phase under
@@ -46,6 +48,7 @@ from ..registry import Registry
 from ..shapes import ClipShape
 from .needs import Need
 from .sparsity import PENALTY
+from .teachers import Teachers, under_each
 
 Parts: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
@@ -62,17 +65,22 @@ class Objectives(Registry[Objective]):
     def __init__(self) -> None:
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
+        self.of_shapes: set[str] = set()
 
     def register(
-        self, name: str, need: MakeNeed | None = None
+        self, name: str, need: MakeNeed | None = None, shapes: bool = False
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
         Args:
             need: what it needs beside the features, made of its options if it has any.
+            shapes: its module is made for the shapes of student and teacher, and not
+                for the widths of their embeddings.
         """
         if need is not None:
             self.needs[name] = need
+        if shapes:
+            self.of_shapes.add(name)
         return cast(Callable[[Kind], Kind], super().register(name))
 
     def need(self, name: str, arguments: Mapping[str, Any]) -> Need | None:
@@ -96,26 +104,29 @@ class Weighted:
             of one with parameters until it is `built`.
         make: of one with parameters: its module for the widths of both embeddings.
         need: what it needs beside the features of a batch, if anything.
+        of_shapes: it is made for the shapes of both models instead.
     """
 
     name: str
     weight: float
     loss: Loss | None
-    make: Callable[[int, int], nn.Module] | None = None
+    make: Callable[[Any, Any], nn.Module] | None = None
     need: Need | None = None
+    of_shapes: bool = False
 
     @property
     def module(self) -> nn.Module | None:
         """What of it learns."""
         return self.loss if isinstance(self.loss, nn.Module) else None
 
-    def built(self, student: int, teacher: int, seed: int) -> Weighted:
+    def built(self, student: Any, teacher: Any, seed: int) -> Weighted:
         """It with its parameters, if it has any; one of weight 0 needs none.
 
         They start as a function of seed and name; torch's generator stays untouched.
 
         Args:
-            student, teacher: widths of the embeddings.
+            student, teacher: widths of the embeddings; the models' shapes for one that
+                is made for these.
         """
         if self.make is None or self.weight == 0:
             return self
@@ -148,7 +159,8 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
         weight, need = weight_of(asked), objectives.need(name, options)
         if isinstance(objective, type):
             make = partial(objective, **options)
-            one = Weighted(name, weight, None, make, need)
+            of_shapes = name in objectives.of_shapes
+            one = Weighted(name, weight, None, make, need, of_shapes)
         else:
             one = Weighted(name, weight, partial(objective, **options), need=need)
         settled.append(one)
@@ -208,7 +220,7 @@ def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
 def weighted(
     losses: Mapping[str, Asked] | tuple[Weighted, ...],
     student: Features,
-    teacher: Features,
+    teacher: Teachers,
 ) -> tuple[Tensor, Parts]:
     """The weighted sum of objectives, and every part by name.
 
@@ -217,6 +229,8 @@ def weighted(
 
     Args:
         losses: as a recipe has them (`{"mimic": 1.0}`), or settled (and built) already.
+        teacher: one's features, or those of several: an objective is then the mean of
+            its values (`losses.teachers`).
 
     Returns:
         The loss, and parts: each objective's unweighted value under its name and what
@@ -228,8 +242,9 @@ def weighted(
     if isinstance(losses, Mapping):
         losses = settle(losses, Place(path="losses"))
     device = student.image_BE.device
+    teachers = teacher if isinstance(teacher, tuple) else (teacher,)
     with torch.autocast(device.type, enabled=False):
-        return _sum(losses, _precise(student), _precise(teacher))
+        return _sum(losses, _precise(student), tuple(map(_precise, teachers)))
 
 
 def _precise(features: Features) -> Features:
@@ -251,7 +266,7 @@ def _precise(features: Features) -> Features:
 
 
 def _sum(
-    losses: tuple[Weighted, ...], student: Features, teacher: Features
+    losses: tuple[Weighted, ...], student: Features, teachers: tuple[Features, ...]
 ) -> tuple[Tensor, Parts]:
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
@@ -264,7 +279,7 @@ def _sum(
                 "has parameters, which somebody has to keep and train",
                 "Settle the losses and build each of them first",
             )
-        loss, logged = objective.loss(student, teacher)
+        loss, logged = under_each(objective.loss, student, teachers)
         total = total + objective.weight * loss
         parts[objective.name] = loss.detach()
         for key, value in logged.items():
