@@ -18,6 +18,7 @@ from ..losses.objectives import check_objectives, refuse_misfits
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
+from ..training.strategies import check_strategies
 from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
@@ -77,6 +78,7 @@ def check(recipe: Recipe) -> None:
             "Name yours: --data csv:pairs.csv",
         )
     check_objectives(recipe, Place())
+    check_strategies(recipe)
     refuse_unprovided(recipe)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ..objectives import Losses
+from ..objectives import Losses, Strategies
 from ..optim import Optim
 from ..setting import setting
 
@@ -89,6 +89,9 @@ class TrainingSettings(PhaseSettings):
         later=True,
     )
 
+    strategies: Strategies = setting(
+        {}, "how it learns from them: NAME: {options}", later=True
+    )
     teachers: Teachers = setting(
         "run",
         "who teaches: the run's teacher; previous_stage: the student of the stage "
