@@ -97,7 +97,8 @@ def _show(name: str, objective: Entry, as_json: bool) -> int:
         tell(f"losses:\n  {name}:\n    weight: 1.0")
     for one in options:
         allowed = f" ({one['allowed']})" if one["allowed"] else ""
-        tell(f"    {one['name']}: {one['default']}  # {one['help']}{allowed}")
+        default = "null" if one["default"] is None else one["default"]
+        tell(f"    {one['name']}: {default}  # {one['help']}{allowed}")
     return 0
 
 

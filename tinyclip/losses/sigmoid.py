@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from ..model.clip import Features
 from ..shapes import ClipShape
-from .objectives import Parts, misfits, objectives
+from .misfits import misfits
+from .objectives import Parts, objectives
 from .products import compared, mean_over_rows, regained_cross
 
 
