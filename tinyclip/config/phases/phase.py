@@ -94,14 +94,12 @@ class TrainingSettings(PhaseSettings):
     )
     teachers: Teachers = setting(
         "run",
-        "who teaches: the run's teacher; previous_stage: the student of the stage "
-        "before, where there is one; all_stages: the run's teacher and the students of "
-        "all stages before",
+        "who teaches: the run's teacher, the student before, or all of them",
         later=True,
     )
     dropped: float = setting(
         DROPPED,
-        "all_stages: chance of each earlier student to be left out of a step",
+        "all_stages: chance of an earlier student to be left out of a step",
         low=0,
         below=1,
         later=True,
