@@ -14,10 +14,12 @@ from ..config.setting import without_later
 from ..errors import UserError
 from ..inherit.manual import check_layers
 from ..inherit.turn import turned_clip
-from ..losses.objectives import check_objectives, refuse_misfits
+from ..losses.misfits import refuse_misfits
+from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
+from ..training.strategies import check_strategies
 from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
@@ -77,6 +79,7 @@ def check(recipe: Recipe) -> None:
             "Name yours: --data csv:pairs.csv",
         )
     check_objectives(recipe, Place())
+    check_strategies(recipe)
     refuse_unprovided(recipe)
 
 
