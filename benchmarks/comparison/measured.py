@@ -48,9 +48,8 @@ class Measured:
         tasks = tasks_of(replace(self.base.data, exclude=()))
         return pick(tasks, self.base.tasks, "tasks") if self.base.tasks else tasks
 
-    def hits(self, model: Measurable) -> dict[str, Hits]:
+    def hits(self, encoder: Encoder) -> dict[str, Hits]:
         """Whether each item is answered right, by task."""
-        encoder = Encoder(model.model, model.preprocess, model.tokenizer, BATCH)
         return {task.name: _hits(encoder, task) for task in self.tasks}
 
     def concepts(self) -> dict[str, NDArray[np.int64]]:
@@ -66,6 +65,11 @@ class Measured:
             return None
         shown = np.array([task.classes[label] in names for label in task.labels])
         return ~shown if (~shown).sum() >= LEAST else None
+
+
+def encoder_of(model: Measurable) -> Encoder:
+    """What all measures of a model share."""
+    return Encoder(model.model, model.preprocess, model.tokenizer, BATCH)
 
 
 def _hits(encoder: Encoder, task: Task) -> Hits:
