@@ -193,6 +193,6 @@ class TrainingPhase:
         """What follows the update: the logit scale is kept where CLIP keeps it."""
         self.model.logit_scale.clamp_(0, self.most_scale)
 
-    def record(self) -> dict[str, float | None]:
+    def record(self) -> dict[str, Any]:
         """Columns of the step's line in `metrics.jsonl` that only this phase knows."""
         return {}
