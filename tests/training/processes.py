@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from contextlib import nullcontext
 from pathlib import Path
-from typing import cast
 
 import torch
 from safetensors.torch import save_file
@@ -18,7 +17,6 @@ from safetensors.torch import save_file
 from tinyclip.config.objectives import Losses
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch
-from tinyclip.data.loader import Loader
 from tinyclip.goal import SizeGoal
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
@@ -29,13 +27,15 @@ from tinyclip.training.engine import Engine
 from tinyclip.training.needs.provider import Offered
 from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
+from tinyclip.training.teacher.beside import Beside
 from tinyclip.training.teacher.live import LiveTeacher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from learnable import registered  # type: ignore[import-not-found]  # noqa: E402
+from made import MadePairs, made_loader  # type: ignore[import-not-found]  # noqa: E402
 
-STEPS, SIZE = 20, 8
+STEPS, SIZE, PAIRS = 20, 8, 12
 SHAPE = ClipShape(
     embed_dim=6,
     image=ImageShape(
@@ -74,11 +74,16 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
 
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
-    is one that the tests made."""
+    is one that the tests made, `several` is three teachers in place of one."""
     kind, *added = kind.split("+")
-    losses = {**LOSSES, **dict.fromkeys(added, 0.5)}
+    names = [name for name in added if name != "several"]
+    losses = {**LOSSES, **dict.fromkeys(names, 0.5)}
     with registered() if "projected" in added else nullcontext():
-        return phase_of(kind, shape, engine, losses)
+        phase = phase_of(kind, shape, engine, losses)
+    if "several" in added:
+        others = (LiveTeacher(random_clip(shape, s), engine, None) for s in (2, 3))
+        phase.beside = Beside((next(others),), (next(others),), 0.5, seed=5)
+    return phase
 
 
 def phase_of(
@@ -86,7 +91,8 @@ def phase_of(
 ) -> TrainingPhase:
     student, teacher = random_clip(shape, 0), random_clip(shape, 1)
     live = LiveTeacher(teacher, engine, None)
-    offered = Offered(engine, cast(Loader, None), live, lambda: live, seed=5)
+    loader = made_loader(SHAPE, PAIRS, SIZE)
+    offered = Offered(engine, loader, live, lambda: live, seed=5)
     if kind == "distil":
         settings = Distil(steps=20, optim=OPTIM, losses=losses)
         return DistilPhase(student, live, engine, settings, Student(), offered)
@@ -106,7 +112,9 @@ def make_batch(shape: ClipShape, size: int, step: int) -> Batch:
         0, text.vocab_size, (size, text.context_length), generator=generator
     )
     rows = torch.arange(size)
-    return Batch(rows, torch.zeros_like(rows), pixels, ids)
+    texts = (MadePairs(PAIRS).captions(row) for row in range(size))
+    captions = tuple(text[step % len(text)] for text in texts)
+    return Batch(rows, torch.zeros_like(rows), pixels, ids, captions)
 
 
 def train(phase: TrainingPhase, engine: Engine, pieces: int = 1) -> list[float]:

@@ -24,7 +24,7 @@ from tinyclip.training.launch import (
     refuse_sharding,
 )
 
-KINDS = ["learn", "distil", "learn+projected", "distil+projected"]
+KINDS = ["learn", "distil", "learn+projected", "distil+projected", "distil+several"]
 OTHERS = sorted(set(objectives) - {"mimic", "contrastive", "feature", "sigmoid"})
 ROOT = Path(__file__).resolve().parents[2]
 

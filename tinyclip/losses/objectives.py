@@ -46,6 +46,7 @@ from ..registry import Registry
 from ..shapes import ClipShape
 from .needs import Need
 from .sparsity import PENALTY
+from .teachers import Teachers, under_each
 
 Parts: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
@@ -208,7 +209,7 @@ def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
 def weighted(
     losses: Mapping[str, Asked] | tuple[Weighted, ...],
     student: Features,
-    teacher: Features,
+    teacher: Teachers,
 ) -> tuple[Tensor, Parts]:
     """The weighted sum of objectives, and every part by name.
 
@@ -217,6 +218,8 @@ def weighted(
 
     Args:
         losses: as a recipe has them (`{"mimic": 1.0}`), or settled (and built) already.
+        teacher: one's features, or those of several: an objective is then the mean of
+            its values (`losses.teachers`).
 
     Returns:
         The loss, and parts: each objective's unweighted value under its name and what
@@ -228,8 +231,9 @@ def weighted(
     if isinstance(losses, Mapping):
         losses = settle(losses, Place(path="losses"))
     device = student.image_BE.device
+    teachers = teacher if isinstance(teacher, tuple) else (teacher,)
     with torch.autocast(device.type, enabled=False):
-        return _sum(losses, _precise(student), _precise(teacher))
+        return _sum(losses, _precise(student), tuple(map(_precise, teachers)))
 
 
 def _precise(features: Features) -> Features:
@@ -251,7 +255,7 @@ def _precise(features: Features) -> Features:
 
 
 def _sum(
-    losses: tuple[Weighted, ...], student: Features, teacher: Features
+    losses: tuple[Weighted, ...], student: Features, teachers: tuple[Features, ...]
 ) -> tuple[Tensor, Parts]:
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
@@ -264,7 +268,7 @@ def _sum(
                 "has parameters, which somebody has to keep and train",
                 "Settle the losses and build each of them first",
             )
-        loss, logged = objective.loss(student, teacher)
+        loss, logged = under_each(objective.loss, student, teachers)
         total = total + objective.weight * loss
         parts[objective.name] = loss.detach()
         for key, value in logged.items():

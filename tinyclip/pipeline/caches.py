@@ -71,7 +71,17 @@ def caching(recipe: Recipe, pairs: int, width: int) -> bool:
     augmented = pairs * recipe.data.augmentations
     if augmented * width * 8 > CACHE_LIMIT:
         return False
-    return sum(s.batch * sum(s.steps.values()) for s in recipe.stages) > augmented
+    return _asked(recipe) > augmented
+
+
+def _asked(recipe: Recipe) -> int:
+    """How many pairs the run's teacher is asked for."""
+    return sum(
+        stage.batch * phase.trained_steps
+        for number, stage in enumerate(recipe.stages)
+        for phase in stage.running().values()
+        if phase.asks_run_teacher(number)
+    )
 
 
 def cache_of(recipe: Recipe, teacher: Loaded, weights: str) -> tuple[Path, Index]:
