@@ -25,7 +25,7 @@ class Model:
         share: of what the run's budget counts, of the teacher.
         shape: None where it is not known.
         tasks: what it was measured on, by name: `value`, `ci95`, `n`, ... of each.
-        latency: of one picture and caption, in ms; None where it was not measured.
+        latency: of one picture, in ms; None where it was not measured.
     """
 
     name: str

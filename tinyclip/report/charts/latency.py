@@ -11,8 +11,8 @@ from ..collect import Told
 
 
 def latency(run: Told) -> Chart | None:
-    """Time of one picture and caption, and what it would be if time went with
-    multiplications; None where it was not measured."""
+    """Time of one picture, and what it would be if time went with multiplications;
+    None where it was not measured."""
     models = [model for model in run.models if model.latency is not None]
     whole = run.teacher
     if len(models) < 2 or whole.latency is None or whole.shape is None:
@@ -45,7 +45,7 @@ def latency(run: Told) -> Chart | None:
         axes.grid(False, axis="y")
         axes.margins(x=0.14)
         axes.set_xlim(left=0)
-        axes.set_xlabel("ms for one picture and one caption, median")
+        axes.set_xlabel("ms for one picture, median")
         figure.legend(loc="outside upper left", ncols=2)
     told = ", ".join(
         f"{n}: {m:.3g} ms (ideal {i:.3g})"
@@ -54,14 +54,13 @@ def latency(run: Told) -> Chart | None:
     return Chart(
         "latency",
         "Latency against the ideal",
-        f"Time of one picture and one caption of {run.name}: {told}.",
-        "The ideal is the teacher's time times the student's share of its "
-        "multiply-accumulates. Measured on the machine that made the run.",
+        f"Time of one picture of {run.name}: {told}.",
+        "The ideal is the teacher's time times the student's share of its image "
+        "tower's multiply-accumulates. Measured on the machine that made the run.",
         figure,
     )
 
 
 def macs(shape: ClipShape) -> float:
-    """Multiply-accumulates of one picture and one caption."""
-    towers = shape.towers().values()
-    return float(sum(cost.tower_macs(tower, shape.embed_dim) for tower in towers))
+    """Multiply-accumulates of one picture."""
+    return float(cost.tower_macs(shape.image, shape.embed_dim))
