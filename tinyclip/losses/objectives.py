@@ -15,6 +15,8 @@ teacher's embedding; its forward pass is what a function would be:
         def __init__(self, student, teacher, options: Projected = Projected()): ...
         def forward(self, student, teacher): ...
 
+One that looks into the towers is made for both models' shapes (`shapes=True`).
+
 Its parameters start from (seed, stage, name), anew in each phase: learn's have the
 width before the cut. They are trained as the weights are (rate, schedule, decay),
 clipped by a norm of their own, saved and resumed with the phase under
@@ -63,17 +65,22 @@ class Objectives(Registry[Objective]):
     def __init__(self) -> None:
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
+        self.of_shapes: set[str] = set()
 
     def register(
-        self, name: str, need: MakeNeed | None = None
+        self, name: str, need: MakeNeed | None = None, shapes: bool = False
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
         Args:
             need: what it needs beside the features, made of its options if it has any.
+            shapes: its module is made for the shapes of student and teacher, and not
+                for the widths of their embeddings.
         """
         if need is not None:
             self.needs[name] = need
+        if shapes:
+            self.of_shapes.add(name)
         return cast(Callable[[Kind], Kind], super().register(name))
 
     def need(self, name: str, arguments: Mapping[str, Any]) -> Need | None:
@@ -97,26 +104,29 @@ class Weighted:
             of one with parameters until it is `built`.
         make: of one with parameters: its module for the widths of both embeddings.
         need: what it needs beside the features of a batch, if anything.
+        of_shapes: it is made for the shapes of both models instead.
     """
 
     name: str
     weight: float
     loss: Loss | None
-    make: Callable[[int, int], nn.Module] | None = None
+    make: Callable[[Any, Any], nn.Module] | None = None
     need: Need | None = None
+    of_shapes: bool = False
 
     @property
     def module(self) -> nn.Module | None:
         """What of it learns."""
         return self.loss if isinstance(self.loss, nn.Module) else None
 
-    def built(self, student: int, teacher: int, seed: int) -> Weighted:
+    def built(self, student: Any, teacher: Any, seed: int) -> Weighted:
         """It with its parameters, if it has any; one of weight 0 needs none.
 
         They start as a function of seed and name; torch's generator stays untouched.
 
         Args:
-            student, teacher: widths of the embeddings.
+            student, teacher: widths of the embeddings; the models' shapes for one that
+                is made for these.
         """
         if self.make is None or self.weight == 0:
             return self
@@ -149,7 +159,8 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
         weight, need = weight_of(asked), objectives.need(name, options)
         if isinstance(objective, type):
             make = partial(objective, **options)
-            one = Weighted(name, weight, None, make, need)
+            of_shapes = name in objectives.of_shapes
+            one = Weighted(name, weight, None, make, need, of_shapes)
         else:
             one = Weighted(name, weight, partial(objective, **options), need=need)
         settled.append(one)
