@@ -75,6 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "accelerate knows",
     )
     add_fail_under(parser, "a task of the last student")
+    add("--no-report", action="store_true", help="write no RUN/report.html at the end")
     add("--dry-run", action="store_true", help="print the plan; write and run nothing")
     add(
         "--set",
@@ -169,7 +170,7 @@ def run(args: argparse.Namespace) -> int:
     from .show import print_json
 
     if least is not None:
-        refuse_unmeasured(settle(request)[1])
+        refuse_unmeasured(request.recipe or settle(request)[1])
     if args.dry_run:
         recipe = request.recipe
         # nothing is written, so a folder in use is no obstacle to a new plan
@@ -186,7 +187,23 @@ def run(args: argparse.Namespace) -> int:
         return 0  # of several processes one tells
     report = summary(finished)
     print_json(report) if args.json else tables.show_summary(report)
+    if not args.no_report:
+        tell_in_a_page(finished.path)
     return verdict(_last_tasks(report), least, report["model"])
+
+
+def tell_in_a_page(run: Path) -> None:
+    """Write the run's report; that it cannot be written spoils no run that is whole."""
+    from ..errors import TinyclipError
+    from ..report.page import report
+    from .report import NAME
+    from .show import say
+
+    try:
+        report([run], run / NAME, None, say)
+        say(f"A page that tells it all: {run / NAME}")
+    except TinyclipError as error:
+        say(f"no {NAME}: {error}")
 
 
 def refuse_unmeasured(recipe: Recipe) -> None:
