@@ -198,25 +198,6 @@ def check_objectives(asked: Recipe | Stage, where: Place) -> None:
         settle(phase.objectives, where.key(name).key("losses"))
 
 
-def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
-    """Refuse objectives that do not fit the teacher, of the phases that run.
-
-    Raises:
-        UserError: which one, and why.
-    """
-    asked = (
-        (name, where.key("stages").item(number).key(phase).key("losses"))
-        for number, stage in enumerate(recipe.stages)
-        for phase, settings in stage.running().items()
-        for name, objective in settings.objectives.items()
-        if weight_of(objective) and name in misfits
-    )
-    for name, place in asked:
-        if why := misfits.get(name, str(place))(teacher):
-            todo = "Use mimic, which asks for what the teacher has"
-            raise UserError(str(place.key(name)), why, todo)
-
-
 def weighted(
     losses: Mapping[str, Asked] | tuple[Weighted, ...],
     student: Features,
