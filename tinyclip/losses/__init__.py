@@ -22,6 +22,7 @@ from .mimic import mimic
 from .objectives import objectives, weighted
 from .sigmoid import sigmoid
 from .sparsity import Multipliers, penalty, ramp
+from .tat import Tat
 
 __all__ = [
     "Multipliers",
@@ -29,6 +30,7 @@ __all__ = [
     "affinity_logits",
     "Afd",
     "Layerwise",
+    "Tat",
     "Asl",
     "contrastive",
     "crd",

@@ -14,7 +14,7 @@ from ..config.setting import without_later
 from ..errors import UserError
 from ..inherit.manual import check_layers
 from ..inherit.turn import turned_clip
-from ..losses.misfits import refuse_misfits
+from ..losses.fitting import refuse_misfits
 from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
