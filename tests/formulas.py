@@ -54,6 +54,14 @@ def feature(mine: Side, theirs: Side) -> float:
     return float(sum(np.square(x - y).sum(-1).mean() for x, y in pairs))
 
 
+def bingo(mine: Side, theirs: Side) -> float:
+    """Bags of two: a picture and the one that stands next."""
+    p = softmax(mine.a * mine.v @ theirs.v.T)
+    own = np.arange(len(p))
+    both = p[own, own], p[own, (own + 1) % len(p)]
+    return float(-sum(np.log(found).mean() for found in both))
+
+
 def crd(mine: Side, theirs: Side) -> float:
     return kl(theirs.z, mine.z) + kl(theirs.z.T, mine.z.T)
 
@@ -137,6 +145,7 @@ def mfi(mine: Side, _: Side, others: float = 1.0) -> float:
 
 
 FORMULAS: dict[str, Callable[..., Any]] = {
+    "bingo": bingo,
     "crd": crd,
     "dist": dist,
     "fd": feature,

@@ -6,6 +6,7 @@ One file each, which enters itself in the registry; one line here.
 from .afd import Afd
 from .affinity import affinity, soft_cross_entropy
 from .asl import Asl
+from .bingo import bingo
 from .contrastive import affinity_logits, contrastive
 from .crd import crd
 from .dist import dist
@@ -26,6 +27,7 @@ __all__ = [
     "Multipliers",
     "affinity",
     "affinity_logits",
+    "bingo",
     "Afd",
     "Asl",
     "contrastive",

@@ -57,3 +57,20 @@ class Labels(Need):
     """
 
     what: ClassVar[str] = "labels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours(Need):
+    """The pictures that the teacher finds most like each picture of a batch.
+
+    Provides of the teacher's side `rows` (B, 1 + K), which pictures they are: its own
+    first, -1 where there are no more; and `features` (B, K, F), theirs.
+
+    Args:
+        count: K, how many of each.
+    """
+
+    what: ClassVar[str] = "the nearest others of each picture"
+    looks_around: ClassVar[bool] = True
+
+    count: int
