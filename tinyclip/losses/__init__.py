@@ -19,6 +19,7 @@ from .kd import kd
 from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
+from .negclip import negclip
 from .objectives import objectives, weighted
 from .sigmoid import sigmoid
 from .sparsity import Multipliers, penalty, ramp
@@ -42,6 +43,7 @@ __all__ = [
     "mfd",
     "mfi",
     "mimic",
+    "negclip",
     "objectives",
     "penalty",
     "ramp",
