@@ -8,11 +8,14 @@ The tests launch it:
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
 
 from tinyclip.config.objectives import Losses, Strategies
 from tinyclip.config.schema import Distil, Learn, Optim
@@ -73,6 +76,16 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
     return model
 
 
+class Looked(LiveTeacher):
+    """One whose features of other pictures can be looked up, as in a cache."""
+
+    def pictures(self, rows: Sequence[int]) -> Tensor:
+        draw = torch.Generator().manual_seed(9)
+        size = PAIRS, self.model.shape.embed_dim
+        features = torch.randn(*size, generator=draw, dtype=torch.float64)
+        return F.normalize(features, dim=-1)[list(rows)]
+
+
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
     is one that the tests made, `several` is three teachers in place of one, and NAME
@@ -97,7 +110,7 @@ def phase_of(
     how: Strategies | None = None,
 ) -> TrainingPhase:
     student, teacher = random_clip(shape, 0), random_clip(shape, 1)
-    live = LiveTeacher(teacher, engine, None)
+    live = Looked(teacher, engine, None)
     loader = made_loader(SHAPE, PAIRS, SIZE)
     offered = Offered(engine, loader, live, lambda: live, seed=5)
     if kind == "distil":

@@ -134,7 +134,15 @@ class StageContext:
             self.teacher(phase),
             lambda: self.teachers.live(phase),
             self.student(progress).seed,
+            self._told,
         )
+
+    def _told(self, name: str, done: int, total: int) -> None:
+        """Tell who looks on of what takes long before a phase's first step."""
+        watcher = self.run.watcher
+        if done == 0:
+            watcher.phase(self.folder.number, name, 0, total)
+        watcher.step({"step": done})
 
     def match_scale(self, model: Clip) -> None:
         """A fixed scale is the student's too, as in the published code."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -74,6 +74,11 @@ class CachedTeacher:
         image_BE, text_BE = image_BE.to(device), text_BE.to(device)
         return Features(image_BE, text_BE, self.scale, self.bias)
 
+    def pictures(self, rows: Sequence[int]) -> Tensor:
+        """Of each row's first augmentation, (N, E); zeros where it is broken."""
+        places = [self.rows[row] for row in rows]
+        return self.image_RAE[places, 0].to(self.scale.device)
+
 
 def _images(
     teacher: LiveTeacher, loader: Loader, progress: Callable[[int, int], None]
@@ -87,7 +92,12 @@ def _images(
             yield torch.stack([loader.pixels_or_blank(*key) for key in keys[piece]])
 
     features_NE = encode(teacher.model.encode_image, teacher.engine, pixels())
-    return features_NE.unflatten(0, (-1, loader.augmentations))
+    features_RAE = features_NE.unflatten(0, (-1, loader.augmentations))
+    if loader.broken:
+        rows = map(int, loader.indices)
+        broken_R = [loader.pairs.key(row) in loader.broken for row in rows]
+        features_RAE[torch.tensor(broken_R)] = 0
+    return features_RAE
 
 
 def cache_teacher(

@@ -36,6 +36,9 @@ class Cached(Teacher, Protocol):
     def with_scale_of(self, live: LiveTeacher) -> Cached:
         """The same features under another logit scale."""
 
+    def pictures(self, rows: Sequence[int]) -> Tensor:
+        """Of each row's first augmentation, (N, E); zeros where it is broken."""
+
 
 def no_progress(_done: int, _total: int) -> None:
     """Nobody is watching."""
