@@ -23,9 +23,19 @@ class Data:
     caption_column: str | None = setting(
         None, "column of a table that holds captions; null: found by its name"
     )
+    label_column: str | None = setting(
+        None,
+        "column of a table that holds classes, of whose names captions are made",
+        later=True,
+    )
     class_names: str | None = setting(
         None,
-        "a file: what folders or labels are called; null: as they are",
+        "a file, or openclip:imagenet: what classes are called; null: as they are",
+        later=True,
+    )
+    templates: str | None = setting(
+        None,
+        "a file, or openclip:imagenet: what zero-shot says; null: the data's own",
         later=True,
     )
     limit: int | None = setting(

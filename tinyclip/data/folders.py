@@ -32,6 +32,7 @@ def open_folder(data: Data, directory: str) -> FilePairs:
     root = Path(directory).expanduser()
     where = data.source
     pictures, texts, others = _listed(root, where)
+    empty = _empty(root, [*pictures, *others])
     dropped = Dropped()
     if (pattern := excluder(data.exclude)) is not None:
         kept = [key for key in pictures if not pattern.match(key)]
@@ -60,6 +61,7 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         background=parse_background(data.background),
         dropped=dropped,
         labels=None if captioned else tuple(names[_folder(key)] for key in captions),
+        empty=() if captioned else empty,
     )
 
 
@@ -123,6 +125,15 @@ def _listed(root: Path, where: str) -> tuple[list[str], list[str], list[str]]:
             where, "no pictures in it", f"Looked for {', '.join(sorted(SUFFIXES))}"
         )
     return sorted(pictures), sorted(texts), sorted(others)
+
+
+def _empty(root: Path, pictures: Sequence[str]) -> tuple[str, ...]:
+    """The folders right under the root without a picture."""
+    full = {_folder(key) for key in pictures if "/" in key}
+    named = (entry.name for entry in root.iterdir() if entry.is_dir())
+    return tuple(
+        sorted(name for name in named if name not in full and not name.startswith("."))
+    )
 
 
 def _folder(key: str) -> str:

@@ -22,6 +22,7 @@ from .broken import Dropped
 from .columns import tidy_paths
 from .fields import TEXT, Kind, caption_column, described, value_at
 from .files import FilePairs
+from .labels import labelled
 from .parquet_files import LARGEST, footer, read_cells, read_group, read_texts
 from .pictures import parse_background
 from .rows import RowPairs, picture_bytes, usable
@@ -139,7 +140,8 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     schema = footer(where, files[0]).schema.to_arrow_schema()
     image = find_column(schema.names, data.image_column, IMAGES, "image", where)
     kinds = {field.name: _plain(field.type) for field in schema}
-    caption, field = caption_column(where, data.caption_column, kinds)
+    named = data.label_column or data.caption_column
+    caption, field = caption_column(where, named, kinds)
     for path in files[1:]:
         _check_alike(where, path, {name: kinds[name] for name in (image, caption)})
     cells = (
@@ -161,8 +163,10 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     dropped = Dropped()
     kept, texts = usable(cells, rows.key, data.exclude, dropped)
     dropped.check(where, len(kept), data.max_broken_share)
-    background = parse_background(data.background)
-    return RowPairs(where, rows, kept, texts, background, dropped)
+    background, of = parse_background(data.background), labelled(data, texts)
+    return RowPairs(
+        *(where, rows, kept, of.texts, background, dropped, of.labels, of.label_sets)
+    )
 
 
 def _one_a_row(

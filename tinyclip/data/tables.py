@@ -14,6 +14,7 @@ from ..errors import UserError, nearest
 from .broken import Dropped
 from .columns import gather, tidy_paths
 from .files import FilePairs
+from .labels import labelled
 from .notes import note, number_of
 from .pictures import SUFFIXES, parse_background
 from .quotes import Mended, Rows, mended
@@ -67,9 +68,7 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
         if not keys:
             _refuse_headless(where, piece.columns, data)
             image = find_column(piece, data.image_column, IMAGE_NAMES, "image", where)
-            text = find_column(
-                piece, data.caption_column, CAPTION_NAMES, "caption", where
-            )
+            text = _text_column(piece, data)
         keys.append(tidy_paths(as_strings(piece[image])))
         texts.append(as_strings(piece[text]))
         for line, why in piece.attrs["bad"]:
@@ -79,6 +78,18 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
     return file_pairs(
         data, path.parent, pa.concat_arrays(keys), pa.concat_arrays(texts), dropped
     )
+
+
+def _text_column(columns: Iterable[Any], data: Data) -> str:
+    """The column of captions, or of the classes that these are made of.
+
+    Raises:
+        UserError: there is none.
+    """
+    if data.label_column is not None:
+        return find_column(columns, data.label_column, (), "label", data.source)
+    named = data.caption_column
+    return find_column(columns, named, CAPTION_NAMES, "caption", data.source)
 
 
 def file_pairs(
@@ -94,13 +105,16 @@ def file_pairs(
     """
     gathered = gather(keys, texts, data.exclude, dropped)
     dropped.check(data.source, len(gathered.keys), data.max_broken_share)
+    of = labelled(data, gathered.texts)
     pairs = FilePairs(
         name=data.source,
         root=root,
         keys=gathered.keys,
-        texts=gathered.texts,
+        texts=of.texts,
         background=parse_background(data.background),
         dropped=dropped,
+        labels=of.labels,
+        label_sets=of.label_sets,
     )
     pairs.check_present(data.max_broken_share)
     return pairs

@@ -16,6 +16,7 @@ from .ickd import ickd
 from .icl import icl
 from .intra import intra
 from .kd import kd
+from .layerwise import Layerwise
 from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
@@ -29,6 +30,7 @@ __all__ = [
     "affinity_logits",
     "bingo",
     "Afd",
+    "Layerwise",
     "Asl",
     "contrastive",
     "crd",

@@ -15,6 +15,8 @@ teacher's embedding; its forward pass is what a function would be:
         def __init__(self, student, teacher, options: Projected = Projected()): ...
         def forward(self, student, teacher): ...
 
+One that looks into the towers is made for both models' shapes (`shapes=True`).
+
 Its parameters start from (seed, stage, name), anew in each phase: learn's have the
 width before the cut. They are trained as the weights are (rate, schedule, decay),
 clipped by a norm of their own, saved and resumed with the phase under
@@ -31,7 +33,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -43,15 +45,16 @@ from ..config.schema import Recipe, Stage
 from ..errors import UserError
 from ..model.clip import Features
 from ..registry import Registry
-from ..shapes import ClipShape
 from .needs import Need
 from .sparsity import PENALTY
+from .teachers import Teachers, under_each
 
 Parts: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
 Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]] | type[nn.Module]
 
 MakeNeed: TypeAlias = Callable[..., Need]
+Compared: TypeAlias = Literal["embeddings", "distributions"]
 
 Kind = TypeVar("Kind", bound=Objective)
 
@@ -62,17 +65,32 @@ class Objectives(Registry[Objective]):
     def __init__(self) -> None:
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
+        self.of_shapes: set[str] = set()
+        self.compared: dict[str, Compared] = {}
 
     def register(
-        self, name: str, need: MakeNeed | None = None
+        self,
+        name: str,
+        need: MakeNeed | None = None,
+        shapes: bool = False,
+        compares: Compared | None = None,
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
         Args:
             need: what it needs beside the features, made of its options if it has any.
+            shapes: its module is made for the shapes of student and teacher, and not
+                for the widths of their embeddings.
+            compares: what of the teacher's it looks at, where it matters to others:
+                its embeddings themselves, which no teacher of another make has, or
+                a distribution of each sample (`products.compared`).
         """
+        if compares is not None:
+            self.compared[name] = compares
         if need is not None:
             self.needs[name] = need
+        if shapes:
+            self.of_shapes.add(name)
         return cast(Callable[[Kind], Kind], super().register(name))
 
     def need(self, name: str, arguments: Mapping[str, Any]) -> Need | None:
@@ -83,8 +101,6 @@ class Objectives(Registry[Objective]):
 
 
 objectives = Objectives()
-# of an objective that does not fit every teacher: why it does not fit one, or ""
-misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
 
 @dataclass(frozen=True)
@@ -96,26 +112,29 @@ class Weighted:
             of one with parameters until it is `built`.
         make: of one with parameters: its module for the widths of both embeddings.
         need: what it needs beside the features of a batch, if anything.
+        of_shapes: it is made for the shapes of both models instead.
     """
 
     name: str
     weight: float
     loss: Loss | None
-    make: Callable[[int, int], nn.Module] | None = None
+    make: Callable[[Any, Any], nn.Module] | None = None
     need: Need | None = None
+    of_shapes: bool = False
 
     @property
     def module(self) -> nn.Module | None:
         """What of it learns."""
         return self.loss if isinstance(self.loss, nn.Module) else None
 
-    def built(self, student: int, teacher: int, seed: int) -> Weighted:
+    def built(self, student: Any, teacher: Any, seed: int) -> Weighted:
         """It with its parameters, if it has any; one of weight 0 needs none.
 
         They start as a function of seed and name; torch's generator stays untouched.
 
         Args:
-            student, teacher: widths of the embeddings.
+            student, teacher: widths of the embeddings; the models' shapes for one that
+                is made for these.
         """
         if self.make is None or self.weight == 0:
             return self
@@ -148,7 +167,8 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
         weight, need = weight_of(asked), objectives.need(name, options)
         if isinstance(objective, type):
             make = partial(objective, **options)
-            one = Weighted(name, weight, None, make, need)
+            of_shapes = name in objectives.of_shapes
+            one = Weighted(name, weight, None, make, need, of_shapes)
         else:
             one = Weighted(name, weight, partial(objective, **options), need=need)
         settled.append(one)
@@ -186,29 +206,10 @@ def check_objectives(asked: Recipe | Stage, where: Place) -> None:
         settle(phase.objectives, where.key(name).key("losses"))
 
 
-def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
-    """Refuse objectives that do not fit the teacher, of the phases that run.
-
-    Raises:
-        UserError: which one, and why.
-    """
-    asked = (
-        (name, where.key("stages").item(number).key(phase).key("losses"))
-        for number, stage in enumerate(recipe.stages)
-        for phase, settings in stage.running().items()
-        for name, objective in settings.objectives.items()
-        if weight_of(objective) and name in misfits
-    )
-    for name, place in asked:
-        if why := misfits.get(name, str(place))(teacher):
-            todo = "Use mimic, which asks for what the teacher has"
-            raise UserError(str(place.key(name)), why, todo)
-
-
 def weighted(
     losses: Mapping[str, Asked] | tuple[Weighted, ...],
     student: Features,
-    teacher: Features,
+    teacher: Teachers,
 ) -> tuple[Tensor, Parts]:
     """The weighted sum of objectives, and every part by name.
 
@@ -217,6 +218,8 @@ def weighted(
 
     Args:
         losses: as a recipe has them (`{"mimic": 1.0}`), or settled (and built) already.
+        teacher: one's features, or those of several: an objective is then the mean of
+            its values (`losses.teachers`).
 
     Returns:
         The loss, and parts: each objective's unweighted value under its name and what
@@ -228,8 +231,9 @@ def weighted(
     if isinstance(losses, Mapping):
         losses = settle(losses, Place(path="losses"))
     device = student.image_BE.device
+    teachers = teacher if isinstance(teacher, tuple) else (teacher,)
     with torch.autocast(device.type, enabled=False):
-        return _sum(losses, _precise(student), _precise(teacher))
+        return _sum(losses, _precise(student), tuple(map(_precise, teachers)))
 
 
 def _precise(features: Features) -> Features:
@@ -238,7 +242,7 @@ def _precise(features: Features) -> Features:
     def cast(value: Tensor) -> Tensor:
         return value.to(torch.promote_types(value.dtype, torch.float32))
 
-    bias = features.bias
+    bias, temperature = features.bias, features.temperature
     rows = {
         name: cast(value) if value.is_floating_point() else value
         for name, value in features.rows().items()
@@ -247,11 +251,12 @@ def _precise(features: Features) -> Features:
         features.with_rows(rows),
         scale=cast(features.scale),
         bias=None if bias is None else cast(bias),
+        temperature=None if temperature is None else cast(temperature),
     )
 
 
 def _sum(
-    losses: tuple[Weighted, ...], student: Features, teacher: Features
+    losses: tuple[Weighted, ...], student: Features, teachers: tuple[Features, ...]
 ) -> tuple[Tensor, Parts]:
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
@@ -264,7 +269,7 @@ def _sum(
                 "has parameters, which somebody has to keep and train",
                 "Settle the losses and build each of them first",
             )
-        loss, logged = objective.loss(student, teacher)
+        loss, logged = under_each(objective.loss, student, teachers)
         total = total + objective.weight * loss
         parts[objective.name] = loss.detach()
         for key, value in logged.items():

@@ -21,6 +21,7 @@ from ..config.phases.phase import TrainingSettings
 from ..config.place import Place
 from ..data.batch import Batch
 from ..losses.objectives import Parts, Weighted, settle, weighted
+from ..losses.teachers import Teachers
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
 from .engine import Engine
@@ -28,6 +29,8 @@ from .needs import of_student, of_teacher, providers_of, watching
 from .needs.provider import Offered, Pass
 from .optim import NamedAdamW, Trainable
 from .state import State, load_into, pack
+from .strategies import Course, made
+from .teacher.beside import Beside
 from .teacher.live import Teacher, at_least_float32, placed
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -72,6 +75,7 @@ class TrainingPhase:
         settings: steps, optimiser and objectives.
         student: how it is trained.
         offered: what objectives that need more than features can have it from.
+        beside: who teaches beside the teacher, if anybody.
     """
 
     name: ClassVar[str]  # in YAML; states and metrics go by it
@@ -84,27 +88,40 @@ class TrainingPhase:
         settings: TrainingSettings,
         student: Student,
         offered: Offered | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.model: Clip = engine.place(model).train()
         student.freeze(self.model)
         self.most_scale = most_scale(model)
         self.teacher, self.engine, self.student = teacher, engine, student
+        self.beside = beside or Beside()
         self.steps, self.optim = settings.steps, settings.optim
         self.objective_lr = settings.objective_lr or settings.optim.lr
-        self.losses = self._built(settings)
+        self.losses = self._built(settings, offered)
         self.providers = providers_of(self.losses, offered)
+        place = Place().key(self.name).key("strategies")
+        self.strategies = made(settings.strategies, place, Course(settings.steps))
+        for strategy in self.strategies.values():
+            strategy.to(self.model.logit_scale).train()
         self.optimizer = NamedAdamW(self.trainables())
 
-    def _built(self, settings: TrainingSettings) -> tuple[Weighted, ...]:
+    def _built(
+        self, settings: TrainingSettings, offered: Offered | None
+    ) -> tuple[Weighted, ...]:
         """The objectives, those with parameters where and as the weights are."""
         width, student = self.model.shape.embed_dim, self.student
-        widths = width, student.teacher_width or width
         asked = settle(settings.losses, Place().key(self.name).key("losses"))
-        losses = tuple(objective.built(*widths, student.seed) for objective in asked)
-        for objective in losses:
-            if objective.module is not None:
-                objective.module.to(self.model.logit_scale).train()
-        return losses
+        losses = []
+        for objective in asked:
+            made_for: tuple[Any, Any] = width, student.teacher_width or width
+            if objective.of_shapes and objective.weight:
+                assert offered is not None, f"no shapes for {objective.name}"
+                made_for = self.model.shape, offered.running.model.shape
+            losses.append(objective.built(*made_for, student.seed))
+            module = losses[-1].module
+            if module is not None:
+                module.to(self.model.logit_scale).train()
+        return tuple(losses)
 
     # what it trains, and what of it resumes
 
@@ -118,7 +135,8 @@ class TrainingPhase:
 
     def modules(self) -> dict[str, nn.Module]:
         """All that has a state, by the name that a checkpoint has it under."""
-        return {"model": self.model, **self.objective_modules()}
+        strategies = {f"strategies.{n}": one for n, one in self.strategies.items()}
+        return {"model": self.model, **self.objective_modules(), **strategies}
 
     def trainables(self) -> tuple[Trainable, ...]:
         """The groups of parameters that it trains: first the student's weights.
@@ -132,6 +150,11 @@ class TrainingPhase:
             *(
                 Trainable.of_weights(module, own, name)
                 for name, module in self.objective_modules().items()
+            ),
+            *(
+                trainable
+                for name, strategy in self.strategies.items()
+                for trainable in strategy.trainables(f"strategies.{name}")
             ),
         )
 
@@ -155,16 +178,19 @@ class TrainingPhase:
     def features(self, batch: Batch, step: int) -> Features:
         """The student's features of some pairs, float32 at least."""
         seen = Pass(self.model, batch, step, self.gates(step))
-        with self.engine.autocast(), watching(self.providers, self.model):
-            features = self.model(*placed(batch, self.model), gates=seen.gates)
+        with self.engine.autocast():
+            with watching(self.providers, self.model):
+                features = self.model(*placed(batch, self.model), gates=seen.gates)
             more = of_student(self.providers, seen)
         rows = replace(features, more=more).rows()
         return self.with_scale({k: at_least_float32(v) for k, v in rows.items()})
 
-    def teacher_features(self, batch: Batch, step: int) -> Features:
-        """The teacher's features of some pairs, and what objectives need beside."""
+    def teacher_features(self, batch: Batch, step: int) -> tuple[Features, ...]:
+        """The teacher's features of some pairs, and what objectives need beside; then
+        those of the others that teach in this step."""
         more = of_teacher(self.providers, batch, step)
-        return replace(self.teacher.features(batch), more=more)
+        first = replace(self.teacher.features(batch), more=more)
+        return first, *(one.features(batch) for one in self.beside.at(step))
 
     def with_scale(self, rows: Mapping[str, Tensor]) -> Features:
         """Rows (`Features.rows`) together with the scale, bias and channels that a loss
@@ -179,10 +205,20 @@ class TrainingPhase:
         return Features(image_BE, text_BE, scale, bias, channels_E, more)
 
     def objective(
-        self, student: Features, teacher: Features, _step: int
+        self, student: Features, teacher: Teachers, step: int
     ) -> tuple[Tensor, Parts]:
         """The loss of one whole batch and its parts."""
-        return weighted(self.losses, student, teacher)
+        teachers = teacher if isinstance(teacher, tuple) else (teacher,)
+        plain = student
+        for strategy in self.strategies.values():
+            student, teachers = strategy.sides(student, teachers, step)
+        loss, parts = weighted(self.losses, student, teachers)
+        for name, strategy in self.strategies.items():
+            own = strategy.beside(plain, step)
+            if own is not None:
+                loss, parts[name] = loss + own, own.detach()
+            parts |= {f"{name}.{key}": value for key, value in strategy.told().items()}
+        return loss, parts
 
     def task_loss(self, loss: float, _parts: dict[str, float]) -> float:
         """What of a loss is the task's: the guard watches that alone."""
@@ -192,7 +228,9 @@ class TrainingPhase:
     def after(self) -> None:
         """What follows the update: the logit scale is kept where CLIP keeps it."""
         self.model.logit_scale.clamp_(0, self.most_scale)
+        for strategy in self.strategies.values():
+            strategy.after()
 
-    def record(self) -> dict[str, float | None]:
+    def record(self) -> dict[str, Any]:
         """Columns of the step's line in `metrics.jsonl` that only this phase knows."""
         return {}

@@ -17,13 +17,16 @@ class DistilPhase(TrainingPhase):
 def run(stage: StageContext, progress: Progress) -> None:
     """The student learns from the run's teacher."""
     stage.match_scale(progress.model)
+    settings = stage.settings.distil
+    offered = stage.offered(progress, settings)
     phase = DistilPhase(
         progress.model,
-        stage.teacher(),
+        offered.teacher,
         stage.engine,
-        stage.settings.distil,
+        settings,
         stage.student(progress),
-        stage.offered(progress),
+        offered,
+        stage.beside(settings),
     )
     phase.optimizer.load(progress.moments)
     stage.train(phase, progress)

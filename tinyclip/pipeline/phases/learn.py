@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from ...config.schema import Learn
 from ...goal import SizeGoal
 from ...losses.objectives import Parts
 from ...losses.sparsity import PENALTY, Multipliers, penalty, ramp
+from ...losses.teachers import Teachers
 from ...masks.choose import choose
 from ...masks.expected import expected_shape
 from ...masks.gates import Gates
@@ -18,6 +21,7 @@ from ...training.engine import Engine
 from ...training.needs.provider import Offered
 from ...training.optim import Trainable
 from ...training.phase import Student, TrainingPhase
+from ...training.teacher.beside import Beside
 from ...training.teacher.live import Teacher
 from ..context import on_cpu
 from ..handover import Progress
@@ -49,6 +53,7 @@ class LearnPhase(TrainingPhase):
         seed: int,
         student: Student,
         offered: Offered | None = None,
+        beside: Beside | None = None,
     ) -> None:
         model.requires_grad_(settings.train_weights)
         self.mask: Gates = engine.place(gates)
@@ -59,7 +64,7 @@ class LearnPhase(TrainingPhase):
         self.seed = seed
         self._shares: dict[str, float | None] = {}
         self._gap = torch.zeros(())
-        super().__init__(model, teacher, engine, settings, student, offered)
+        super().__init__(model, teacher, engine, settings, student, offered, beside)
 
     def modules(self) -> dict[str, nn.Module]:
         return {
@@ -91,7 +96,7 @@ class LearnPhase(TrainingPhase):
         return self.mask.sample(noise)
 
     def objective(
-        self, student: Features, teacher: Features, step: int
+        self, student: Features, teacher: Teachers, step: int
     ) -> tuple[Tensor, Parts]:
         """Distillation on one whole batch, plus the penalty."""
         loss, parts = super().objective(student, teacher, step)
@@ -112,13 +117,20 @@ class LearnPhase(TrainingPhase):
         self.multipliers.ascend(self._gap)
         super().after()
 
-    def record(self) -> dict[str, float | None]:
+    def record(self) -> dict[str, Any]:
         return {
             "p": float(self._shares["p"] or 0.0),
             "q": self._shares["q"],
             "lambda": float(self.multipliers.lambda_),
             "beta": float(self.multipliers.beta),
+            "open": self.openness(),
         }
+
+    @torch.no_grad()
+    def openness(self) -> dict[str, float]:
+        """The mean probability that a unit is open, by site."""
+        means = [p_U.mean() for p_U in self.mask.open_probability().values()]
+        return dict(zip(self.mask.alpha, torch.stack(means).tolist(), strict=True))
 
 
 def run(stage: StageContext, progress: Progress) -> None:
@@ -133,10 +145,11 @@ def run(stage: StageContext, progress: Progress) -> None:
     else:
         scores = stage.scores(progress.model, settings.init, settings.init_samples)
         gates.init_from_scores(scores, settings.init_open)
+    offered = stage.offered(progress, settings)
     phase = LearnPhase(
         progress.model,
         gates,
-        stage.teacher(),
+        offered.teacher,
         stage.engine,
         settings,
         # stage 2 starts at its real 0.75, not at the round figure
@@ -144,7 +157,8 @@ def run(stage: StageContext, progress: Progress) -> None:
         goal,
         stage.noise_seed,
         stage.student(progress),
-        stage.offered(progress),
+        offered,
+        stage.beside(settings),
     )
     stage.train(phase, progress)
     progress.model, gates = on_cpu(phase.model), phase.mask.cpu()

@@ -14,17 +14,19 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...losses.needs import Labels, Masked, Need, Neighbours
+from ...losses.needs import Labels, LayerTokens, Masked, Need, Neighbours
 from ...losses.objectives import Weighted
 from ...model.clip import Clip
 from .labels import FittingCaptions
 from .masked import MaskedPictures
 from .neighbours import Bags
 from .provider import MakeProvider, Offered, Pass, Provider
+from .tokens import TokensOfLayers
 
 Providers: TypeAlias = Mapping[str, Provider]  # by the objective's name
 
 PROVIDERS: Mapping[type[Need], MakeProvider] = {
+    LayerTokens: TokensOfLayers,
     Labels: FittingCaptions,
     Masked: MaskedPictures,
     Neighbours: Bags,

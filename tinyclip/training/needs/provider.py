@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -44,6 +44,13 @@ class Offered:
     def telling(self, name: str) -> Callable[[int, int], None]:
         """Who is told of something that takes long: how much is done, of how much."""
         return partial(self.phase, name)
+
+    @cached_property
+    def running(self) -> LiveTeacher:
+        """The teacher itself: one for all that run it, and the one that steps ask, if
+        they ask a live one; so it runs once."""
+        teacher = self.teacher
+        return teacher if isinstance(teacher, LiveTeacher) else self.live()
 
 
 @dataclass(frozen=True)

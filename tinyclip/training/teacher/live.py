@@ -6,9 +6,10 @@ Legend: B batch, E joint embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Protocol
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from ... import dtypes
 from ...data.batch import Batch
 from ...model.clip import Clip, Features
+from ...model.streams import Streams
 from ..engine import Engine
 from .shards import CHUNK
 
@@ -80,6 +82,8 @@ class LiveTeacher:
         bias = self.model.logit_bias
         self.bias = None if bias is None else bias.detach()
         self._autocast = engine.autocast
+        self.watched_by: WeakSet[Streams] = WeakSet()  # until their phase is over
+        self._last: tuple[Batch, Batch, Features] | None = None
 
     @contextmanager
     def computing_in(self, precision: str) -> Iterator[None]:
@@ -97,13 +101,38 @@ class LiveTeacher:
         finally:
             self._autocast = before
 
-    @torch.no_grad()
     def features(self, batch: Batch) -> Features:
         """Features of one batch, float32, without gradient."""
-        if self.tokenizer is not None:
-            tokens_BT = self.tokenizer(list(batch.captions))
-            batch = replace(batch, tokens_BT=tokens_BT)
-        with self._autocast():
+        if self._last is not None and self._last[0] is batch:
+            return self._last[2]
+        read = self._read(batch)
+        features = self._run(read)
+        # once for all that look on, and for who asks for the features beside
+        self._last = (batch, read, features) if self.watched_by else None
+        return features
+
+    def watched(self, batch: Batch, streams: Streams) -> Batch:
+        """Run a batch for streams that look on, if it was not the last one that was.
+
+        Returns:
+            The batch with the captions as the teacher reads them.
+        """
+        if not streams.holds:
+            self._last = None
+        self.features(batch)
+        assert self._last is not None, "these streams are not looking on"
+        return self._last[1]
+
+    def _read(self, batch: Batch) -> Batch:
+        if self.tokenizer is None:
+            return batch
+        return replace(batch, tokens_BT=self.tokenizer(list(batch.captions)))
+
+    @torch.no_grad()
+    def _run(self, batch: Batch) -> Features:
+        with self._autocast(), ExitStack() as stack:
+            for streams in self.watched_by:
+                stack.enter_context(streams.watching(self.model))
             features = self.model(*placed(batch, self.model))
         image_BE = at_least_float32(features.image_BE)
         text_BE = at_least_float32(features.text_BE)
