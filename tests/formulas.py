@@ -144,6 +144,14 @@ def mfi(mine: Side, _: Side, others: float = 1.0) -> float:
     return total / size
 
 
+def negclip(mine: Side, _: Side) -> float:
+    """A pair joins each, as `beside` has it; all captions are swapped."""
+    v, s = (np.concatenate([x, np.roll(x, 1, 0)]) for x in (mine.v, mine.s))
+    swapped = np.concatenate([-s[len(mine.s) :], 2 * s[len(mine.s) :]])
+    by_picture = info_nce(mine.a * v @ np.concatenate([s, swapped]).T)
+    return (by_picture + info_nce(mine.a * s @ v.T)) / 2
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
     "bingo": bingo,
     "crd": crd,
@@ -157,4 +165,5 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "kd": kd,
     "mfd": feature,
     "mfi": mfi,
+    "negclip": negclip,
 }

@@ -6,11 +6,11 @@ Legend: B batch, T tokens, S image size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from .views import Subset, blocks_of
 
 TRIED_FIRST = 100  # rows tried before the share of broken ones is judged
 CAPTIONS_HELD = 200_000
+
+Made = TypeVar("Made")
 
 
 class PixelMaker(Protocol):
@@ -125,7 +127,7 @@ class Loader:
         share = self.size // world
         first = step * self.size + rank * share
         places = range(first, first + share)
-        drawn = list((self._pool.map if self._pool else map)(self._draw, places))
+        drawn = list(self.each(self._draw, places))
         rows, augmentations, captions, pixels = zip(*drawn, strict=True)
         return Batch(
             torch.tensor(rows),
@@ -176,15 +178,23 @@ class Loader:
         self._held.put((i, augmentation), pixels)
         return pixels
 
+    def each(self, of: Callable[[int], Made], numbers: Iterable[int]) -> Iterator[Made]:
+        """What a function makes of each number, in the threads that decode pictures."""
+        return self._pool.map(of, numbers) if self._pool else map(of, numbers)
+
+    def whole(self, row: int, augmentation: int) -> Tensor | None:
+        """Pixels of a row, or None where it is broken, which counts.
+
+        Raises:
+            UserError: too many pictures are broken.
+        """
+        key = self.pairs.key(row)
+        return None if key in self.broken else self._whole(row, key, augmentation)
+
     def pixels_or_blank(self, row: int, augmentation: int) -> Tensor:
         """Pixels of a row, zeros where it is broken: no batch ever shows those."""
-        key = self.pairs.key(row)
-        pixels = None
-        if key not in self.broken:
-            pixels = self._whole(row, key, augmentation)
-        if pixels is not None:
-            return pixels
-        return torch.zeros_like(self._blank())
+        pixels = self.whole(row, augmentation)
+        return torch.zeros_like(self._blank()) if pixels is None else pixels
 
     def _blank(self) -> Tensor:
         return self.preprocess(Image.new("RGB", (8, 8)))

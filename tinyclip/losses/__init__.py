@@ -20,6 +20,7 @@ from .layerwise import Layerwise
 from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
+from .negclip import negclip
 from .objectives import objectives, weighted
 from .sigmoid import sigmoid
 from .sparsity import Multipliers, penalty, ramp
@@ -44,6 +45,7 @@ __all__ = [
     "mfd",
     "mfi",
     "mimic",
+    "negclip",
     "objectives",
     "penalty",
     "ramp",

@@ -88,3 +88,25 @@ class Neighbours(Need):
     looks_around: ClassVar[bool] = True
 
     count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hard(Need):
+    """Near pictures that join a batch with their captions, and captions of which two
+    words are swapped.
+
+    Provides of the student `images` and `texts` (B, J, E) of what joins, and `swapped`
+    (B, 1 + J, E) of all captions with words swapped; of the teacher's side `rows`
+    (B, 1 + J), which pairs they are, -1 where none could be had, and `swaps`
+    (B, 1 + J), 1 where a caption could be swapped, else 0.
+
+    Args:
+        joining: J, how many of the nearest join.
+        nearest: of how many they are drawn.
+    """
+
+    what: ClassVar[str] = "the nearest others of each picture"
+    looks_around: ClassVar[bool] = True
+
+    joining: int
+    nearest: int

@@ -14,9 +14,10 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...losses.needs import Labels, LayerTokens, Masked, Need, Neighbours
+from ...losses.needs import Hard, Labels, LayerTokens, Masked, Need, Neighbours
 from ...losses.objectives import Weighted
 from ...model.clip import Clip
+from .hard import HardPairs
 from .labels import FittingCaptions
 from .masked import MaskedPictures
 from .neighbours import Bags
@@ -27,6 +28,7 @@ Providers: TypeAlias = Mapping[str, Provider]  # by the objective's name
 
 PROVIDERS: Mapping[type[Need], MakeProvider] = {
     LayerTokens: TokensOfLayers,
+    Hard: HardPairs,
     Labels: FittingCaptions,
     Masked: MaskedPictures,
     Neighbours: Bags,
