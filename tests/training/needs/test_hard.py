@@ -160,7 +160,7 @@ def test_a_batch_is_drawn_once_for_student_and_teacher(
 def test_a_phase_encodes_what_joins() -> None:
     phase = phase_of("distil", SHAPE, Engine(), {"negclip": {"joining": 2}})
     one = make_batch(SHAPE, 4, 0)
-    mine, theirs = phase.features(one, 3), phase.teacher_features(one, 3)
+    mine, (theirs,) = phase.features(one, 3), phase.teacher_features(one, 3)
     drawn = phase.providers["negclip"].drawn(one, 3)
     expected = phase.model.encode_image(drawn.pixels.double(), normalize=True)
     torch.testing.assert_close(mine.more["negclip.images"].flatten(0, 1), expected)

@@ -152,7 +152,7 @@ def test_only_a_long_search_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_phase_hands_bags_to_the_objective() -> None:
     phase = phase_of("distil", SHAPE, Engine(), {"bingo": {"neighbours": 2}})
     batch = make_batch(SHAPE, 8, 0)
-    more = phase.teacher_features(batch, 0).more
+    more = phase.teacher_features(batch, 0)[0].more
     assert {name: tuple(x.shape) for name, x in more.items()} == {
         "bingo.rows": (8, 3),
         "bingo.features": (8, 2, 6),
