@@ -16,6 +16,7 @@ from .columns import gather, tidy_paths
 from .files import FilePairs
 from .notes import note, number_of
 from .pictures import SUFFIXES, parse_background
+from .protocol import BARE
 from .quotes import Mended, Rows, mended
 from .quotes import header as names_of
 
@@ -66,12 +67,9 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
     for piece in _pieces(table, where, delimiter):
         if not keys:
             _refuse_headless(where, piece.columns, data)
-            image = find_column(piece, data.image_column, IMAGE_NAMES, "image", where)
-            text = find_column(
-                piece, data.caption_column, CAPTION_NAMES, "caption", where
-            )
+            image, text = _columns(piece, data)
         keys.append(tidy_paths(as_strings(piece[image])))
-        texts.append(as_strings(piece[text]))
+        texts.append(as_strings(bare(len(piece)) if text is None else piece[text]))
         for line, why in piece.attrs["bad"]:
             dropped.add("bad row", line, why + HINT)
     if not sum(map(len, keys)) + dropped.broken:
@@ -104,6 +102,25 @@ def file_pairs(
     )
     pairs.check_present(data.max_broken_share)
     return pairs
+
+
+def _columns(table: Iterable[Any], data: Data) -> tuple[str, str | None]:
+    """The columns of pictures and of captions; the latter where they are wanted.
+
+    Raises:
+        UserError: there is none.
+    """
+    where = data.source
+    image = find_column(table, data.image_column, IMAGE_NAMES, data.column, where)
+    if not data.captioned:
+        return image, None
+    text = find_column(table, data.caption_column, CAPTION_NAMES, "caption", where)
+    return image, text
+
+
+def bare(count: int) -> list[str]:
+    """A column of captions that nobody asks for."""
+    return [BARE] * count
 
 
 def _refuse_headless(where: str, columns: Iterable[str], data: Data) -> None:
