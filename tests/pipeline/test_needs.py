@@ -15,6 +15,7 @@ from tinyclip.config.schema import Recipe
 from tinyclip.errors import UserError
 from tinyclip.losses.needs import Masked, Need
 from tinyclip.losses.objectives import Objectives, objectives, settle
+from tinyclip.pipeline.caches import caching
 from tinyclip.pipeline.estimate import macs, macs_beside, runs_teacher
 from tinyclip.pipeline.needs import needs_of, refuse_unprovided
 from tinyclip.shapes import ClipShape
@@ -106,3 +107,12 @@ def test_a_plan_counts_what_is_encoded_beside(pico_shape: ClipShape) -> None:
 
 def test_a_registry_keeps_needs_by_name() -> None:
     assert Objectives().need("mfd", {}) is None
+
+
+def test_what_a_run_caches_follows_from_what_is_needed() -> None:
+    few, many = 10, 10**9  # pairs: fewer and more than the run sees
+    assert caching(recipe({"mimic": 1.0}), few, 8)
+    assert not caching(recipe({"mimic": 1.0}), many, 8)
+    assert not caching(recipe({"layers": 1.0}), few, 8)
+    assert caching(recipe({"layers": 1.0, "around": 1.0}), many, 8)
+    assert not caching(recipe({"mimic": 1.0}, cache_teacher="never"), few, 8)

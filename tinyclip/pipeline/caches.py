@@ -12,6 +12,9 @@ from ..errors import UserError
 from ..model.store import Loaded
 from ..tokenizers.protocol import TokenizerLike
 from ..training.teacher.index import Index, find_index
+from .needs import needs_of
+
+CACHE_LIMIT = 1024**3  # bytes of cached features
 
 # texts whose ids tell tokenizers apart
 PROBE = (
@@ -46,6 +49,29 @@ def fitting(recipe: Recipe, teacher: Loaded, weights: str) -> dict[str, Any]:
         "crop": data.crop,
         "seed": recipe.seed,
     }
+
+
+def caching(recipe: Recipe, pairs: int, width: int) -> bool:
+    """Whether the teacher is run once a picture: when that is less work, and objectives
+    need nothing that only the teacher itself has.
+
+    Args:
+        pairs: that are trained on.
+        width: of the teacher's embedding.
+    """
+    if recipe.cache is not None:
+        return True
+    if recipe.cache_teacher != "auto":
+        return recipe.cache_teacher == "always"
+    needs = needs_of(recipe)
+    if any(need.looks_around for need in needs):
+        return True
+    if any(need.runs_teacher for need in needs):
+        return False
+    augmented = pairs * recipe.data.augmentations
+    if augmented * width * 8 > CACHE_LIMIT:
+        return False
+    return sum(s.batch * sum(s.steps.values()) for s in recipe.stages) > augmented
 
 
 def cache_of(recipe: Recipe, teacher: Loaded, weights: str) -> tuple[Path, Index]:

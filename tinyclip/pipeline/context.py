@@ -29,14 +29,12 @@ from ..training.teacher.cached import cache_teacher
 from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
 from .belief import believed
-from .caches import cache_of, tokenizer_fingerprint
-from .needs import needs_of
+from .caches import cache_of, caching, tokenizer_fingerprint
 from .run_dir import RunDir
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
 JUDGED = 32  # pairs at least that students are compared on
 CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
-CACHE_LIMIT = 1024**3  # bytes of cached features
 
 
 def model_fingerprint(model: Clip) -> str:
@@ -222,19 +220,8 @@ class RunContext:
 
     def caching(self) -> bool:
         """Whether the teacher is run once a picture: when that is less work."""
-        choice = self.recipe.cache_teacher
-        if self.recipe.cache is not None:
-            return True
-        if choice != "auto":
-            return choice == "always"
-        needs = needs_of(self.recipe)
-        if any(need.runs_teacher or need.looks_around for need in needs):
-            return any(need.looks_around for need in needs)
-        augmented = len(self.train) * self.recipe.data.augmentations
-        if augmented * self.teacher.model.shape.embed_dim * 8 > CACHE_LIMIT:
-            return False
-        stages = self.recipe.stages
-        return sum(s.batch * sum(s.steps.values()) for s in stages) > augmented
+        width = self.teacher.model.shape.embed_dim
+        return caching(self.recipe, len(self.train), width)
 
     def live(self, scale: float | None) -> LiveTeacher:
         """The teacher itself, run on every batch."""
