@@ -25,7 +25,7 @@ from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from .kept import cache_folder, only_looking
 from .shards import expand
 from .tar_index import index_shards
-from .tars import captions_under, TarPairs, tars_of
+from .tars import TarPairs, captions_under, tars_of
 from .views import Subset
 
 log = logging.getLogger("tinyclip")

@@ -7,7 +7,6 @@ from typing import Protocol
 
 from PIL import Image
 
-
 BARE = "-"  # stands for a caption where those are neither looked for nor needed
 
 

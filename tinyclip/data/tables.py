@@ -57,14 +57,14 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
 
     path = Path(file).expanduser()
     where = data.source
-    line = QUOTED.sub("", _header(path, where))
+    line = QUOTED.sub("", header_line(path, where))
     delimiter = delimiter or max(DELIMITERS, key=line.count)
     table = mended(path, delimiter, _rows(path, delimiter, data))
-    _note_marks(where, table)
+    note_marks(where, table)
     dropped = Dropped()
     keys: list[pa.Array] = []
     texts: list[pa.Array] = []
-    for piece in _pieces(table, where, delimiter):
+    for piece in pieces_of(table, where, delimiter):
         if not keys:
             _refuse_headless(where, piece.columns, data)
             image, text = _columns(piece, data)
@@ -151,7 +151,7 @@ def _rows(path: Path, delimiter: str, data: Data) -> Rows:
     return Rows(len(names), at, path.parent)
 
 
-def _pieces(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
+def pieces_of(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     """The table in pieces of `PIECE` rows, every cell as text under its column's name.
 
     `attrs["bad"]` of a piece names its rows that do not fit, and says why.
@@ -195,7 +195,7 @@ def _pieces(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]
         ) from None
 
 
-def _note_marks(where: str, table: Mended) -> None:
+def note_marks(where: str, table: Mended) -> None:
     if lines := table.strays:
         begin = number_of(len(lines), "field begins", "fields begin")
         note(
@@ -220,7 +220,7 @@ def _skipped(warned: Sequence[warnings.WarningMessage]) -> Iterator[tuple[int, s
                 yield int(match[1]), match[2]
 
 
-def _header(path: Path, where: str) -> str:
+def header_line(path: Path, where: str) -> str:
     """The first line of a text file."""
     try:
         with open_regular(path) as file:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..data.loader import PixelMaker, TokenMaker
+from ..data.loader import PixelMaker
 from ..data.tasks import RetrievalTask, Task, ZeroShotTask
+from ..data.tokens import TokenMaker
 from ..model.clip import Clip
 from .features import Encoder
 from .retrieval import retrieval

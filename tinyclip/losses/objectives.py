@@ -21,7 +21,10 @@ clipped by a norm of their own, saved and resumed with the phase under
 `objectives.NAME`, and in no model that is saved. The forward pass must not depend on
 chance (no dropout): a resume would not repeat it.
 
-What it needs beside the features of a batch it says there too (`needs`).
+What it needs beside the features of a batch it says there too (`needs`), and whether
+it looks at each modality alone: such a one is given pictures and texts that have no
+pair, too (`unpaired`), and its image side may have other rows, and more, than the text
+side.
 """
 
 from __future__ import annotations
@@ -46,6 +49,7 @@ from ..registry import Registry
 from ..shapes import ClipShape
 from .needs import Need
 from .sparsity import PENALTY
+from .unpaired import joined
 
 Parts: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
@@ -62,15 +66,19 @@ class Objectives(Registry[Objective]):
     def __init__(self) -> None:
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
+        self.each_modality: set[str] = set()
 
     def register(
-        self, name: str, need: MakeNeed | None = None
+        self, name: str, need: MakeNeed | None = None, each_modality: bool = False
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
         Args:
             need: what it needs beside the features, made of its options if it has any.
+            each_modality: it looks at pictures alone and at texts alone.
         """
+        if each_modality:
+            self.each_modality.add(name)
         if need is not None:
             self.needs[name] = need
         return cast(Callable[[Kind], Kind], super().register(name))
@@ -96,6 +104,7 @@ class Weighted:
             of one with parameters until it is `built`.
         make: of one with parameters: its module for the widths of both embeddings.
         need: what it needs beside the features of a batch, if anything.
+        each_modality: whether it is given what has no pair, too.
     """
 
     name: str
@@ -103,6 +112,12 @@ class Weighted:
     loss: Loss | None
     make: Callable[[int, int], nn.Module] | None = None
     need: Need | None = None
+    each_modality: bool = False
+
+    @property
+    def sees_unpaired(self) -> bool:
+        """Whether what has no pair is of any use to it."""
+        return self.each_modality and self.weight != 0
 
     @property
     def module(self) -> nn.Module | None:
@@ -146,11 +161,13 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
         objective = objectives.get(name, str(where))
         options = _options(name, objective, asked, where.key(name))
         weight, need = weight_of(asked), objectives.need(name, options)
+        each = name in objectives.each_modality
         if isinstance(objective, type):
             make = partial(objective, **options)
-            one = Weighted(name, weight, None, make, need)
+            one = Weighted(name, weight, None, make, need, each)
         else:
-            one = Weighted(name, weight, partial(objective, **options), need=need)
+            loss = partial(objective, **options)
+            one = Weighted(name, weight, loss, None, need, each)
         settled.append(one)
     return tuple(settled)
 
@@ -255,6 +272,7 @@ def _sum(
 ) -> tuple[Tensor, Parts]:
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
+    pairs, each = (student, teacher), (joined(student), joined(teacher))
     for objective in losses:
         if objective.weight == 0:
             continue
@@ -264,7 +282,7 @@ def _sum(
                 "has parameters, which somebody has to keep and train",
                 "Settle the losses and build each of them first",
             )
-        loss, logged = objective.loss(student, teacher)
+        loss, logged = objective.loss(*(each if objective.each_modality else pairs))
         total = total + objective.weight * loss
         parts[objective.name] = loss.detach()
         for key, value in logged.items():

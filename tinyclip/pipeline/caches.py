@@ -7,8 +7,11 @@ import string
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..config.schema import Recipe
 from ..errors import UserError
+from ..model.clip import Clip
 from ..model.store import Loaded
 from ..tokenizers.protocol import TokenizerLike
 from ..training.teacher.index import Index, find_index
@@ -22,6 +25,15 @@ PROBE = (
     string.printable,
     "Übergröße, café, naïve, кошка, 猫, ねこ, 고양이, قطة, 🐈",
 )
+
+
+def model_fingerprint(model: Clip) -> str:
+    """SHA-256 of every weight, one after the other: no second copy is made."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def tokenizer_fingerprint(tokenizer: TokenizerLike) -> str:
@@ -69,9 +81,26 @@ def caching(recipe: Recipe, pairs: int, width: int) -> bool:
     if any(need.runs_teacher for need in needs):
         return False
     augmented = pairs * recipe.data.augmentations
-    if augmented * width * 8 > CACHE_LIMIT:
-        return False
-    return sum(s.batch * sum(s.steps.values()) for s in recipe.stages) > augmented
+    seen = sum(s.batch * sum(s.steps.values()) for s in recipe.stages)
+    return pays(augmented, seen, width)
+
+
+def caching_unpaired(recipe: Recipe, rows: int, seen: int, width: int) -> bool:
+    """Whether the teacher is run once a picture, or a text, that has no pair.
+
+    Args:
+        rows: pictures, each under its augmentations, or texts.
+        seen: how many of them all steps see.
+    """
+    if recipe.cache_teacher != "auto":
+        return recipe.cache_teacher == "always"
+    return pays(rows, seen, width)
+
+
+def pays(rows: int, seen: int, width: int) -> bool:
+    """Whether features of all rows are less work than those of what steps see, and
+    small enough to be held."""
+    return rows * width * 8 <= CACHE_LIMIT and seen > rows
 
 
 def cache_of(recipe: Recipe, teacher: Loaded, weights: str) -> tuple[Path, Index]:

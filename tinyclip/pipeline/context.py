@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..data.loader import Loader
 from ..data.pairs import open_split
 from ..data.protocol import Pairs
 from ..data.tasks import Task, pick, tasks_of
+from ..data.unpaired import open_unpaired
 from ..evaluation.latency import latency
 from ..evaluation.suite import evaluate, values_of
 from ..formats.source import load_source
@@ -29,29 +31,24 @@ from ..training.teacher.cached import cache_teacher
 from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
 from .belief import believed
-from .caches import cache_of, caching, tokenizer_fingerprint
+from .caches import cache_of, caching, model_fingerprint, tokenizer_fingerprint
 from .run_dir import RunDir
+from .run_unpaired import RunUnpaired
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
 JUDGED = 32  # pairs at least that students are compared on
 CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
 
 
-def model_fingerprint(model: Clip) -> str:
-    """SHA-256 of every weight, one after the other: no second copy is made."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def trimmed(teacher: Loaded, train: Pairs, vocab: str | None) -> Loaded:
+def trimmed(
+    teacher: Loaded, train: Pairs, vocab: str | None, texts: Iterable[str] = ()
+) -> Loaded:
     """The teacher without the token ids that nothing uses.
 
     Args:
         vocab: `captions` keeps what the training captions use, a file what its lines
             use; None keeps all.
+        texts: that are trained on beside the captions.
 
     Raises:
         UserError: the file cannot be read.
@@ -60,12 +57,10 @@ def trimmed(teacher: Loaded, train: Pairs, vocab: str | None) -> Loaded:
         return teacher
     from ..inherit.vocabulary import kept_from_file, kept_ids, trim
 
-    captions: Iterable[str] = (
-        text for i in range(len(train)) for text in train.captions(i)
-    )
+    captions = (text for i in range(len(train)) for text in train.captions(i))
     if vocab != "captions":
         return trim(teacher, kept_from_file(Path(vocab), teacher.tokenizer))
-    return trim(teacher, kept_ids(teacher.tokenizer, captions))
+    return trim(teacher, kept_ids(teacher.tokenizer, chain(captions, texts)))
 
 
 def measured_tasks(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
@@ -93,6 +88,7 @@ class RunContext:
         base: what the first stage starts from: the teacher, its vocabulary trimmed
             where the recipe asks for that.
         tasks: what every student is measured on.
+        unpaired: what it has beside the pairs.
         accept: go on with what the run did not write.
     """
 
@@ -104,6 +100,7 @@ class RunContext:
     train: Pairs
     val: Pairs
     tasks: list[Task]
+    unpaired: RunUnpaired
     watcher: Watcher
     stop: Callable[[], bool]
     accept: bool = False
@@ -130,9 +127,11 @@ class RunContext:
         teacher = load_source(recipe.teacher, "teacher")
         train, val = open_split(recipe.data)
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
-        base = trimmed(teacher, train, recipe.vocab)
         tasks = measured_tasks(recipe, (train, val))
-        found = teacher, base, train, val, tasks
+        sources = open_unpaired(recipe.data, val, tasks)
+        base = trimmed(teacher, train, recipe.vocab, sources.texts or ())
+        unpaired = RunUnpaired(recipe, sources, base, engine, folder, watcher)
+        found = teacher, base, train, val, tasks, unpaired
         return cls(recipe, folder, engine, *found, watcher, stop, accept)
 
     def fingerprints(self) -> dict[str, str]:
@@ -149,6 +148,7 @@ class RunContext:
             "transform": fingerprint(teacher.preprocess.to_dict()),
             "tokenizer": tokenizer_fingerprint(teacher.tokenizer),
             "data": self.train.fingerprint(),
+            **self.unpaired.sources.fingerprints,
         }
         if self.base is not self.teacher:
             fingerprints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
@@ -212,11 +212,12 @@ class RunContext:
 
     def broken(self) -> dict[str, Any]:
         """Every broken sample that was met, by key."""
-        return {
+        of_pairs = {
             key: why
             for loader in self._loaders.values()
             for key, why in loader.broken.items()
         }
+        return of_pairs | self.unpaired.broken()
 
     def caching(self) -> bool:
         """Whether the teacher is run once a picture: when that is less work."""
@@ -237,29 +238,33 @@ class RunContext:
             self._cached = self._features_of(live)
         return self._cached.with_scale_of(live)
 
-    def _features_of(self, live: LiveTeacher) -> Cached:
-        """All of the teacher's features: made beforehand, or before the first step."""
-        loader = next(iter(self._loaders.values()))
-        recipe, data, fingerprints = self.recipe, self.recipe.data, self.fingerprints()
-        if recipe.cache is not None:
-            stored = cache_of(recipe, self.teacher, fingerprints["teacher"])
-            return open_stored(*stored, live, loader)
-        made_of = fingerprint(
+    def features_made_of(self) -> str:
+        """A fingerprint of all that the teacher's features depend on."""
+        recipe, data = self.recipe, self.recipe.data
+        return fingerprint(
             {
-                **fingerprints,
+                **self.fingerprints(),
                 "preprocess": self.teacher.preprocess.to_dict(),
                 "augmentations": [data.augmentations, data.crop, recipe.seed],
                 "precision": recipe.precision,
             }
         )
-        total = len(self.train) * data.augmentations
+
+    def _features_of(self, live: LiveTeacher) -> Cached:
+        """All of the teacher's features: made beforehand, or before the first step."""
+        loader = next(iter(self._loaders.values()))
+        recipe = self.recipe
+        if recipe.cache is not None:
+            stored = cache_of(recipe, self.teacher, self.fingerprints()["teacher"])
+            return open_stored(*stored, live, loader)
+        total = len(self.train) * recipe.data.augmentations
         self.watcher.phase(0, "teacher features", 0, total)
         with self.engine.main_first():  # the others read what it wrote
             return cache_teacher(
                 live,
                 loader,
                 self.folder.teacher_cache,
-                made_of,
+                self.features_made_of(),
                 lambda done, _total: self.watcher.step({"step": done}),
             )
 

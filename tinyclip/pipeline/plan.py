@@ -21,6 +21,7 @@ from ..shapes import ClipShape
 from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
+from .unpaired import refuse_few, refuse_unused
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def check(recipe: Recipe) -> None:
         )
     check_objectives(recipe, Place())
     refuse_unprovided(recipe)
+    refuse_unused(recipe)
 
 
 def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:
@@ -178,6 +180,7 @@ def make_plan(
     pairs: int,
     inputs: dict[str, str],
     cached: bool,
+    unpaired: Mapping[str, int] | None = None,
 ) -> Plan:
     """Estimate every stage of a recipe.
 
@@ -187,12 +190,14 @@ def make_plan(
         pairs: how many pairs there are to train on.
         inputs: fingerprints of what the run is made of.
         cached: whether the teacher is run once per picture instead of once per step.
+        unpaired: how many pictures and texts there are that have no pair, by setting.
 
     Raises:
         UserError: there are fewer pairs than one batch holds, an objective does not
             fit the teacher, or a target cannot be reached.
     """
     refuse_few_pairs(recipe, pairs)
+    refuse_few(recipe, unpaired or {})
     refuse_misfits(recipe, teacher.shape, Place())
     refuse_unreachable(recipe, teacher.shape, base)
     refuse_layers(recipe, base)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..config.schema import Stage
-from ..data.batch import Batch
+from ..data.batch import Batch, Batches
+from ..data.unpaired import MixedLoader
 from ..goal import SizeGoal
 from ..inherit.certify import exact_float32
 from ..inherit.score import hessian_scores, magnitude_scores, taylor_scores
@@ -30,6 +31,7 @@ from .estimate import goal_of
 from .handover import Progress
 from .plan import shared_fingerprint
 from .run_dir import StageDir
+from .unpaired import looks_alone
 
 LITTLE = 1e-9  # of what the best unit carries: all below is as good as nothing
 Look = Callable[[int], list[Batch]]  # so many pairs, of each process its part
@@ -95,8 +97,13 @@ class StageContext:
 
     def teacher(self) -> Teacher:
         """The run's, as the stage asks for it."""
-        self.run.loader(self.settings.batch)
-        return self.run.teacher_for(self.settings.scale)
+        run, scale = self.run, self.settings.scale
+        run.loader(self.settings.batch)
+        teacher = run.teacher_for(scale)
+        if not any(map(looks_alone, self.settings.running().values())):
+            return teacher
+        made_of = run.features_made_of()
+        return run.unpaired.teacher(teacher, run.live(scale), self.settings, made_of)
 
     def student(self, progress: Progress) -> Student:
         """How the student is trained."""
@@ -204,6 +211,10 @@ class StageContext:
                 recipe.divergence_steps,
             ),
         )
+        batches: Batches = run.loader(batch)
+        if any(objective.sees_unpaired for objective in phase.losses):
+            beside = run.unpaired.loader(self.settings)
+            batches = MixedLoader(run.loader(batch), beside)
         with run.engine.tuned(phase.model, recipe.recompute, recipe.compile):
-            run_phase(phase, run.loader(batch), run.engine, surroundings)
+            run_phase(phase, batches, run.engine, surroundings)
         progress.samples += phase.steps * batch

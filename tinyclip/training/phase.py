@@ -23,6 +23,7 @@ from ..data.batch import Batch
 from ..losses.objectives import Parts, Weighted, settle, weighted
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
+from . import unpaired
 from .engine import Engine
 from .needs import of_student, of_teacher, providers_of, watching
 from .needs.provider import Offered, Pass
@@ -158,13 +159,16 @@ class TrainingPhase:
         with self.engine.autocast(), watching(self.providers, self.model):
             features = self.model(*placed(batch, self.model), gates=seen.gates)
             more = of_student(self.providers, seen)
+        with self.engine.autocast():
+            more |= unpaired.of_student(seen)
         rows = replace(features, more=more).rows()
         return self.with_scale({k: at_least_float32(v) for k, v in rows.items()})
 
     def teacher_features(self, batch: Batch, step: int) -> Features:
         """The teacher's features of some pairs, and what objectives need beside."""
         more = of_teacher(self.providers, batch, step)
-        return replace(self.teacher.features(batch), more=more)
+        features = self.teacher.features(batch)
+        return replace(features, more={**features.more, **more})
 
     def with_scale(self, rows: Mapping[str, Tensor]) -> Features:
         """Rows (`Features.rows`) together with the scale, bias and channels that a loss
