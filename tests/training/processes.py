@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -17,7 +18,7 @@ from safetensors.torch import save_file
 
 from tinyclip.config.objectives import Losses
 from tinyclip.config.schema import Distil, Learn, Optim
-from tinyclip.data.batch import Batch
+from tinyclip.data.batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
 from tinyclip.data.loader import Loader
 from tinyclip.goal import SizeGoal
 from tinyclip.masks.gates import Gates
@@ -30,12 +31,14 @@ from tinyclip.training.needs.provider import Offered
 from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
 from tinyclip.training.teacher.live import LiveTeacher
+from tinyclip.training.unpaired import UnpairedTeacher, live_pictures, live_texts
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from learnable import registered  # type: ignore[import-not-found]  # noqa: E402
 
 STEPS, SIZE = 20, 8
+UNPAIRED = 4, 10  # pictures and texts of a step
 SHAPE = ClipShape(
     embed_dim=6,
     image=ImageShape(
@@ -74,11 +77,17 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
 
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
-    is one that the tests made."""
+    is one that the tests made. After `KIND+unpaired` a step sees more than pairs."""
     kind, *added = kind.split("+")
-    losses = {**LOSSES, **dict.fromkeys(added, 0.5)}
+    beside = "unpaired" in added
+    losses = {**LOSSES, **{name: 0.5 for name in added if name != "unpaired"}}
     with registered() if "projected" in added else nullcontext():
-        return phase_of(kind, shape, engine, losses)
+        phase = phase_of(kind, shape, engine, losses)
+    if beside:
+        live = cast(LiveTeacher, phase.teacher)
+        of_both = live_pictures(live), live_texts(live)
+        phase.teacher = UnpairedTeacher(live, *of_both)
+    return phase
 
 
 def phase_of(
@@ -109,6 +118,19 @@ def make_batch(shape: ClipShape, size: int, step: int) -> Batch:
     return Batch(rows, torch.zeros_like(rows), pixels, ids)
 
 
+def make_unpaired(shape: ClipShape, step: int, engine: Engine) -> Unpaired:
+    """What this process sees of a step beside its pairs."""
+    batches = (make_batch(shape, size, 1000 * size + step) for size in UNPAIRED)
+    images, texts = (
+        batch.rows(torch.arange(len(batch)).chunk(engine.world)[engine.rank])
+        for batch in batches
+    )
+    return Unpaired(
+        UnpairedPictures(images.index_B, images.augmentation_B, images.pixels),
+        UnpairedTexts(texts.index_B, texts.tokens_BT),
+    )
+
+
 def train(phase: TrainingPhase, engine: Engine, pieces: int = 1) -> list[float]:
     """Losses of the steps; the phase is trained."""
     losses = []
@@ -116,6 +138,8 @@ def train(phase: TrainingPhase, engine: Engine, pieces: int = 1) -> list[float]:
     mine = torch.arange(engine.rank * share, (engine.rank + 1) * share)
     for step in range(STEPS):
         batch = make_batch(SHAPE, SIZE, step).rows(mine)
+        if isinstance(phase.teacher, UnpairedTeacher):
+            batch = replace(batch, unpaired=make_unpaired(SHAPE, step, engine))
         phase.optimizer.set_lr_share(1.0)
         loss, _ = backward(phase, batch, step, engine, pieces)
         assert engine.update(phase.optimizer)

@@ -25,6 +25,7 @@ from tinyclip.training.launch import (
 )
 
 KINDS = ["learn", "distil", "learn+projected", "distil+projected"]
+BESIDE = [f"{kind}+unpaired+ickd+intra" for kind in ("learn", "distil")]
 OTHERS = sorted(set(objectives) - {"mimic", "contrastive", "feature", "sigmoid"})
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,8 +47,14 @@ def test_every_objective_sees_the_batch_whole(name: str) -> None:
     test_a_batch_in_pieces_is_the_batch(f"distil+{name}", 4)
 
 
+@pytest.mark.parametrize("kind", BESIDE)
+@pytest.mark.parametrize("pieces", [4, 3, 8])  # at 8 some hold no picture
+def test_what_has_no_pair_goes_in_pieces_too(kind: str, pieces: int) -> None:
+    test_a_batch_in_pieces_is_the_batch(kind, pieces)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*KINDS, "+".join(["distil", *OTHERS])])
+@pytest.mark.parametrize("kind", [*KINDS, *BESIDE, "+".join(["distil", *OTHERS])])
 def test_two_processes_are_one_with_the_same_batch(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "state"
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

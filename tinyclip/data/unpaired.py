@@ -16,6 +16,7 @@ from ..config.data import Pictures
 from ..config.schema import Data
 from ..errors import UserError
 from .batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
+from .embedded import embedded_in
 from .loader import Loader
 from .notes import note, number_of
 from .pairs import open_pairs, rows_elsewhere
@@ -47,7 +48,8 @@ class UnpairedSources:
 
 
 def open_unpaired(data: Data, val: Pairs, tasks: Sequence[Task]) -> UnpairedSources:
-    """What `data.images` and `data.texts` name, without all that is measured on.
+    """What `data.images` and `data.texts` name, without all that is held out: pictures
+    to validate on and of an embedded set's tests, captions that are measured on.
 
     Args:
         val: the validation pairs.
@@ -58,7 +60,9 @@ def open_unpaired(data: Data, val: Pairs, tasks: Sequence[Task]) -> UnpairedSour
     """
     pictures = texts = None
     if data.images is not None:
-        pictures = _pictures(data, [val, *(task.pairs for task in tasks)])
+        embedded = embedded_in(data)
+        tests = [] if embedded is None else [embedded.held_out(data)]
+        pictures = _pictures(data, [val, *tests])
     if data.texts is not None:
         found = [task.pairs for task in tasks if isinstance(task, RetrievalTask)]
         held_out = (
