@@ -163,7 +163,7 @@ def learn(
     phase = LearnPhase(
         progress.model,
         gates,
-        stage.teacher(),
+        stage.teacher(settings),
         stage.engine,
         settings,
         start,

@@ -13,6 +13,7 @@ from tinyclip.config.load import load_recipe
 from tinyclip.config.schema import PHASES, Distil, Learn, Manual, Stage
 from tinyclip.data.batch import Batch
 from tinyclip.losses.objectives import Parts
+from tinyclip.losses.teachers import Teachers
 from tinyclip.model.clip import Clip, Features
 from tinyclip.pipeline import phases
 from tinyclip.pipeline.estimate import macs, plan_stage, works_of
@@ -84,10 +85,11 @@ class WithProjection(TrainingPhase):
         return (*super().trainables(), own)
 
     def objective(
-        self, student: Features, teacher: Features, step: int
+        self, student: Features, teacher: Teachers, step: int
     ) -> tuple[Tensor, Parts]:
         loss, parts = super().objective(student, teacher, step)
-        distance = self.projection(student.image_BE) - teacher.image_BE
+        assert isinstance(teacher, tuple)
+        distance = self.projection(student.image_BE) - teacher[0].image_BE
         return loss + distance.square().mean(), parts
 
 

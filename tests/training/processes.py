@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 from tinyclip.config.objectives import Losses
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
-from tinyclip.data.loader import Loader
 from tinyclip.goal import SizeGoal
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
@@ -30,14 +29,16 @@ from tinyclip.training.engine import Engine
 from tinyclip.training.needs.provider import Offered
 from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
+from tinyclip.training.teacher.beside import Beside
 from tinyclip.training.teacher.live import LiveTeacher
-from tinyclip.training.unpaired import UnpairedTeacher, live_pictures, live_texts
+from tinyclip.training.unpaired import UnpairedTeacher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from learnable import registered  # type: ignore[import-not-found]  # noqa: E402
+from made import MadePairs, made_loader  # type: ignore[import-not-found]  # noqa: E402
 
-STEPS, SIZE = 20, 8
+STEPS, SIZE, PAIRS = 20, 8, 12
 UNPAIRED = 4, 10  # pictures and texts of a step
 SHAPE = ClipShape(
     embed_dim=6,
@@ -77,16 +78,19 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
 
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
-    is one that the tests made. After `KIND+unpaired` a step sees more than pairs."""
+    is one that the tests made, `several` is three teachers in place of one; with
+    `unpaired` a step sees more than pairs."""
     kind, *added = kind.split("+")
-    beside = "unpaired" in added
-    losses = {**LOSSES, **{name: 0.5 for name in added if name != "unpaired"}}
+    names = [name for name in added if name not in ("several", "unpaired")]
+    losses = {**LOSSES, **dict.fromkeys(names, 0.5)}
     with registered() if "projected" in added else nullcontext():
         phase = phase_of(kind, shape, engine, losses)
-    if beside:
+    if "several" in added:
+        others = (LiveTeacher(random_clip(shape, s), engine, None) for s in (2, 3))
+        phase.beside = Beside((next(others),), (next(others),), 0.5, seed=5)
+    if "unpaired" in added:
         live = cast(LiveTeacher, phase.teacher)
-        of_both = live_pictures(live), live_texts(live)
-        phase.teacher = UnpairedTeacher(live, *of_both)
+        phase.teacher = UnpairedTeacher(live, live_pictures(live), live_texts(live))
     return phase
 
 
@@ -95,7 +99,8 @@ def phase_of(
 ) -> TrainingPhase:
     student, teacher = random_clip(shape, 0), random_clip(shape, 1)
     live = LiveTeacher(teacher, engine, None)
-    offered = Offered(engine, cast(Loader, None), live, lambda: live, seed=5)
+    loader = made_loader(SHAPE, PAIRS, SIZE)
+    offered = Offered(engine, loader, live, lambda: live, seed=5)
     if kind == "distil":
         settings = Distil(steps=20, optim=OPTIM, losses=losses)
         return DistilPhase(student, live, engine, settings, Student(), offered)
@@ -115,7 +120,9 @@ def make_batch(shape: ClipShape, size: int, step: int) -> Batch:
         0, text.vocab_size, (size, text.context_length), generator=generator
     )
     rows = torch.arange(size)
-    return Batch(rows, torch.zeros_like(rows), pixels, ids)
+    texts = (MadePairs(PAIRS).captions(row) for row in range(size))
+    captions = tuple(text[step % len(text)] for text in texts)
+    return Batch(rows, torch.zeros_like(rows), pixels, ids, captions)
 
 
 def make_unpaired(shape: ClipShape, step: int, engine: Engine) -> Unpaired:

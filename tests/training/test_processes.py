@@ -24,8 +24,11 @@ from tinyclip.training.launch import (
     refuse_sharding,
 )
 
-KINDS = ["learn", "distil", "learn+projected", "distil+projected"]
-BESIDE = [f"{kind}+unpaired+ickd+intra" for kind in ("learn", "distil")]
+KINDS = ["learn", "distil", "learn+projected", "distil+projected", "distil+several"]
+BESIDE = [
+    *("learn+unpaired+ickd+intra", "distil+unpaired+ickd+intra"),
+    "distil+unpaired+several",
+]
 OTHERS = sorted(set(objectives) - {"mimic", "contrastive", "feature", "sigmoid"})
 ROOT = Path(__file__).resolve().parents[2]
 

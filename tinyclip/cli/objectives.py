@@ -33,6 +33,9 @@ v and s are the student's features of pictures and captions, (B, E), normalised;
 the teacher's; B is the whole batch, of all processes. Where the student kept some of
 the embedding's channels, V and S are those channels, normalised anew.
 
+Where several teach (`teachers: all_stages`), an objective is the mean of its values
+under each; for the teacher's softmaxes and sigmoids that is the mean of them.
+
 A large batch is looked at in blocks of rows: memory grows with it, not with its square.
 What each costs beside `mimic`, in time and memory:
 [measured](../benchmarks/results/2026-11-26-objective-cost.md).

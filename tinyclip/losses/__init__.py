@@ -5,6 +5,7 @@ One file each, which enters itself in the registry; one line here.
 
 from .afd import Afd
 from .affinity import affinity, soft_cross_entropy
+from .asl import Asl
 from .contrastive import affinity_logits, contrastive
 from .crd import crd
 from .dist import dist
@@ -26,6 +27,7 @@ __all__ = [
     "affinity",
     "affinity_logits",
     "Afd",
+    "Asl",
     "contrastive",
     "crd",
     "dist",

@@ -45,3 +45,15 @@ class Masked(Need):
 
     share: float
     images: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(Need):
+    """Which captions of a batch fit which of its pictures.
+
+    Provides of the teacher's side, whole numbers that are equal where what they stand
+    for is, -1 for none: `fitting` (B, K), the captions that fit each picture; `caption`
+    (B,), the one that stands beside it; `label` (B,), its class.
+    """
+
+    what: ClassVar[str] = "labels"

@@ -49,6 +49,7 @@ from ..registry import Registry
 from ..shapes import ClipShape
 from .needs import Need
 from .sparsity import PENALTY
+from .teachers import Teachers, under_each
 from .unpaired import joined
 
 Parts: TypeAlias = dict[str, Tensor]
@@ -225,7 +226,7 @@ def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
 def weighted(
     losses: Mapping[str, Asked] | tuple[Weighted, ...],
     student: Features,
-    teacher: Features,
+    teacher: Teachers,
 ) -> tuple[Tensor, Parts]:
     """The weighted sum of objectives, and every part by name.
 
@@ -234,6 +235,8 @@ def weighted(
 
     Args:
         losses: as a recipe has them (`{"mimic": 1.0}`), or settled (and built) already.
+        teacher: one's features, or those of several: an objective is then the mean of
+            its values (`losses.teachers`).
 
     Returns:
         The loss, and parts: each objective's unweighted value under its name and what
@@ -245,8 +248,9 @@ def weighted(
     if isinstance(losses, Mapping):
         losses = settle(losses, Place(path="losses"))
     device = student.image_BE.device
+    teachers = teacher if isinstance(teacher, tuple) else (teacher,)
     with torch.autocast(device.type, enabled=False):
-        return _sum(losses, _precise(student), _precise(teacher))
+        return _sum(losses, _precise(student), tuple(map(_precise, teachers)))
 
 
 def _precise(features: Features) -> Features:
@@ -268,11 +272,11 @@ def _precise(features: Features) -> Features:
 
 
 def _sum(
-    losses: tuple[Weighted, ...], student: Features, teacher: Features
+    losses: tuple[Weighted, ...], student: Features, teachers: tuple[Features, ...]
 ) -> tuple[Tensor, Parts]:
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
-    pairs, each = (student, teacher), (joined(student), joined(teacher))
+    pairs, each = (student, teachers), (joined(student), tuple(map(joined, teachers)))
     for objective in losses:
         if objective.weight == 0:
             continue
@@ -282,7 +286,8 @@ def _sum(
                 "has parameters, which somebody has to keep and train",
                 "Settle the losses and build each of them first",
             )
-        loss, logged = objective.loss(*(each if objective.each_modality else pairs))
+        rows = each if objective.each_modality else pairs
+        loss, logged = under_each(objective.loss, *rows)
         total = total + objective.weight * loss
         parts[objective.name] = loss.detach()
         for key, value in logged.items():

@@ -81,8 +81,7 @@ def caching(recipe: Recipe, pairs: int, width: int) -> bool:
     if any(need.runs_teacher for need in needs):
         return False
     augmented = pairs * recipe.data.augmentations
-    seen = sum(s.batch * sum(s.steps.values()) for s in recipe.stages)
-    return pays(augmented, seen, width)
+    return pays(augmented, _asked(recipe), width)
 
 
 def caching_unpaired(recipe: Recipe, rows: int, seen: int, width: int) -> bool:
@@ -101,6 +100,16 @@ def pays(rows: int, seen: int, width: int) -> bool:
     """Whether features of all rows are less work than those of what steps see, and
     small enough to be held."""
     return rows * width * 8 <= CACHE_LIMIT and seen > rows
+
+
+def _asked(recipe: Recipe) -> int:
+    """How many pairs the run's teacher is asked for."""
+    return sum(
+        stage.batch * phase.trained_steps
+        for number, stage in enumerate(recipe.stages)
+        for phase in stage.running().values()
+        if phase.asks_run_teacher(number)
+    )
 
 
 def cache_of(recipe: Recipe, teacher: Loaded, weights: str) -> tuple[Path, Index]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..config.schema import Stage
 from ..errors import Interrupted
@@ -18,6 +18,7 @@ from .replaced import Replaced
 from .run_dir import StageDir
 from .stage import run_stage
 from .stage_context import StageContext
+from .teachers import EarlierStudent, made_of
 
 
 @dataclass
@@ -29,6 +30,7 @@ class _Descent:
         samples: pairs that the run has seen on the way to it.
         channels: of the teacher's embedding that it has; None for all.
         made_from: SHA-256 of its weights; None for the teacher's.
+        students: of the stages that are whole.
     """
 
     context: RunContext
@@ -38,6 +40,7 @@ class _Descent:
     samples: int = 0
     channels: tuple[int, ...] | None = None
     made_from: str | None = None
+    students: list[EarlierStudent] = field(default_factory=list)
 
     def start(self) -> None:
         """From the teacher again."""
@@ -53,11 +56,12 @@ class _Descent:
         """
         context, folder = self.context, self.folders[place]
         main = context.engine.is_main
-        link = Link(context.folder, fingerprint, self.made_from, context.accept, main)
+        made_from = made_of(stage, self.students, self.made_from)
+        link = Link(context.folder, fingerprint, made_from, context.accept, main)
         done = link.done(folder)
         context.engine.wait()  # all have looked before one writes
         if done is None:
-            self._run(place, stage, fingerprint)
+            self._run(place, stage, fingerprint, made_from)
             self.made_from = weights_of(folder)
             return
         if main:
@@ -65,7 +69,9 @@ class _Descent:
         self.model, self.samples = load_model(folder.model).model, done["samples"]
         self.made_from = done["files"][WEIGHTS]
 
-    def _run(self, place: int, stage: Stage, fingerprint: str) -> None:
+    def _run(
+        self, place: int, stage: Stage, fingerprint: str, made_from: str | None
+    ) -> None:
         context, folder = self.context, self.folders[place]
         larger = larger_member(context.recipe.stages, place)
         stage_context = StageContext.of(
@@ -75,7 +81,8 @@ class _Descent:
             folder,
             fingerprint,
             None if larger is None else self.folders[larger],
-            self.made_from,
+            made_from,
+            tuple(self.students),
         )
         self.model = run_stage(
             stage_context, self.model, self.samples, self.channels
@@ -84,11 +91,13 @@ class _Descent:
         self.samples += steps * stage.batch
 
     def cut(self, folder: StageDir) -> None:
-        """What the stage kept of the embedding."""
+        """What the stage kept of the embedding; its student may teach from now on."""
         keep = folder.keep()
         if keep is not None:
             # the student's own shape: one that was rotated has lost none of them
             self.channels = channels_left(self.channels, keep, self.model.shape)
+        student = EarlierStudent(folder, self.channels, self.made_from)
+        self.students.append(student)
 
 
 def run_stages(context: RunContext, plan: Plan) -> None:

@@ -96,10 +96,10 @@ def checkpoint_bytes(start: ClipShape) -> int:
     return 3 * 4 * int(cost.size(start, "total"))
 
 
-def gather_bytes(shape: ClipShape, batch: int) -> int:
+def gather_bytes(shape: ClipShape, batch: int, teachers: int = 1) -> int:
     """What the processes send each other in a step, beside gradients: two features a
-    pair of student and teacher, float32."""
-    return 2 * 2 * 4 * batch * int(shape.embed_dim)
+    pair of the student and of each teacher, float32."""
+    return 2 * (1 + teachers) * 4 * batch * int(shape.embed_dim)
 
 
 def cache_bytes(shape: ClipShape, pairs: int, augmentations: int) -> int:
@@ -152,6 +152,37 @@ def runs_teacher(phase: PhaseSettings) -> bool:
     return any(need.runs_teacher for need in needs)
 
 
+def earlier_shapes(recipe: Recipe, number: int, teacher: ClipShape) -> list[ClipShape]:
+    """About what the students of the stages before stage `number` are."""
+    targets = [target for _, target in recipe.spans[: number - 1]]
+    return [scaled(teacher, goal_of(recipe, teacher, target)) for target in targets]
+
+
+def teaching_macs(
+    phase: PhaseSettings, teacher: ClipShape, earlier: list[ClipShape], cached: bool
+) -> float:
+    """Multiply-accumulates of all who teach a phase, for each pair."""
+    works = sum(macs(earlier[place]) for place in phase.earlier_teachers(len(earlier)))
+    if not phase.asks_run_teacher(len(earlier)):
+        return works
+    return works + (macs(teacher) if runs_teacher(phase) or not cached else 0)
+
+
+def most_teachers(stage: Stage, earlier: int) -> int:
+    """How many teach a phase of a stage together, at most."""
+    return max(
+        len(phase.earlier_teachers(earlier)) + phase.asks_run_teacher(earlier)
+        for phase in stage.running().values()
+    )
+
+
+def teaching_bytes(stage: Stage, earlier: list[ClipShape]) -> int:
+    """About what the weights of earlier students take that teach a stage, float32."""
+    phases, count = stage.running().values(), len(earlier)
+    places = {place for phase in phases for place in phase.earlier_teachers(count)}
+    return sum(4 * int(cost.size(earlier[place], "total")) for place in places)
+
+
 def plan_stage(
     recipe: Recipe, number: int, teacher: ClipShape, cached: bool, speed: float
 ) -> dict[str, Any]:
@@ -162,8 +193,9 @@ def plan_stage(
     goal = goal_of(recipe, teacher, target)
     end = scaled(teacher, goal)
     steps, works = stage.steps, works_of(stage, start, end)
+    earlier = earlier_shapes(recipe, number, teacher)
     live = {
-        name: macs(teacher) if runs_teacher(phase) or not cached else 0
+        name: teaching_macs(phase, teacher, earlier, cached)
         for name, phase in stage.running().items()
     }
     # a step is a forward pass and a backward pass of twice the work
@@ -172,6 +204,10 @@ def plan_stage(
     # phases that look at pairs: a forward pass each, and about as much beside it
     looked = stage.looked
     flops += sum(4.0 * pairs * works[name] for name, pairs in looked.items())
+    memory = stage_memory(start, teacher, stage.batch)
+    memory += teaching_bytes(stage, earlier) / GIB
+    teachers = max(1, most_teachers(stage, number - 1))
+    gathered = gather_bytes(teacher, stage.batch, teachers)
     return {
         "number": number,
         "start": share,
@@ -181,9 +217,9 @@ def plan_stage(
         "samples": sum(steps.values()) * stage.batch,
         "params_encoder": planned(teacher, end, goal, "encoder"),
         "params_total": planned(teacher, end, goal, "total"),
-        "memory_gib": round(stage_memory(start, teacher, stage.batch), 2),
+        "memory_gib": round(memory, 2),
         "flops_per_step": flops_per_step,
         "checkpoint_gib": round(checkpoint_bytes(start) / GIB, 3),
-        "gather_mib": round(gather_bytes(teacher, stage.batch) / 2**20, 3),
+        "gather_mib": round(gathered / 2**20, 3),
         "seconds": round(flops / speed, 1),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..config.phases.phase import PhaseSettings
+from ..config.phases.phase import DROPPED, PhaseSettings, TrainingSettings
 from ..config.place import Place
 from ..config.schema import Recipe
 from ..errors import UserError
@@ -41,6 +41,7 @@ def refuse_unprovided(recipe: Recipe) -> None:
     Raises:
         UserError: which, what it needs, and what to set instead.
     """
+    _refuse_other_teachers(recipe)
     stored = recipe.cache is not None or recipe.cache_teacher == "always"
     for where, name, need in _named(recipe):
         if need.runs_teacher and stored:
@@ -57,4 +58,34 @@ def refuse_unprovided(recipe: Recipe) -> None:
                 f"{name} needs {need.what}, which are found among the teacher's cached "
                 "features, and cache_teacher is 'never'",
                 f"Leave cache_teacher out, or take {name} out",
+            )
+
+
+def _refuse_other_teachers(recipe: Recipe) -> None:
+    """Refuse what only one teacher, or only the run's, can give where others teach."""
+    for number, stage in enumerate(recipe.stages):
+        place = Place().key("stages").item(number)
+        for phase, settings in stage.running().items():
+            if isinstance(settings, TrainingSettings):
+                _refuse_of_phase(settings, number, place.key(phase))
+
+
+def _refuse_of_phase(phase: TrainingSettings, earlier: int, where: Place) -> None:
+    if phase.dropped != DROPPED and phase.teachers != "all_stages":
+        raise UserError(
+            str(where.key("dropped")),
+            f"drops earlier students, and teachers is {phase.teachers}",
+            "Set teachers: all_stages, or leave it out",
+        )
+    if not phase.earlier_teachers(earlier):
+        return
+    several = phase.asks_run_teacher(earlier)
+    losses = where.key("losses")
+    for name, need in needs_of_phase(phase, losses).items():
+        if need.looks_around or (several and need.runs_teacher):
+            raise UserError(
+                str(losses.key(name)),
+                f"{name} needs {need.what} of the run's teacher alone, and teachers is "
+                f"{phase.teachers}",
+                f"Leave teachers out, or take {name} out",
             )

@@ -25,7 +25,7 @@ from ..training.unpaired import (
 )
 from .caches import caching_unpaired
 from .run_dir import RunDir
-from .unpaired import per_step, seen_by
+from .unpaired import asked, per_step
 
 
 @dataclass
@@ -150,7 +150,7 @@ class RunUnpaired:
     def caching(self, kind: str) -> bool:
         """Whether the teacher's features of a kind are made once."""
         width = self.base.model.shape.embed_dim
-        seen = sum(seen_by(self.recipe, stage)[kind] for stage in self.recipe.stages)
+        seen = asked(self.recipe, kind)
         rows = self.sources.counts[kind]
         if kind == "images":
             rows *= self.recipe.data.augmentations

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ..config.phases.phase import TrainingSettings
 from ..config.schema import Stage
 from ..data.batch import Batch, Batches
 from ..data.unpaired import MixedLoader
@@ -24,6 +26,7 @@ from ..training.loop import Surroundings, run_phase
 from ..training.needs.provider import Offered
 from ..training.phase import Student, TrainingPhase
 from ..training.state import Checkpoints
+from ..training.teacher.beside import Beside
 from ..training.teacher.live import Teacher, placed
 from .basis import Basis
 from .context import RunContext
@@ -31,7 +34,7 @@ from .estimate import goal_of
 from .handover import Progress
 from .plan import shared_fingerprint
 from .run_dir import StageDir
-from .unpaired import looks_alone
+from .teachers import EarlierStudent, StageTeachers
 
 LITTLE = 1e-9  # of what the best unit carries: all below is as good as nothing
 Look = Callable[[int], list[Batch]]  # so many pairs, of each process its part
@@ -48,7 +51,8 @@ class StageContext:
         folder: the stage's.
         fingerprint: of its settings and of all that came before it.
         larger: the stage whose student this one's is to be nested in.
-        made_from: SHA-256 of the weights that it starts from; None for the teacher's.
+        made_from: what `teachers.made_of` says of the weights that it is made of.
+        earlier: the students of the stages before.
     """
 
     run: RunContext
@@ -58,6 +62,7 @@ class StageContext:
     fingerprint: str
     larger: StageDir | None = None
     made_from: str | None = None
+    earlier: tuple[EarlierStudent, ...] = ()
 
     @classmethod
     def of(
@@ -69,10 +74,12 @@ class StageContext:
         fingerprint: str,
         larger: StageDir | None = None,
         made_from: str | None = None,
+        earlier: tuple[EarlierStudent, ...] = (),
     ) -> StageContext:
         """The context of a stage that is to leave a share of the run's teacher."""
         goal = goal_of(run.recipe, run.teacher.model.shape, target)
-        return cls(run, settings, goal, folder, fingerprint, larger, made_from)
+        before = larger, made_from, earlier
+        return cls(run, settings, goal, folder, fingerprint, *before)
 
     @property
     def basis(self) -> Basis | None:
@@ -95,15 +102,19 @@ class StageContext:
         """Of the gates' noise."""
         return self.run.seed_of(self.folder.number, "gates")
 
-    def teacher(self) -> Teacher:
-        """The run's, as the stage asks for it."""
-        run, scale = self.run, self.settings.scale
-        run.loader(self.settings.batch)
-        teacher = run.teacher_for(scale)
-        if not any(map(looks_alone, self.settings.running().values())):
-            return teacher
-        made_of = run.features_made_of()
-        return run.unpaired.teacher(teacher, run.live(scale), self.settings, made_of)
+    @cached_property
+    def teachers(self) -> StageTeachers:
+        """Who teaches in it."""
+        seed = self.run.seed_of(self.folder.number, "assistants")
+        return StageTeachers(self.run, self.settings, self.earlier, seed)
+
+    def teacher(self, phase: TrainingSettings) -> Teacher:
+        """The one that always teaches a phase."""
+        return self.teachers.first(phase)
+
+    def beside(self, phase: TrainingSettings) -> Beside:
+        """Who teaches a phase beside it."""
+        return self.teachers.beside(phase)
 
     def student(self, progress: Progress) -> Student:
         """How the student is trained."""
@@ -116,14 +127,13 @@ class StageContext:
             run.seed_of(self.folder.number, "objectives"),
         )
 
-    def offered(self, progress: Progress) -> Offered:
+    def offered(self, progress: Progress, phase: TrainingSettings) -> Offered:
         """What objectives that need more than features can have it from."""
-        run, scale = self.run, self.settings.scale
         return Offered(
             self.engine,
-            run.loader(self.settings.batch),
-            self.teacher(),
-            lambda: run.live(scale),
+            self.run.loader(self.settings.batch),
+            self.teacher(phase),
+            lambda: self.teachers.live(phase),
             self.student(progress).seed,
         )
 

@@ -38,6 +38,16 @@ def seen_by(recipe: Recipe, stage: Stage) -> dict[str, int]:
     return {kind: count * steps for kind, count in per_step(recipe, stage).items()}
 
 
+def asked(recipe: Recipe, kind: str) -> int:
+    """How many of a kind the run's teacher is asked for."""
+    return sum(
+        per_step(recipe, stage)[kind] * phase.trained_steps
+        for number, stage in enumerate(recipe.stages)
+        for phase in stage.running().values()
+        if looks_alone(phase) and phase.asks_run_teacher(number)
+    )
+
+
 def seen_until(recipe: Recipe, place: int) -> dict[str, int]:
     """How many of each kind a student has seen after the stage at this place."""
     seen: dict[str, int] = {}
@@ -55,7 +65,7 @@ def refuse_unused(recipe: Recipe) -> None:
     Raises:
         UserError: which, and what can use them.
     """
-    for where, kind in _asked(recipe):
+    for where, kind in _told(recipe):
         if getattr(recipe.data, kind) is None:
             raise UserError(
                 str(where),
@@ -82,7 +92,7 @@ def refuse_unused(recipe: Recipe) -> None:
         )
 
 
-def _asked(recipe: Recipe) -> Iterator[tuple[Place, str]]:
+def _told(recipe: Recipe) -> Iterator[tuple[Place, str]]:
     for place, stage in enumerate(recipe.stages):
         for kind in KINDS:
             if getattr(stage, kind) is not None:

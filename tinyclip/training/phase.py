@@ -21,6 +21,7 @@ from ..config.phases.phase import TrainingSettings
 from ..config.place import Place
 from ..data.batch import Batch
 from ..losses.objectives import Parts, Weighted, settle, weighted
+from ..losses.teachers import Teachers
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
 from . import unpaired
@@ -29,6 +30,7 @@ from .needs import of_student, of_teacher, providers_of, watching
 from .needs.provider import Offered, Pass
 from .optim import NamedAdamW, Trainable
 from .state import State, load_into, pack
+from .teacher.beside import Beside
 from .teacher.live import Teacher, at_least_float32, placed
 
 MAX_LOGIT_SCALE = math.log(100)
@@ -73,6 +75,7 @@ class TrainingPhase:
         settings: steps, optimiser and objectives.
         student: how it is trained.
         offered: what objectives that need more than features can have it from.
+        beside: who teaches beside the teacher, if anybody.
     """
 
     name: ClassVar[str]  # in YAML; states and metrics go by it
@@ -85,11 +88,13 @@ class TrainingPhase:
         settings: TrainingSettings,
         student: Student,
         offered: Offered | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self.model: Clip = engine.place(model).train()
         student.freeze(self.model)
         self.most_scale = most_scale(model)
         self.teacher, self.engine, self.student = teacher, engine, student
+        self.beside = beside or Beside()
         self.steps, self.optim = settings.steps, settings.optim
         self.objective_lr = settings.objective_lr or settings.optim.lr
         self.losses = self._built(settings)
@@ -164,11 +169,13 @@ class TrainingPhase:
         rows = replace(features, more=more).rows()
         return self.with_scale({k: at_least_float32(v) for k, v in rows.items()})
 
-    def teacher_features(self, batch: Batch, step: int) -> Features:
-        """The teacher's features of some pairs, and what objectives need beside."""
+    def teacher_features(self, batch: Batch, step: int) -> tuple[Features, ...]:
+        """The teacher's features of some pairs, and what objectives need beside; then
+        those of the others that teach in this step."""
         more = of_teacher(self.providers, batch, step)
         features = self.teacher.features(batch)
-        return replace(features, more={**features.more, **more})
+        first = replace(features, more={**features.more, **more})
+        return first, *(one.features(batch) for one in self.beside.at(step))
 
     def with_scale(self, rows: Mapping[str, Tensor]) -> Features:
         """Rows (`Features.rows`) together with the scale, bias and channels that a loss
@@ -183,7 +190,7 @@ class TrainingPhase:
         return Features(image_BE, text_BE, scale, bias, channels_E, more)
 
     def objective(
-        self, student: Features, teacher: Features, _step: int
+        self, student: Features, teacher: Teachers, _step: int
     ) -> tuple[Tensor, Parts]:
         """The loss of one whole batch and its parts."""
         return weighted(self.losses, student, teacher)

@@ -65,7 +65,7 @@ def _loss(
     phase: TrainingPhase, student: Features, batch: Batch, step: int, engine: Engine
 ) -> tuple[Tensor, Parts]:
     """The loss of all processes' pairs, and its gradient taken."""
-    teacher = engine.gathered(phase.teacher_features(batch, step))
-    loss, parts = phase.objective(engine.gathered(student), teacher, step)
+    teachers = tuple(map(engine.gathered, phase.teacher_features(batch, step)))
+    loss, parts = phase.objective(engine.gathered(student), teachers, step)
     engine.backward(loss)
     return loss.detach(), parts

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..data.batch import Batch, UnpairedPictures, UnpairedTexts
+from ..data.batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
 from ..losses.unpaired import IMAGE, TEXT
 from ..model.clip import Features
 from .needs.provider import Pass
@@ -33,7 +33,7 @@ def of_student(seen: Pass) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class UnpairedTeacher:
-    """The teacher of pairs, and of what has none.
+    """A teacher whose features of what has no pair may be stored.
 
     Args:
         pairs: what knows the features of pairs.
@@ -47,7 +47,8 @@ class UnpairedTeacher:
 
     def features(self, batch: Batch) -> Features:
         """Features of one batch, those of what has no pair among its `more`."""
-        features, unpaired = self.pairs.features(batch), batch.unpaired
+        unpaired = batch.unpaired
+        features = self.pairs.features(replace(batch, unpaired=Unpaired()))
         more = dict(features.more)
         if unpaired.pictures is not None:
             assert self.pictures is not None, "a run knows whether it has pictures"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from ..objectives import Losses
 from ..optim import Optim
 from ..setting import setting
+
+Teachers = Literal["run", "previous_stage", "all_stages"]
+DROPPED = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,14 @@ class PhaseSettings:
         """What it asks the student to do, by the names of objectives."""
         return {}
 
+    def earlier_teachers(self, _count: int) -> range:
+        """Which of so many earlier stages have students that teach it, from 0."""
+        return range(0)
+
+    def asks_run_teacher(self, _earlier: int) -> bool:
+        """Whether the run's teacher teaches it, after so many earlier stages."""
+        return bool(self.trained_steps)
+
     @property
     def layers(self) -> dict[str, int | None]:
         """How many layers it keeps of a tower, by its setting `TOWER_layers`."""
@@ -77,6 +88,30 @@ class TrainingSettings(PhaseSettings):
         above=0,
         later=True,
     )
+
+    teachers: Teachers = setting(
+        "run",
+        "who teaches: the run's teacher; previous_stage: the student of the stage "
+        "before, where there is one; all_stages: the run's teacher and the students of "
+        "all stages before",
+        later=True,
+    )
+    dropped: float = setting(
+        DROPPED,
+        "all_stages: chance of each earlier student to be left out of a step",
+        low=0,
+        below=1,
+        later=True,
+    )
+
+    def earlier_teachers(self, count: int) -> range:
+        """Takes the students of earlier stages for assistants (Mirzadeh et al., AAAI
+        2020; Son et al., ICCV 2021)."""
+        first = {"run": count, "previous_stage": max(0, count - 1), "all_stages": 0}
+        return range(first[self.teachers], count)
+
+    def asks_run_teacher(self, earlier: int) -> bool:
+        return self.teachers != "previous_stage" or not earlier
 
     @property
     def trained_steps(self) -> int:

@@ -17,13 +17,15 @@ class DistilPhase(TrainingPhase):
 def run(stage: StageContext, progress: Progress) -> None:
     """The student learns from the run's teacher."""
     stage.match_scale(progress.model)
+    settings = stage.settings.distil
     phase = DistilPhase(
         progress.model,
-        stage.teacher(),
+        stage.teacher(settings),
         stage.engine,
-        stage.settings.distil,
+        settings,
         stage.student(progress),
-        stage.offered(progress),
+        stage.offered(progress, settings),
+        stage.beside(settings),
     )
     phase.optimizer.load(progress.moments)
     stage.train(phase, progress)

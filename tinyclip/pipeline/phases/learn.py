@@ -9,6 +9,7 @@ from ...config.schema import Learn
 from ...goal import SizeGoal
 from ...losses.objectives import Parts
 from ...losses.sparsity import PENALTY, Multipliers, penalty, ramp
+from ...losses.teachers import Teachers
 from ...masks.choose import choose
 from ...masks.expected import expected_shape
 from ...masks.gates import Gates
@@ -18,6 +19,7 @@ from ...training.engine import Engine
 from ...training.needs.provider import Offered
 from ...training.optim import Trainable
 from ...training.phase import Student, TrainingPhase
+from ...training.teacher.beside import Beside
 from ...training.teacher.live import Teacher
 from ..context import on_cpu
 from ..handover import Progress
@@ -49,6 +51,7 @@ class LearnPhase(TrainingPhase):
         seed: int,
         student: Student,
         offered: Offered | None = None,
+        beside: Beside | None = None,
     ) -> None:
         model.requires_grad_(settings.train_weights)
         self.mask: Gates = engine.place(gates)
@@ -59,7 +62,7 @@ class LearnPhase(TrainingPhase):
         self.seed = seed
         self._shares: dict[str, float | None] = {}
         self._gap = torch.zeros(())
-        super().__init__(model, teacher, engine, settings, student, offered)
+        super().__init__(model, teacher, engine, settings, student, offered, beside)
 
     def modules(self) -> dict[str, nn.Module]:
         return {
@@ -91,7 +94,7 @@ class LearnPhase(TrainingPhase):
         return self.mask.sample(noise)
 
     def objective(
-        self, student: Features, teacher: Features, step: int
+        self, student: Features, teacher: Teachers, step: int
     ) -> tuple[Tensor, Parts]:
         """Distillation on one whole batch, plus the penalty."""
         loss, parts = super().objective(student, teacher, step)
@@ -136,7 +139,7 @@ def run(stage: StageContext, progress: Progress) -> None:
     phase = LearnPhase(
         progress.model,
         gates,
-        stage.teacher(),
+        stage.teacher(settings),
         stage.engine,
         settings,
         # stage 2 starts at its real 0.75, not at the round figure
@@ -144,7 +147,8 @@ def run(stage: StageContext, progress: Progress) -> None:
         goal,
         stage.noise_seed,
         stage.student(progress),
-        stage.offered(progress),
+        stage.offered(progress, settings),
+        stage.beside(settings),
     )
     stage.train(phase, progress)
     progress.model, gates = on_cpu(phase.model), phase.mask.cpu()

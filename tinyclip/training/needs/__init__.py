@@ -14,15 +14,17 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...losses.needs import Masked, Need
+from ...losses.needs import Labels, Masked, Need
 from ...losses.objectives import Weighted
 from ...model.clip import Clip
+from .labels import FittingCaptions
 from .masked import MaskedPictures
 from .provider import MakeProvider, Offered, Pass, Provider
 
 Providers: TypeAlias = Mapping[str, Provider]  # by the objective's name
 
 PROVIDERS: Mapping[type[Need], MakeProvider] = {
+    Labels: FittingCaptions,
     Masked: MaskedPictures,
 }
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from ... import dtypes
-from ...data.batch import Batch
+from ...data.batch import Batch, Unpaired
+from ...losses.unpaired import IMAGE, TEXT
 from ...model.clip import Clip, Features
 from ..engine import Engine
 from .shards import CHUNK
@@ -119,7 +120,9 @@ class LiveTeacher:
 
     @torch.no_grad()
     def features(self, batch: Batch) -> Features:
-        """Features of one batch, float32, without gradient."""
+        """Features of one batch and of what it has beside pairs, float32, without
+        gradient."""
+        more = self._unpaired(batch.unpaired)
         if self.tokenizer is not None:
             tokens_BT = self.tokenizer(list(batch.captions))
             batch = replace(batch, tokens_BT=tokens_BT)
@@ -127,7 +130,15 @@ class LiveTeacher:
             features = self.model(*placed(batch, self.model))
         image_BE = at_least_float32(features.image_BE)
         text_BE = at_least_float32(features.text_BE)
-        return Features(image_BE, text_BE, self.scale, self.bias)
+        return Features(image_BE, text_BE, self.scale, self.bias, more=more)
+
+    def _unpaired(self, unpaired: Unpaired) -> dict[str, Tensor]:
+        more = {}
+        if (pictures := unpaired.pictures) is not None:
+            more[IMAGE] = self.images(pictures.pixels)
+        if (texts := unpaired.texts) is not None:
+            more[TEXT] = self.texts(texts.tokens_MT, texts.texts)
+        return more
 
 
 def chunks(items: Sequence[object], size: int = CHUNK) -> Iterator[slice]:
