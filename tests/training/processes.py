@@ -31,7 +31,7 @@ from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
 from tinyclip.training.teacher.beside import Beside
 from tinyclip.training.teacher.live import LiveTeacher
-from tinyclip.training.unpaired import UnpairedTeacher
+from tinyclip.training.unpaired import UnpairedTeacher, live_pictures, live_texts
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 

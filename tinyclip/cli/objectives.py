@@ -17,6 +17,10 @@ from .show import print_json, tell, tell_entries
 if TYPE_CHECKING:
     from ..losses.objectives import Objective
 
+ALONE = """\
+It looks at pictures alone and at texts alone, so that it also learns from those that
+have no pair: `data.images`, `data.texts`.
+"""
 OPENING = """\
 # Every objective
 
@@ -69,12 +73,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(name: str, objective: Objective, as_json: bool) -> int:
     """What there is to know of one, and a line that can be put into a stage."""
+    from ..losses.objectives import objectives
+
     options = list(_options(objective))
     if as_json:
         about = {"name": name, "about": text(objective), "learns": learns(objective)}
+        about["unpaired"] = name in objectives.each_modality
         print_json({**about, "options": {one.pop("name"): one for one in options}})
         return 0
     tell(text(objective) + "\n")
+    if name in objectives.each_modality:
+        tell(ALONE)
     tell(f"losses:\n  {name}:\n    weight: 1.0")
     for one in options:
         allowed = f" ({one['allowed']})" if one["allowed"] else ""
@@ -114,12 +123,14 @@ def learns(objective: Objective) -> bool:
 
 def section(name: str, objective: Objective) -> str:
     """One objective in Markdown: formulas as code."""
-    from ..losses.objectives import options_class
+    from ..losses.objectives import objectives, options_class
 
     parts = [f"## {name}"]
     for paragraph in text(objective).split("\n\n"):
         is_formula = paragraph.startswith("L = ")
         parts.append(f"```text\n{paragraph}\n```" if is_formula else paragraph)
+    if name in objectives.each_modality:
+        parts.append(ALONE.strip())
     kind = options_class(objective)
     if kind is not None:
         parts.append(table(kind))
