@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from comparison.measured import Hits, Measured, figures
+from comparison.measured import Hits, Measured, encoder_of, figures
 from comparison.paired import paired
 
 from tinyclip import cost
@@ -83,12 +83,12 @@ class Table:
         self.measured = Measured(recipe)
         self.concepts = self.measured.concepts()
         self.teacher = load_source(recipe.teacher)
-        self.theirs = self.measured.hits(self.teacher)
+        self.theirs = self.measured.hits(encoder_of(self.teacher))
 
     def student(self, stage: StageDir, seconds: float) -> tuple[dict[str, Any], Any]:
         """A student's figures, and its answers."""
         loaded: Loaded = load_model(stage.model)
-        hits = self.measured.hits(loaded)
+        hits = self.measured.hits(encoder_of(loaded))
         sizes = [cost.size(m.model.shape, "encoder") for m in (loaded, self.teacher)]
         verdict = json.loads((stage.path / "allocation.json").read_text())["verdict"]
         row = {

@@ -23,6 +23,7 @@ DOCUMENTS = (
     "docs/method.md",
     "docs/results.md",
     "docs/export.md",
+    "docs/evaluation.md",
     "docs/models.md",
     "docs/objectives.md",
     "docs/scale.md",

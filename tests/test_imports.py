@@ -61,7 +61,7 @@ HEAVY = ("torch", "transformers", "open_clip", "pandas")
 ONLY_IN = {  # a library, and the only places that may know it
     "accelerate": {"training/engine.py"},
     "yaml": {"config"},
-    "open_clip": {"formats", "model", "tokenizers"},
+    "open_clip": {"formats", "model", "tokenizers", "data/imagenet.py"},
     "torch_pruning": {"inherit", "masks"},
     "argparse": {"cli"},
     "rich": {"cli"},

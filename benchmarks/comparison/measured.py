@@ -48,9 +48,8 @@ class Measured:
         tasks = tasks_of(replace(self.base.data, exclude=()))
         return pick(tasks, self.base.tasks, "tasks") if self.base.tasks else tasks
 
-    def hits(self, model: Measurable) -> dict[str, Hits]:
+    def hits(self, encoder: Encoder) -> dict[str, Hits]:
         """Whether each item is answered right, by task."""
-        encoder = Encoder(model.model, model.preprocess, model.tokenizer, BATCH)
         return {task.name: _hits(encoder, task) for task in self.tasks}
 
     def concepts(self) -> dict[str, NDArray[np.int64]]:
@@ -68,10 +67,15 @@ class Measured:
         return ~shown if (~shown).sum() >= LEAST else None
 
 
+def encoder_of(model: Measurable) -> Encoder:
+    """What all measures of a model share."""
+    return Encoder(model.model, model.preprocess, model.tokenizer, BATCH)
+
+
 def _hits(encoder: Encoder, task: Task) -> Hits:
     """Raises `ValueError`: a picture is broken, and items would not be pairs."""
     if isinstance(task, RetrievalTask):
-        whole, rank_N, _ = caption_ranks(encoder, task)
+        whole, rank_N, *_ = caption_ranks(encoder, task)
     else:
         whole, rank_N = class_ranks(encoder, task)
     if len(whole) != len(task.pairs):

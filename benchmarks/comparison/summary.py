@@ -51,7 +51,7 @@ def summary(
                 "seconds": median(own, "seconds"),
                 "cpu_seconds": median(own, "cpu_seconds"),
                 "tasks": {task: _task(own, task) for task in own[0]["tasks"]},
-                "over_baseline": {} if method == baseline else _over(both, of_data),
+                "over_baseline": {} if method == baseline else over(both, of_data),
             }
         )
     return entries
@@ -84,10 +84,15 @@ def _task(rows: Sequence[Row], task: str) -> dict[str, Any]:
     }
 
 
-def _over(
+def over(
     pairs: Sequence[tuple[Row, Row]], concepts: Mapping[str, NDArray[np.int64]]
 ) -> dict[str, Any]:
-    """How far each task is above the baseline's, with its 95 % interval."""
+    """How far each task is above the baseline's, with its 95 % interval.
+
+    Args:
+        pairs: a row and the baseline's of the same seed.
+        concepts: of the items of each task.
+    """
     if not pairs:
         return {}
     mine, theirs = zip(

@@ -27,6 +27,7 @@ from tinyclip.config.load import fingerprint, recipe_to_dict
 from tinyclip.config.schema import Recipe
 from tinyclip.config.setting import without_later
 from tinyclip.errors import UserError
+from tinyclip.evaluation.features import Encoder
 from tinyclip.files import make_folder, read_json, write_json
 from tinyclip.formats.source import load_source
 from tinyclip.model.store import load_model
@@ -34,7 +35,15 @@ from tinyclip.pipeline.run_dir import RunDir
 
 from .cells import Cell, Search
 from .job import Job
-from .measured import Hits, Measured, figures, packed, unpacked, with_unshown
+from .measured import (
+    Hits,
+    Measured,
+    encoder_of,
+    figures,
+    packed,
+    unpacked,
+    with_unshown,
+)
 from .methods import Method
 
 POLL = 1.0  # seconds
@@ -104,7 +113,7 @@ class Work:
             UserError: it holds a comparison of something else.
         """
         make_folder(self.folder)
-        content = {"base": print_of(self.base)}
+        content = {"base": self.mark(self.base)}
         mark = self.folder / "comparison.json"
         if not mark.exists():
             write_json(mark, content)
@@ -116,6 +125,10 @@ class Work:
             )
         self.measured = Measured(self.base)
         self._unshown: dict[str, Hits | None] = {}
+
+    def mark(self, recipe: Recipe) -> str:
+        """What tells a cell from one of the same name with other settings."""
+        return print_of(recipe)
 
     def rows(self, cells: Sequence[Cell]) -> list[Row]:
         """The row of every cell, those that are not there yet made now; when the time
@@ -181,7 +194,7 @@ class Work:
     def place(self, cell: Cell) -> Path:
         """Where a cell lies: a method that changes leaves its old cells alone."""
         recipe = self.methods[cell.method].of(self.base, cell)
-        name = f"{cell.place}-{print_of(recipe)[:8]}"
+        name = f"{cell.place}-{self.mark(recipe)[:8]}"
         return self.folder / "cells" / cell.method / name
 
     def _done(self, cell: Cell) -> Row | None:
@@ -210,7 +223,7 @@ class Work:
         attempts = (run.read("attempts.json") or 0) + 1
         run.write("attempts.json", attempts)
         wall, cpu = time.perf_counter(), time.process_time()
-        model = method.run(Job(run, recipe, self.stop))
+        model = self.made(cell, Job(run, recipe, self.stop))
         seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
         row = {
             "method": cell.method,
@@ -238,6 +251,10 @@ class Work:
         )
         return row
 
+    def made(self, cell: Cell, job: Job) -> Path:
+        """Execute a cell's recipe; leaves a model directory."""
+        return self.methods[cell.method].run(job)
+
     def _share_features(self, run: RunDir, recipe: Recipe, cell: Cell) -> None:
         """Give a run the teacher's features that all of its data and seed share."""
         if recipe.cache_teacher != "always":
@@ -261,7 +278,7 @@ class Work:
         path = self.folder / "teacher.json"
         with claimed(self.folder / "teacher", wait=True):
             if not path.exists():
-                hits = self.measured.hits(load_source(self.base.teacher))
+                hits = self.measured.hits(encoder_of(load_source(self.base.teacher)))
                 write_json(path, packed(hits))
         return unpacked(read_json(path))
 
@@ -275,11 +292,17 @@ class Work:
     def _measure(self, model: Path, recipe: Recipe, cell: Cell) -> dict[str, Any]:
         """What a student came to."""
         loaded, unshown = load_model(model), self.unshown(cell)
-        hits = with_unshown(self.measured.hits(loaded), unshown)
+        encoder = encoder_of(loaded)
+        hits = with_unshown(self.measured.hits(encoder), unshown)
         teacher = with_unshown(self.teacher(), unshown)
         return {
             "share_encoder": loaded.config["share"]["encoder"],
-            "recipe": print_of(recipe),
+            "recipe": self.mark(recipe),
             "tasks": figures(hits, teacher),
             "hits": packed(hits),
+            **self.further(encoder),
         }
+
+    def further(self, encoder: Encoder) -> dict[str, Any]:
+        """What else is told of a student, by its key in the row."""
+        return {}

@@ -15,7 +15,7 @@ GUIDE = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     code = "\n".join(re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL))
-    assert code.count("open_pairs(Data") == 4
+    assert code.count("open_pairs(Data") == 5
     exec(compile(code, "docs/data.md", "exec"), {})
 
 

@@ -144,4 +144,6 @@ def test_a_subset_has_a_fingerprint_of_its_rows(make_pairs) -> None:
 
 
 def test_every_scheme_is_offered_when_none_is_near() -> None:
-    assert "builtin, csv, folder, hf, parquet, pipe, tars, tsv" in refusal("qqq:x")
+    assert "builtin, csv, folder, hf, json, parquet, pipe, tars, tsv" in refusal(
+        "qqq:x"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from tinyclip.data.batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
 from tinyclip.data.loader import Loader
 from tinyclip.data.pairs import open_pairs, open_split
 from tinyclip.data.protocol import Pairs
-from tinyclip.data.tasks import RetrievalTask, tasks_of
+from tinyclip.data.task import RetrievalTask
+from tinyclip.data.tasks import tasks_of
 from tinyclip.data.texts import open_texts
 from tinyclip.data.unpaired import (
     MixedLoader,
@@ -76,6 +78,21 @@ def test_its_tests_stay_out_of_a_folder_of_such_files_too(pictograms: Path) -> N
     _, val = open_split(data)
     pictures = open_unpaired(data, val, tasks_of(data)).pictures
     assert keys(pictures) == {f"pictograms#{i}" for i in range(12)}
+
+
+def test_of_karpathys_splits_those_to_train_on_alone_are_taken(
+    table, tmp_path: Path
+) -> None:
+    table(6)
+    splits = ("train", "restval", "val", "test", "test", "train")
+    images = [
+        {"filename": f"{i}.png", "split": split, "sentences": [{"raw": f"a {i}"}]}
+        for i, split in enumerate(splits)
+    ]
+    (tmp_path / "x.json").write_text(json.dumps({"images": images}))
+    data = Data(source=f"json:{tmp_path}/x.json", images=f"folder:{tmp_path}")
+    _, val = open_split(data)
+    assert keys(open_unpaired(data, val, []).pictures) == {"0.png", "1.png", "5.png"}
 
 
 def test_captions_that_are_measured_on_are_not_among_the_texts(

@@ -31,7 +31,7 @@ from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
 from tinyclip.training.teacher.beside import Beside
 from tinyclip.training.teacher.live import LiveTeacher
-from tinyclip.training.unpaired import UnpairedTeacher, live_pictures, live_texts
+from tinyclip.training.unpaired import UnpairedTeacher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -87,10 +87,11 @@ def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
         phase = phase_of(kind, shape, engine, losses)
     if "several" in added:
         others = (LiveTeacher(random_clip(shape, s), engine, None) for s in (2, 3))
-        phase.beside = Beside((next(others),), (next(others),), 0.5, seed=5)
+        always, assistant = (UnpairedTeacher.live(one) for one in others)
+        phase.beside = Beside((always,), (assistant,), 0.5, seed=5)
     if "unpaired" in added:
         live = cast(LiveTeacher, phase.teacher)
-        phase.teacher = UnpairedTeacher(live, live_pictures(live), live_texts(live))
+        phase.teacher = UnpairedTeacher.live(live)
     return phase
 
 

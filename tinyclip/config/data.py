@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 from .setting import setting
+
+# settings that pictures have whether there are captions or not
+OF_PICTURES = "exclude", "background", "augmentations", "crop", "max_broken_share"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,19 @@ class Data:
     caption_column: str | None = setting(
         None, "column of a table that holds captions; null: found by its name"
     )
+    label_column: str | None = setting(
+        None,
+        "column of a table that holds classes, of whose names captions are made",
+        later=True,
+    )
     class_names: str | None = setting(
         None,
-        "a file: what folders or labels are called; null: as they are",
+        "a file, or openclip:imagenet: what classes are called; null: as they are",
+        later=True,
+    )
+    templates: str | None = setting(
+        None,
+        "a file, or openclip:imagenet: what zero-shot says; null: the data's own",
         later=True,
     )
     limit: int | None = setting(
@@ -81,7 +94,5 @@ class Pictures(Data):
     def of(cls, data: Data) -> Pictures:
         """The pictures beside some pairs, all of them."""
         assert data.images is not None
-        values = {entry.name: getattr(data, entry.name) for entry in fields(data)}
-        own = {"source": data.images, "image_column": data.images_column}
-        nothing = dict.fromkeys(("caption_column", "class_names", "limit", "val"))
-        return cls(**{**values, **nothing, **own})
+        shared = {name: getattr(data, name) for name in OF_PICTURES}
+        return cls(source=data.images, image_column=data.images_column, **shared)

@@ -10,6 +10,7 @@ from pathlib import Path
 from ..bounded import read_bytes
 from ..config.schema import Data
 from ..errors import UserError
+from .imagenet import SCHEME, imagenet_names
 from .notes import note
 
 CLASS_TEMPLATES = ("a photo of a {}", "{}", "a picture of a {}")
@@ -70,12 +71,14 @@ def class_names(data: Data, keys: Sequence[str], todo: str = "") -> dict[str, st
         UserError: the file of names does not fit, or no name is one of a class.
     """
     where = data.source
-    if data.class_names is not None:
+    if data.class_names is not None and data.class_names.startswith(SCHEME):
+        names = imagenet_names(data.class_names, keys, "data.class_names")
+    elif data.class_names is not None:
         names = read_names(data.class_names, keys)
     elif all(map(is_generic, keys)):
         raise UserError(
             where,
-            f"would make captions of {_listed(keys)}, which are no classes",
+            f"would make captions of {listed(keys)}, which are no classes",
             todo or "Name a column of captions: --set data.caption_column=NAME",
         )
     else:
@@ -83,10 +86,10 @@ def class_names(data: Data, keys: Sequence[str], todo: str = "") -> dict[str, st
         _warn_of_codes(where, keys)
     times = Counter(names.values())
     if twice := [name for name, count in times.items() if count > 1]:
-        note(f"{where}: {_listed(twice)}: several classes of one name count as one")
+        note(f"{where}: {listed(twice)}: several classes of one name count as one")
     note(
         f"{where}: captions are made of the names of {len(times)} classes: "
-        f"{_listed(list(times))} ({class_captions(next(iter(times)))[0]!r}, ...)"
+        f"{listed(list(times))} ({class_captions(next(iter(times)))[0]!r}, ...)"
     )
     return names
 
@@ -96,7 +99,7 @@ def _warn_of_codes(where: str, keys: Sequence[str]) -> None:
     if 2 * len(codes) > len(keys):
         note(
             f"{where}: {len(codes)} of {len(keys)} class names are numbers or codes "
-            f"({_listed(codes)}), and no model knows what they mean: zero-shot will be "
+            f"({listed(codes)}), and no model knows what they mean: zero-shot will be "
             "at chance. Name them: --set data.class_names=FILE with lines like "
             f"'{codes[0]} tench'"
         )
@@ -117,7 +120,7 @@ def warn_of_codes_in(where: str, captions: Sequence[str]) -> None:
     codes = [text for text in captions if CODE.fullmatch(text)]
     if 2 * len(codes) > len(captions):
         note(
-            f"{where}: most captions are numbers or codes ({_listed(codes)}), and no "
+            f"{where}: most captions are numbers or codes ({listed(codes)}), and no "
             "model knows what they mean. Is the column one of labels? Write what they "
             "stand for, or name another: --set data.caption_column=NAME"
         )
@@ -149,7 +152,7 @@ def read_names(file: str, keys: Sequence[str]) -> dict[str, str]:
     if missing:
         raise UserError(
             where,
-            f"{file} has no name for {_listed(missing)}: {len(keys) - len(missing)} of "
+            f"{file} has no name for {listed(missing)}: {len(keys) - len(missing)} of "
             f"{len(keys)} classes are named in its {len(lines)} lines",
             f"Write lines like '{missing[0]} tench', or as many names as classes, in "
             "their order",
@@ -169,6 +172,7 @@ def _by_key(lines: Sequence[str], keys: set[str]) -> dict[str, str]:
     return names_by_key
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
     shown = ", ".join(repr(name[:40]) for name in names[:SHOWN])
     return shown + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

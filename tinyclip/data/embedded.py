@@ -54,6 +54,23 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class Probing:
+    """Name pictures of a split after labelled ones of another were seen, by every kind
+    of probe; measured where it is asked for.
+
+    Args:
+        train, split: whose rows are learnt from, and named.
+        kind: of its rows.
+        column: whose values are the classes.
+    """
+
+    train: str
+    split: str
+    column: str
+    kind: str = "emoji"
+
+
+@dataclass(frozen=True)
 class Embedded:
     """A set: a parquet file with splits, and what is measured on them.
 
@@ -62,11 +79,16 @@ class Embedded:
             `captions` (a list), `split` and `kind`, and those that its tasks name.
         measures: its tasks, in the order in which they are told.
         validation: the split that is validated on; None: some of the training pairs.
+        probing: what its probes learn.
+        concept: the column that says what a picture shows, where several show one
+            thing; None: each is a thing of its own.
     """
 
     file: str
     measures: tuple[Naming | Finding, ...]
     validation: str | None = None
+    probing: Probing | None = None
+    concept: str | None = None
 
     @property
     def path(self) -> Path:
@@ -84,6 +106,8 @@ EMBEDDED = {
             Naming("dev", "dev"),
         ),
         validation="dev",
+        probing=Probing("train", "test_designer", "subgroup"),
+        concept="name",
     ),
 }
 

@@ -28,7 +28,10 @@ class FilePairs:
         texts: the captions of each picture, at least one.
         background: what transparency is laid on.
         dropped: how many rows were left out, by reason.
-        labels: the class of each picture where folders name classes, else None.
+        labels: the class of each picture where folders or a column name classes, else
+            None.
+        label_sets: the classes of each picture where some have several, else None.
+        empty: classes that have no picture.
     """
 
     name: str
@@ -38,6 +41,8 @@ class FilePairs:
     background: RGB
     dropped: Mapping[str, int] = field(default_factory=dict)
     labels: Sequence[str] | None = None
+    label_sets: Sequence[tuple[str, ...]] | None = None
+    empty: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.keys)

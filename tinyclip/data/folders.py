@@ -34,7 +34,7 @@ def open_folder(data: Data, directory: str) -> FilePairs:
     root = Path(directory).expanduser()
     where = data.source
     dropped = Dropped()
-    pictures, texts = _wanted(data, root, dropped)
+    pictures, texts, empty = _wanted(data, root, dropped)
     background = parse_background(data.background)
     if not data.captioned:
         dropped.check(where, len(pictures), data.max_broken_share)
@@ -59,12 +59,16 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         background=background,
         dropped=dropped,
         labels=None if captioned else tuple(names[_folder(key)] for key in captions),
+        empty=() if captioned else empty,
     )
 
 
-def _wanted(data: Data, root: Path, dropped: Dropped) -> tuple[list[str], list[str]]:
-    """The keys of pictures and of texts that are not excluded."""
+def _wanted(
+    data: Data, root: Path, dropped: Dropped
+) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """The keys of pictures and of texts that are not excluded, and empty folders."""
     pictures, texts, others = _listed(root, data.source)
+    empty = _empty(root, [*pictures, *others])
     if (pattern := excluder(data.exclude)) is not None:
         kept = [key for key in pictures if not pattern.match(key)]
         dropped.add("excluded", count=len(pictures) - len(kept))
@@ -73,7 +77,7 @@ def _wanted(data: Data, root: Path, dropped: Dropped) -> tuple[list[str], list[s
         others = [key for key in others if not pattern.match(key)]
     for key in others:
         dropped.add("not a picture", key, "this format is not read here")
-    return pictures, texts
+    return pictures, texts, empty
 
 
 def _classes(
@@ -136,6 +140,15 @@ def _listed(root: Path, where: str) -> tuple[list[str], list[str], list[str]]:
             where, "no pictures in it", f"Looked for {', '.join(sorted(SUFFIXES))}"
         )
     return sorted(pictures), sorted(texts), sorted(others)
+
+
+def _empty(root: Path, pictures: Sequence[str]) -> tuple[str, ...]:
+    """The folders right under the root without a picture."""
+    full = {_folder(key) for key in pictures if "/" in key}
+    named = (entry.name for entry in root.iterdir() if entry.is_dir())
+    return tuple(
+        sorted(name for name in named if name not in full and not name.startswith("."))
+    )
 
 
 def _folder(key: str) -> str:

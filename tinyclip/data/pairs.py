@@ -17,6 +17,8 @@ from .embedded import embedded_in
 from .files import evenly
 from .folders import open_folder
 from .hub import open_hub
+from .karpathy import is_karpathy, open_karpathy, validation_split
+from .labels import refuse_unlabelled
 from .notes import note
 from .parquets import open_parquet
 from .pipes import open_pipe
@@ -24,7 +26,7 @@ from .protocol import Pairs
 from .seeds import number
 from .tables import open_table
 from .tars import open_tars
-from .views import Subset, labels_of, places_of
+from .views import Subset, label_sets_of, labels_of, places_of
 
 __all__ = ["Broken", "Pairs", "Subset", "open_pairs", "open_split", "split_validation"]
 
@@ -37,16 +39,19 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
 
     Args:
         split: of the embedded set (and `parquet:` files of its form) a value of its
-            column `split`; the other sources hold one set, which `split_validation`
-            divides, and know "train" alone.
+            column `split`, of `json:` train, val or test; the other sources hold one
+            set, which `split_validation` divides, and know "train" alone.
 
     Raises:
         UserError: the source is unknown, missing, empty or unusable.
     """
     scheme, rest = parse_source(data.source)
     embedded = embedded_in(data)
+    refuse_unlabelled(data, "builtin" if embedded is not None else scheme)
     if embedded is not None:
         return embedded.open(data, split)
+    if is_karpathy(data):
+        return open_karpathy(data, rest, split)
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
     pairs = OPENERS[scheme](data, rest)
@@ -54,8 +59,12 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
         return pairs
     rows = evenly(len(pairs), CAPTIONS_LOOKED_AT)
     warn_of_codes_in(data.source, [pairs.captions(i)[0] for i in rows])
-    if data.class_names is not None and labels_of(pairs) is None:
-        note(f"{data.source} has no classes, so that data.class_names is not used")
+    if labels_of(pairs) is None and label_sets_of(pairs) is None:
+        for setting in ("class_names", "templates"):
+            if getattr(data, setting) is not None:
+                note(
+                    f"{data.source} has no classes, so that data.{setting} is not used"
+                )
     return pairs
 
 
@@ -77,6 +86,8 @@ def _split(data: Data) -> tuple[Pairs, Pairs]:
     embedded = embedded_in(data)
     if embedded is not None and embedded.about.validation is not None:
         return pairs, open_pairs(data, embedded.about.validation)
+    if is_karpathy(data) and (of_its_own := validation_split(data)) is not None:
+        return pairs, of_its_own
     train_rows, held_out_rows = split_validation(pairs)
     return Subset(pairs, train_rows), Subset(pairs, held_out_rows)
 
@@ -164,6 +175,7 @@ OPENERS: dict[str, Callable[[Data, str], Pairs]] = {
     "csv": open_table,
     "folder": open_folder,
     "hf": open_hub,
+    "json": open_karpathy,
     "parquet": open_parquet,
     "pipe": open_pipe,
     "tars": open_tars,

@@ -22,11 +22,13 @@ from .broken import Dropped
 from .columns import tidy_paths
 from .fields import TEXT, Field, Kind, caption_column, described, value_at
 from .files import FilePairs
+from .labels import labelled
 from .parquet_files import LARGEST, footer, read_cells, read_group, read_texts
 from .pictures import parse_background
+from .protocol import BARE
 from .rows import RowPairs, picture_bytes, usable
 from .shards import find_shards, shard_labels
-from .tables import IMAGE_NAMES, as_strings, bare, file_pairs, find_column
+from .tables import IMAGE_NAMES, as_strings, file_pairs, find_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,9 +141,10 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     schema = footer(where, files[0]).schema.to_arrow_schema()
     image = find_column(schema.names, data.image_column, IMAGES, data.column, where)
     kinds = {field.name: _plain(field.type) for field in schema}
-    caption, cells = None, iter(bare(_rows_of(where, files)))
+    caption, cells = None, iter([BARE] * _rows_of(where, files))
     if data.captioned:
-        caption, field = caption_column(where, data.caption_column, kinds)
+        named = data.label_column or data.caption_column
+        caption, field = caption_column(where, named, kinds)
         cells = _captions(where, files, caption, field)
     for path in files[1:]:
         _check_alike(where, path, {n: kinds[n] for n in (image, caption) if n})
@@ -159,8 +162,10 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     dropped = Dropped()
     kept, texts = usable(cells, rows.key, data.exclude, dropped)
     dropped.check(where, len(kept), data.max_broken_share)
-    background = parse_background(data.background)
-    return RowPairs(where, rows, kept, texts, background, dropped)
+    background, of = parse_background(data.background), labelled(data, texts)
+    return RowPairs(
+        *(where, rows, kept, of.texts, background, dropped, of.labels, of.label_sets)
+    )
 
 
 def _rows_of(where: str, files: Sequence[Path]) -> int:

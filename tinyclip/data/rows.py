@@ -45,6 +45,7 @@ class RowPairs:
         background: what transparency is laid on.
         dropped: how many rows were left out.
         labels: the class of each pair, where there are classes.
+        label_sets: the classes of each, where some have several.
     """
 
     def __init__(
@@ -56,9 +57,11 @@ class RowPairs:
         background: RGB,
         dropped: Dropped,
         labels: Sequence[str] | None = None,
+        label_sets: Sequence[tuple[str, ...]] | None = None,
     ) -> None:
         self.name, self.source, self.dropped = name, source, dropped
         self.background, self.labels = background, labels
+        self.label_sets = label_sets
         self._kept, self._texts = kept, texts
         blocks = source.blocks()
         self.blocks = None if blocks is None else Blocks(blocks[0][kept], blocks[1])

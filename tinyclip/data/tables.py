@@ -14,6 +14,7 @@ from ..errors import UserError, nearest
 from .broken import Dropped
 from .columns import gather, tidy_paths
 from .files import FilePairs
+from .labels import labelled
 from .notes import note, number_of
 from .pictures import SUFFIXES, parse_background
 from .protocol import BARE
@@ -69,7 +70,7 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
             _refuse_headless(where, piece.columns, data)
             image, text = _columns(piece, data)
         keys.append(tidy_paths(as_strings(piece[image])))
-        texts.append(as_strings(bare(len(piece)) if text is None else piece[text]))
+        texts.append(as_strings([BARE] * len(piece) if text is None else piece[text]))
         for line, why in piece.attrs["bad"]:
             dropped.add("bad row", line, why + HINT)
     if not sum(map(len, keys)) + dropped.broken:
@@ -77,6 +78,18 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
     return file_pairs(
         data, path.parent, pa.concat_arrays(keys), pa.concat_arrays(texts), dropped
     )
+
+
+def _text_column(columns: Iterable[Any], data: Data) -> str:
+    """The column of captions, or of the classes that these are made of.
+
+    Raises:
+        UserError: there is none.
+    """
+    if data.label_column is not None:
+        return find_column(columns, data.label_column, (), "label", data.source)
+    named = data.caption_column
+    return find_column(columns, named, CAPTION_NAMES, "caption", data.source)
 
 
 def file_pairs(
@@ -92,13 +105,16 @@ def file_pairs(
     """
     gathered = gather(keys, texts, data.exclude, dropped)
     dropped.check(data.source, len(gathered.keys), data.max_broken_share)
+    of = labelled(data, gathered.texts)
     pairs = FilePairs(
         name=data.source,
         root=root,
         keys=gathered.keys,
-        texts=gathered.texts,
+        texts=of.texts,
         background=parse_background(data.background),
         dropped=dropped,
+        labels=of.labels,
+        label_sets=of.label_sets,
     )
     pairs.check_present(data.max_broken_share)
     return pairs
@@ -110,17 +126,8 @@ def _columns(table: Iterable[Any], data: Data) -> tuple[str, str | None]:
     Raises:
         UserError: there is none.
     """
-    where = data.source
-    image = find_column(table, data.image_column, IMAGE_NAMES, data.column, where)
-    if not data.captioned:
-        return image, None
-    text = find_column(table, data.caption_column, CAPTION_NAMES, "caption", where)
-    return image, text
-
-
-def bare(count: int) -> list[str]:
-    """A column of captions that nobody asks for."""
-    return [BARE] * count
+    image = find_column(table, data.image_column, IMAGE_NAMES, data.column, data.source)
+    return image, _text_column(table, data) if data.captioned else None
 
 
 def _refuse_headless(where: str, columns: Iterable[str], data: Data) -> None:

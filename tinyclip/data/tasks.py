@@ -1,55 +1,61 @@
-"""What a model can be measured on."""
+"""What a data source offers to measure a model on."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol, TypeVar
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .classes import CLASS_TEMPLATES
-from .embedded import EmbeddedFile, Naming, embedded_in
-from .pairs import open_pairs, open_split
-from .pictograms import Pictograms, read_columns
-from .pictures import parse_background
+from .embedded import embedded_in
+from .embedded_tasks import embedded_offers
+from .karpathy import is_karpathy, tested_split
+from .pairs import open_pairs, open_split, split_validation
+from .probes import probe
 from .protocol import Pairs
-from .views import Recaptioned, Subset, labels_of, source_of
+from .task import (
+    PROBES,
+    MultiLabelTask,
+    ProbeTask,
+    RetrievalTask,
+    Task,
+    ZeroShotTask,
+)
+from .templates import class_templates
+from .views import Subset, label_sets_of, labels_of, source_of
+
+__all__ = ["RetrievalTask", "Task", "ZeroShotTask", "pick", "tasks_of"]
+Split = tuple[Pairs, Pairs]
 
 
-@dataclass(frozen=True, eq=False)
-class ZeroShotTask:
-    """Name each picture among classes.
+class Named(Protocol):
+    """A task, or the offer of one."""
+
+    @property
+    def name(self) -> str: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A task that can be made.
 
     Args:
         name: of the task.
-        pairs: the pictures; their captions are not used.
-        labels: the class of each picture, an index into `classes`.
-        classes: distinct names.
-        templates: sentences with ``{}`` for the name.
+        make: makes it; None where it would have no rows.
+        usual: measured where nobody names tasks; the others cost more, or need more
+            libraries, and are measured where they are named.
     """
 
     name: str
-    pairs: Pairs
-    labels: tuple[int, ...]
-    classes: tuple[str, ...]
-    templates: tuple[str, ...]
+    make: Callable[[], Task | None]
+    usual: bool = True
 
 
-@dataclass(frozen=True, eq=False)
-class RetrievalTask:
-    """Find each picture's captions among all captions, and the other way round."""
-
-    name: str
-    pairs: Pairs
-
-
-Task = ZeroShotTask | RetrievalTask
-
-
-def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
+def pick(tasks: Sequence[N], names: Sequence[str], where: str) -> list[N]:
     """The tasks of these names, in this order.
 
     Raises:
@@ -63,117 +69,101 @@ def pick(tasks: Sequence[Task], names: Sequence[str], where: str) -> list[Task]:
 
 
 def tasks_of(
-    data: Data, whole: bool = False, split: tuple[Pairs, Pairs] | None = None
+    data: Data,
+    whole: bool = False,
+    split: Split | None = None,
+    names: Sequence[str] = (),
+    where: str = "tasks",
 ) -> list[Task]:
-    """Every task that a data source offers, none of it on pairs to train on.
+    """The tasks that a data source offers, none of it on pairs to train on.
 
-    An embedded set: what `embedded.EMBEDDED` says of it. Class folders: zero-shot over
-    the classes. Other pairs: retrieval. The last two on the validation pairs.
+    An embedded set: what `embedded.EMBEDDED` says of it. Pictures with classes:
+    zero-shot over these. Other pairs: retrieval. The last two on the validation pairs.
+    By name also `linear_probe` and `knn`, which learn from the pairs to train on.
 
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
-            was trained on; of an embedded set the tests stay the tests.
+            was trained on and no `data.val` beside it; of a set with tests the tests
+            stay the tests.
         split: what `open_split` gave of it, where it was asked.
+        names: the tasks that are wanted; without any, the usual ones.
+        where: what named them.
 
     Raises:
-        UserError: the source cannot be opened, or offers nothing to measure on.
+        UserError: the source cannot be opened, offers nothing to measure on, or no task
+            of a name.
     """
-    embedded = embedded_in(data)
-    if embedded is not None:
-        tasks = _embedded_tasks(data, embedded)
-    elif whole:
-        tasks = [_own_task(data, open_pairs(data))]
-    else:
-        train, held_out = split or open_split(data)
-        tasks = [_own_task(data, held_out, train)]
+    offers = _offers(data, whole, split)
+    wanted = pick(offers, names, where) if names else [o for o in offers if o.usual]
+    made = [(offer.name, offer.make()) for offer in wanted]
+    tasks = [task for _, task in made if task is not None]
     if not tasks:
         raise UserError(data.source, "no test rows to measure on", "Check its splits")
+    if names and (empty := [name for name, task in made if task is None]):
+        raise UserError(
+            data.source, f"no rows for the task {empty[0]!r}", "Leave it out"
+        )
     return tasks
 
 
-def _own_task(data: Data, tested: Pairs, others: Pairs | None = None) -> Task:
-    """Zero-shot over the classes of the sources that `tested` and `others` are parts
-    of, else retrieval: a choice of pairs makes no test easier."""
+def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
+    embedded = embedded_in(data)
+    if embedded is not None:
+        return [Offer(*offer) for offer in embedded_offers(data, embedded)]
+    if is_karpathy(data) and data.val is None and (tests := tested_split(data)):
+        return [Offer("retrieval", lambda: RetrievalTask("retrieval", tests))]
+    if split is None and (not whole or data.val is not None):
+        split = open_split(data)
+    train, tested = split or (None, open_pairs(data))
     if not len(tested):
-        count = len(others or ())
+        count = len(train or ())
         raise UserError(
             data.source, f"{count} pairs leave none to measure on", "Give more"
         )
-    labels = labels_of(tested)
-    if labels is None:
-        return RetrievalTask("retrieval", tested)
+    if (sets := label_sets_of(tested)) is not None:
+        return [Offer("labels", lambda: _multi_label(data, tested, sets, train))]
+    if labels_of(tested) is None:
+        return [Offer("retrieval", lambda: RetrievalTask("retrieval", tested))]
+    probes = [
+        Offer(kind, lambda kind=kind: _probe(data, kind, train, tested), usual=False)  # type: ignore[misc]
+        for kind in PROBES
+    ]
+    return [Offer("classes", lambda: _zero_shot(data, tested, train)), *probes]
+
+
+def _numbers(classes: Sequence[str]) -> dict[str, int]:
+    return {name: i for i, name in enumerate(classes)}
+
+
+def _zero_shot(data: Data, tested: Pairs, others: Pairs | None) -> ZeroShotTask:
+    """Over the classes of the sources that `tested` and `others` are parts of: a choice
+    of pairs makes no test easier."""
+    labels = labels_of(tested) or ()
     more = (labels_of(source_of(others)) if others is not None else None) or ()
     classes = tuple(sorted({*more, *labels}))
-    numbers = {name: i for i, name in enumerate(classes)}
-    return ZeroShotTask(
-        "classes",
-        tested,
-        tuple(numbers[name] for name in labels),
-        classes,
-        CLASS_TEMPLATES,
-    )
+    numbers = _numbers(classes)
+    own = tuple(numbers[name] for name in labels)
+    return ZeroShotTask("classes", tested, own, classes, class_templates(data))
 
 
-def _embedded_tasks(data: Data, embedded: EmbeddedFile) -> list[Task]:
-    """What an embedded set is measured on, but for what has no rows."""
-    background = parse_background(data.background)
-    opened: dict[tuple[str, str], Pictograms] = {}
-
-    def rows(split: str, kind: str) -> Pictograms:
-        def is_asked(of_split: str, of_kind: str) -> bool:
-            return of_split == split and of_kind == kind
-
-        if (split, kind) not in opened:  # tasks on the same pictures share them
-            opened[split, kind] = Pictograms(
-                embedded.path, data.source, is_asked, background, tuple(data.exclude)
-            )
-        return opened[split, kind]
-
-    tasks: list[Task] = []
-    for measure in embedded.about.measures:
-        pairs = rows(measure.split, measure.kind)
-        if isinstance(measure, Naming):
-            classes = _classes(data, embedded.path, measure)
-            tasks.append(_naming(measure, pairs, classes))
-        elif measure.keywords is None:
-            tasks.append(RetrievalTask(measure.task, pairs))
-        else:
-            tasks.append(RetrievalTask(measure.task, _unique(pairs, measure.keywords)))
-    return [task for task in tasks if len(task.pairs)]
+def _multi_label(
+    data: Data,
+    tested: Pairs,
+    sets: Sequence[tuple[str, ...]],
+    others: Pairs | None,
+) -> MultiLabelTask:
+    more = (label_sets_of(source_of(others)) if others is not None else None) or ()
+    classes = tuple(sorted({name for names in (*more, *sets) for name in names}))
+    numbers = _numbers(classes)
+    labels = tuple(tuple(numbers[name] for name in names) for names in sets)
+    return MultiLabelTask("labels", tested, labels, classes, class_templates(data))
 
 
-def _classes(data: Data, path: Path, measure: Naming) -> tuple[str, ...]:
-    """All that a column says of pictures of a kind, in whatever split."""
-    column = measure.column
-    rows = read_columns(path, data.source, (column, "kind")).to_pylist()
-    names = {row[column] for row in rows if row["kind"] == measure.kind and row[column]}
-    return tuple(sorted({_class_name(column, name) for name in names}))
-
-
-def _naming(
-    measure: Naming, pairs: Pictograms, classes: tuple[str, ...]
-) -> ZeroShotTask:
-    numbers = {name: i for i, name in enumerate(classes)}
-    names = (
-        _class_name(measure.column, value) for value in pairs.values(measure.column)
-    )
-    labels = tuple(numbers[name] for name in names)
-    return ZeroShotTask(measure.task, pairs, labels, classes, measure.templates)
-
-
-def _class_name(column: str, name: str) -> str:
-    """A name as one would say it: the group ``animals-nature`` is two words."""
-    return name if column == "name" else " ".join(re.split(r"[-_/\s]+", name))
-
-
-def _unique(pairs: Pictograms, most: int) -> Recaptioned:
-    """Each picture under name and first keywords; those that share them left out."""
-    captions = [
-        ", ".join([name, *(keywords or [])[:most]])
-        for name, keywords in zip(
-            pairs.values("name"), pairs.values("keywords"), strict=True
-        )
-    ]
-    times = Counter(captions)
-    alone = [i for i, caption in enumerate(captions) if times[caption] == 1]
-    return Recaptioned(Subset(pairs, alone), [captions[i] for i in alone])
+def _probe(data: Data, kind: str, train: Pairs | None, tested: Pairs) -> ProbeTask:
+    """A probe that learns from the pairs to train on; where all pairs are tests, from
+    those that validation would leave."""
+    if train is None:
+        learnt, held_out = split_validation(tested)
+        train, tested = Subset(tested, learnt), Subset(tested, held_out)
+    labels = labels_of(train) or (), labels_of(tested) or ()
+    return probe(data.source, kind, train, tested, labels)

@@ -17,12 +17,13 @@ from ..config.schema import Data
 from ..errors import UserError
 from .batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
 from .embedded import embedded_in
+from .karpathy import is_karpathy, tested_split, validation_split
 from .loader import Loader
 from .notes import note, number_of
 from .pairs import open_pairs, rows_elsewhere
 from .protocol import Pairs
 from .seeds import order
-from .tasks import RetrievalTask, Task
+from .task import RetrievalTask, Task
 from .texts import Texts, open_texts
 from .tokens import TokenMaker, TokenStore
 from .views import Subset
@@ -60,9 +61,7 @@ def open_unpaired(data: Data, val: Pairs, tasks: Sequence[Task]) -> UnpairedSour
     """
     pictures = texts = None
     if data.images is not None:
-        embedded = embedded_in(data)
-        tests = [] if embedded is None else [embedded.held_out(data)]
-        pictures = _pictures(data, [val, *tests])
+        pictures = _pictures(data, [val, *_tests_of(data)])
     if data.texts is not None:
         found = [task.pairs for task in tasks if isinstance(task, RetrievalTask)]
         held_out = (
@@ -73,6 +72,17 @@ def open_unpaired(data: Data, val: Pairs, tasks: Sequence[Task]) -> UnpairedSour
         )
         texts = open_texts(data, set(held_out))
     return UnpairedSources(pictures, texts)
+
+
+def _tests_of(data: Data) -> list[Pairs]:
+    """The splits of a source that are not to train on, where it has such."""
+    embedded = embedded_in(data)
+    if embedded is not None:
+        return [embedded.held_out(data)]
+    if is_karpathy(data):
+        found = tested_split(data), validation_split(data)
+        return [split for split in found if split is not None]
+    return []
 
 
 def _pictures(data: Data, held_out: Sequence[Pairs]) -> Pairs:

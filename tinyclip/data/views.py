@@ -83,6 +83,14 @@ def source_of(pairs: Pairs) -> Pairs:
     return pairs
 
 
+def rows_of(pairs: Pairs) -> tuple[Pairs, list[int]]:
+    """All pairs of the source that these are a view of, and their rows in it."""
+    rows = list(range(len(pairs)))
+    while isinstance(pairs, View):
+        rows, pairs = [pairs.row(i) for i in rows], pairs.pairs
+    return pairs, rows
+
+
 def labels_of(pairs: Pairs) -> Sequence[str] | None:
     """The class names of pairs from a source that has classes, or None."""
     if isinstance(pairs, View):
@@ -91,16 +99,22 @@ def labels_of(pairs: Pairs) -> Sequence[str] | None:
     return getattr(pairs, "labels", None)
 
 
+def label_sets_of(pairs: Pairs) -> Sequence[tuple[str, ...]] | None:
+    """The class names of each picture, from a source where some have several; or
+    None."""
+    source, rows = rows_of(pairs)
+    sets = getattr(source, "label_sets", None)
+    return None if sets is None else [sets[i] for i in rows]
+
+
 def places_of(pairs: Pairs) -> list[str] | None:
     """Where every picture lies, whichever source names it; None where that is unknown.
 
     Two sources that name the same picture give the same place.
     """
-    rows: Sequence[int] | NDArray[np.int64] = range(len(pairs))
-    while isinstance(pairs, View):
-        rows, pairs = [pairs.row(int(i)) for i in rows], pairs.pairs
-    place = getattr(pairs, "place", None)
-    return None if place is None else [place(int(i)) for i in rows]
+    source, rows = rows_of(pairs)
+    place = getattr(source, "place", None)
+    return None if place is None else [place(i) for i in rows]
 
 
 def blocks_of(pairs: Pairs) -> Blocks | None:

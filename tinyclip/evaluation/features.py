@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +17,11 @@ from ..data.broken import Broken
 from ..data.loader import PixelMaker
 from ..data.protocol import Pairs
 from ..data.tokens import TokenMaker
+from ..data.views import rows_of
 from ..errors import UserError
 from ..model.clip import Clip
+
+SHOWN = 10  # broken pictures that are named
 
 
 @contextmanager
@@ -33,11 +37,24 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+@dataclass
+class _Seen:
+    """What is known of the pictures of one source, by row."""
+
+    source: Pairs
+    features: dict[int, Tensor] = field(default_factory=dict)
+    broken: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def knows(self, row: int) -> bool:
+        return row in self.features or row in self.broken
+
+
 class Encoder:
     """A model with its preprocess and tokenizer, remembering what it encoded.
 
-    Features are normalised, float32 and on the CPU. Tasks that share pictures or class
-    names (by identity of the pairs, by the texts) share the work.
+    Features are normalised, float32 and on the CPU. A picture is known by its source
+    and row, whatever view of the source it is asked for by, and a text by its words: no
+    two tasks have either encoded twice.
     """
 
     def __init__(
@@ -45,8 +62,8 @@ class Encoder:
     ) -> None:
         self.model, self.preprocess, self.tokenizer = model, preprocess, tokenizer
         self.batch = batch
-        self._texts: dict[tuple[str, ...], Tensor] = {}
-        self._pictures: list[tuple[Pairs, tuple[list[int], Tensor]]] = []
+        self._texts: dict[str, Tensor] = {}
+        self._seen: list[_Seen] = []
 
     def pictures(self, pairs: Pairs) -> tuple[list[int], Tensor]:
         """The whole rows of `pairs` and their features (N, E).
@@ -54,48 +71,39 @@ class Encoder:
         Raises:
             UserError: no picture can be read.
         """
-        for earlier, result in self._pictures:
-            if earlier is pairs:
-                return result
-        result = self._encode_pictures(pairs)
-        self._pictures.append((pairs, result))
-        return result
+        look_together([self], pairs)
+        source, rows = rows_of(pairs)
+        seen = self.seen(source)
+        whole = [i for i, row in enumerate(rows) if row in seen.features]
+        if not whole:
+            broken = [(pairs.key(i), seen.broken[row]) for i, row in enumerate(rows)]
+            shown = "".join(f"\n  {key}: {why[0]}" for key, why in broken[:SHOWN])
+            raise UserError(pairs.name, f"no picture can be read:{shown}")
+        return whole, torch.stack([seen.features[rows[i]] for i in whole])
 
     def texts(self, texts: Sequence[str]) -> Tensor:
         """Features (N, E) of texts."""
-        key = tuple(texts)
-        if key not in self._texts:
-            self._texts[key] = self._encode_texts(key)
-        return self._texts[key]
+        new = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        for start in range(0, len(new), self.batch):
+            some = new[start : start + self.batch]
+            features = self._run(self.model.encode_text, self.tokenizer(some))
+            self._texts.update(zip(some, features, strict=True))
+        return torch.stack([self._texts[text] for text in texts])
 
-    def _encode_pictures(self, pairs: Pairs) -> tuple[list[int], Tensor]:
-        whole: list[int] = []
-        parts: list[Tensor] = []
-        broken: dict[str, tuple[str, str]] = {}
-        for start in range(0, len(pairs), self.batch):
-            pixels: list[Tensor] = []
-            for i in range(start, min(start + self.batch, len(pairs))):
-                try:
-                    pixels.append(self.preprocess(pairs.image(i)))
-                    whole.append(i)
-                except Broken as error:
-                    broken[pairs.key(i)] = (error.kind, error.detail)
-            if pixels:
-                parts.append(self._run(self.model.encode_image, torch.stack(pixels)))
-        if not parts:
-            shown = "".join(f"\n  {k}: {v[0]}" for k, v in list(broken.items())[:10])
-            raise UserError(pairs.name, f"no picture can be read:{shown}")
-        return whole, torch.cat(parts)
+    def seen(self, source: Pairs) -> _Seen:
+        """What it knows of a source, by identity."""
+        for known in self._seen:
+            if known.source is source:
+                return known
+        self._seen.append(_Seen(source))
+        return self._seen[-1]
 
-    def _encode_texts(self, texts: tuple[str, ...]) -> Tensor:
-        parts = [
-            self._run(
-                self.model.encode_text,
-                self.tokenizer(list(texts[start : start + self.batch])),
-            )
-            for start in range(0, len(texts), self.batch)
-        ]
-        return torch.cat(parts)
+    def take(
+        self, source: Pairs, rows: Sequence[int], pixels: Sequence[Tensor]
+    ) -> None:
+        """Encode pictures of a source, and remember them."""
+        features = self._run(self.model.encode_image, torch.stack(list(pixels)))
+        self.seen(source).features.update(zip(rows, features, strict=True))
 
     def _run(self, encode: object, inputs: Tensor) -> Tensor:
         parameter = next(self.model.parameters())
@@ -103,3 +111,41 @@ class Encoder:
         with evaluating(self.model):
             features = encode(inputs.to(parameter.device, dtype))  # type: ignore[operator]
         return F.normalize(features.float(), dim=-1).cpu()
+
+
+def look_together(encoders: Sequence[Encoder], pairs: Pairs) -> None:
+    """Show pictures to several models: each is decoded once, and preprocessed once for
+    all models that want it alike."""
+    source, rows = rows_of(pairs)
+    seen = [encoder.seen(source) for encoder in encoders]
+    new = [row for row in rows if not all(known.knows(row) for known in seen)]
+    batch = min(encoder.batch for encoder in encoders)
+    for start in range(0, len(new), batch):
+        whole, pixels = _pixels(source, new[start : start + batch], encoders)
+        if whole:
+            for encoder, made in zip(encoders, pixels, strict=True):
+                encoder.take(source, whole, made)
+
+
+def _pixels(
+    source: Pairs, rows: Sequence[int], encoders: Sequence[Encoder]
+) -> tuple[list[int], list[list[Tensor]]]:
+    """The rows that can be read, and their pixels for each model; the other rows are
+    remembered. One picture at a time is held as it is: it may be large."""
+    makers: list[PixelMaker] = []
+    for encoder in encoders:
+        if encoder.preprocess not in makers:
+            makers.append(encoder.preprocess)
+    made: list[list[Tensor]] = [[] for _ in makers]
+    whole: list[int] = []
+    for row in rows:
+        try:
+            picture = source.image(row)
+        except Broken as error:
+            for encoder in encoders:
+                encoder.seen(source).broken[row] = (error.kind, error.detail)
+            continue
+        whole.append(row)
+        for maker, pixels in zip(makers, made, strict=True):
+            pixels.append(maker(picture))
+    return whole, [made[makers.index(encoder.preprocess)] for encoder in encoders]

@@ -7,10 +7,10 @@ import math
 _Z = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
+def wilson(hits: float, n: int) -> tuple[float, float]:
     """The 95 % interval of a share of `hits` in `n` (Wilson 1927, score interval).
 
-    It treats items as independent; several drawings of one concept are not quite.
+    It treats items as independent: of items that are not, count the clusters.
     """
     if n <= 0:
         raise ValueError("a share of nothing has no interval")

@@ -5,14 +5,15 @@ Legend: N pictures, M captions, E joint embedding.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from ..data.tasks import RetrievalTask
+from ..data.task import RetrievalTask
+from .bootstrap import Sample
 from .features import Encoder
-from .interval import wilson
+from .measures import Outcome, clusters_of, measures, share_of
+
+RECALLS = (1, 5, 10)
 
 
 def retrieval_ranks(
@@ -35,35 +36,58 @@ def retrieval_ranks(
     return image_to_text_N, text_to_image_M
 
 
-def caption_ranks(
-    encoder: Encoder, task: RetrievalTask
-) -> tuple[list[int], Tensor, Tensor]:
-    """The rows whose picture can be read, and `retrieval_ranks` of them."""
-    whole, images_NE = encoder.pictures(task.pairs)
+def captions_of(task: RetrievalTask, whole: list[int]) -> tuple[list[str], Tensor]:
+    """Every caption of these rows, and the place of its picture among them, (M,)."""
     texts: list[str] = []
     owners: list[int] = []
     for place, row in enumerate(whole):
         captions = task.pairs.captions(row)
         texts.extend(captions)
         owners.extend([place] * len(captions))
-    texts_ME, owner_M = encoder.texts(texts), torch.tensor(owners)
-    return whole, *retrieval_ranks(images_NE, texts_ME, owner_M)
+    return texts, torch.tensor(owners)
 
 
-def retrieval(encoder: Encoder, task: RetrievalTask) -> dict[str, Any]:
-    """R@1 and R@5 in both directions; the value is picture to caption at 1."""
-    whole, rank_N, rank_M = caption_ranks(encoder, task)
-    n, hits = len(whole), int((rank_N < 1).sum())
-    return {
-        "metric": "image_to_text_r1",
-        "value": hits / n,
-        "ci95": list(wilson(hits, n)),
-        "n": n,
-        "also": {
-            "image_to_text_r5": int((rank_N < 5).sum()) / n,
-            "text_to_image_r1": int((rank_M < 1).sum()) / len(rank_M),
-            "text_to_image_r5": int((rank_M < 5).sum()) / len(rank_M),
-            "captions": len(rank_M),
-            "broken": len(task.pairs) - n,
-        },
+def caption_ranks(
+    encoder: Encoder, task: RetrievalTask
+) -> tuple[list[int], Tensor, Tensor, Tensor]:
+    """The rows whose picture can be read, `retrieval_ranks` of them, and the owners of
+    captions."""
+    whole, images_NE = encoder.pictures(task.pairs)
+    texts, owner_M = captions_of(task, whole)
+    texts_ME = encoder.texts(texts)
+    return whole, *retrieval_ranks(images_NE, texts_ME, owner_M), owner_M
+
+
+def recalls(
+    task: RetrievalTask,
+    whole: list[int],
+    rank_N: Tensor,
+    rank_M: Tensor,
+    owner_M: Tensor,
+) -> dict[str, Sample]:
+    """R@1, 5 and 10 both ways: the share of pictures (of captions) of which an own
+    caption (the own picture) is among the nearest so many. Captions of one picture are
+    drawn together."""
+    cluster_N, clusters = clusters_of(task.clusters, whole)
+    ways = {
+        "image_to_text": (rank_N, cluster_N),
+        "text_to_image": (rank_M, cluster_N[owner_M.numpy()]),
     }
+    return {
+        f"{way}_r{k}": share_of(rank < k, cluster, clusters)
+        for way, (rank, cluster) in ways.items()
+        for k in RECALLS
+    }
+
+
+@measures.register("retrieval")
+def retrieval(encoder: Encoder, task: RetrievalTask) -> Outcome:
+    """Recalls both ways; the value is picture to caption at 1."""
+    whole, rank_N, rank_M, owner_M = caption_ranks(encoder, task)
+    own_N = torch.bincount(owner_M, minlength=len(whole))
+    return Outcome(
+        recalls(task, whole, rank_N, rank_M, owner_M),
+        n=len(whole),
+        chance=float((own_N / len(owner_M)).mean()),
+        counts={"captions": len(owner_M), "broken": len(task.pairs) - len(whole)},
+    )

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from ..data.loader import PixelMaker
-from ..data.tasks import RetrievalTask, Task, ZeroShotTask
+from ..data.task import ProbeTask, Task
 from ..data.tokens import TokenMaker
 from ..model.clip import Clip
-from .features import Encoder
-from .retrieval import retrieval
-from .zero_shot import zero_shot
+from . import knn, linear_probe, multi_label, retrieval, zero_shot
+from .features import Encoder, look_together
+from .measures import Outcome, measures
 
-# how each kind of task is measured: {metric, value, ci95, n, also}
-MEASURES: dict[type, Callable[[Encoder, Any], dict[str, Any]]] = {
-    ZeroShotTask: zero_shot,
-    RetrievalTask: retrieval,
-}
+__all__ = ["knn", "multi_label", "retrieval", "zero_shot"]  # each enters itself
+BATCH = 256
 
 
 class Measurable(Protocol):
@@ -33,11 +30,41 @@ class Measurable(Protocol):
     def tokenizer(self) -> TokenMaker: ...
 
 
+def encoder_of(loaded: Measurable, batch: int = BATCH) -> Encoder:
+    """What encodes pictures and texts with a model.
+
+    Args:
+        batch: pictures or texts that are encoded at once.
+    """
+    return Encoder(loaded.model, loaded.preprocess, loaded.tokenizer, batch)
+
+
+def refuse_unmeasurable(tasks: Sequence[Task]) -> None:
+    """Find out now, not after a model was trained, that a task needs a library.
+
+    Raises:
+        UserError: which is not installed.
+    """
+    for task in tasks:
+        if task.kind == "linear_probe":
+            linear_probe.require(task.name)
+
+
+def outcomes(encoders: Sequence[Encoder], task: Task) -> list[Outcome]:
+    """What a task finds of each of several models, which are shown each picture
+    together."""
+    look_together(encoders, task.pairs)
+    if isinstance(task, ProbeTask):
+        look_together(encoders, task.train)
+    measure = measures.get(task.kind, task.name)
+    return [measure(encoder, task) for encoder in encoders]
+
+
 def evaluate(
     loaded: Measurable,
     tasks: Sequence[Task],
     teacher_values: Mapping[str, float] | None = None,
-    batch: int = 256,
+    batch: int = BATCH,
 ) -> dict[str, dict[str, Any]]:
     """The quality of a model.
 
@@ -48,25 +75,26 @@ def evaluate(
         batch: pictures or texts that are encoded at once.
 
     Returns:
-        By name of the task: `metric`, `value`, `ci95` (Wilson), `n`, `teacher`,
-        `retention` (value by the teacher's value; None where that is unknown or 0)
-        and, under `also`, further metrics.
+        By name of the task: `metric`, `value`, `ci95`, `n`, `clusters`, `chance`,
+        `teacher`, `retention` (value by the teacher's value; None where that is unknown
+        or 0), under `also` further figures, and under `intervals` how sure these are.
     """
-    encoder = Encoder(loaded.model, loaded.preprocess, loaded.tokenizer, batch)
+    encoder = encoder_of(loaded, batch)
     teachers = teacher_values or {}
     results: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        measured = MEASURES[type(task)](encoder, task)
-        also = measured.pop("also")
-        teacher = teachers.get(task.name)
-        retention = measured["value"] / teacher if teacher else None
-        results[task.name] = {
-            **measured,
-            "teacher": teacher,
-            "retention": retention,
-            "also": also,
-        }
+        (found,) = outcomes([encoder], task)
+        results[task.name] = result(found, teachers.get(task.name))
     return results
+
+
+def result(found: Outcome, teacher: float | None) -> dict[str, Any]:
+    """An outcome as a report has it, beside the teacher's value."""
+    told = found.told()
+    also, sure = told.pop("also"), told.pop("intervals")
+    retention = found.value / teacher if teacher else None
+    own = {"teacher": teacher, "retention": retention}
+    return {**told, **own, "also": also, "intervals": sure}
 
 
 def values_of(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -5,15 +5,15 @@ Legend: N pictures, C classes, K templates, E joint embedding.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.tasks import ZeroShotTask
+from ..data.task import ZeroShotTask
 from .features import Encoder
-from .interval import wilson
+from .measures import Outcome, clusters_of, measures, share_of
 
 ROWS = 1024  # pictures whose similarities are held at once
 
@@ -22,6 +22,17 @@ def class_features(features_KCE: Tensor) -> Tensor:
     """Normalised mean over templates of normalised features (Radford et al. 2021,
     §3.1.4), (C, E)."""
     return F.normalize(features_KCE.mean(dim=0), dim=-1)
+
+
+def named_features(
+    encoder: Encoder, classes: Sequence[str], templates: Sequence[str]
+) -> Tensor:
+    """`class_features` of names in sentences, (C, E)."""
+    by_template = [
+        encoder.texts([template.format(name) for name in classes])
+        for template in templates
+    ]
+    return class_features(torch.stack(by_template))
 
 
 def ranks(images_NE: Tensor, classes_CE: Tensor, labels_N: Tensor) -> Tensor:
@@ -42,27 +53,19 @@ def ranks(images_NE: Tensor, classes_CE: Tensor, labels_N: Tensor) -> Tensor:
 def class_ranks(encoder: Encoder, task: ZeroShotTask) -> tuple[list[int], Tensor]:
     """The rows whose picture can be read, and `ranks` of each, (N,)."""
     whole, images_NE = encoder.pictures(task.pairs)
-    by_template = [
-        encoder.texts([template.format(name) for name in task.classes])
-        for template in task.templates
-    ]
-    classes_CE = class_features(torch.stack(by_template))
+    classes_CE = named_features(encoder, task.classes, task.templates)
     labels_N = torch.tensor([task.labels[i] for i in whole])
     return whole, ranks(images_NE, classes_CE, labels_N)
 
 
-def zero_shot(encoder: Encoder, task: ZeroShotTask) -> dict[str, Any]:
-    """Top-1 and top-5 of a task; `ci95` is Wilson's."""
+@measures.register("zero_shot")
+def zero_shot(encoder: Encoder, task: ZeroShotTask) -> Outcome:
+    """Top-1 and top-5 of a task."""
     whole, rank_N = class_ranks(encoder, task)
-    n, hits = len(whole), int((rank_N < 1).sum())
-    return {
-        "metric": "top1",
-        "value": hits / n,
-        "ci95": list(wilson(hits, n)),
-        "n": n,
-        "also": {
-            "top5": int((rank_N < 5).sum()) / n,
-            "classes": len(task.classes),
-            "broken": len(task.pairs) - n,
-        },
-    }
+    items = clusters_of(task.clusters, whole)
+    return Outcome(
+        {"top1": share_of(rank_N < 1, *items), "top5": share_of(rank_N < 5, *items)},
+        n=len(whole),
+        chance=1 / len(task.classes),
+        counts={"classes": len(task.classes), "broken": len(task.pairs) - len(whole)},
+    )

@@ -15,6 +15,7 @@ from .ickd import ickd
 from .icl import icl
 from .intra import intra
 from .kd import kd
+from .layerwise import Layerwise
 from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
@@ -27,6 +28,7 @@ __all__ = [
     "affinity",
     "affinity_logits",
     "Afd",
+    "Layerwise",
     "Asl",
     "contrastive",
     "crd",

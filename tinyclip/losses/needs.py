@@ -32,6 +32,20 @@ class Need:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LayerTokens(Need):
+    """Tokens of layers of the student and of the teacher itself, which runs at every
+    step.
+
+    Asks the objective, a `losses.tokens.OfTokens`, which layers belong together and how
+    far their tokens are from each other. Provides that, (B,), for each of its `towers`
+    under the tower's name, of the student.
+    """
+
+    what: ClassVar[str] = "tokens of layers"
+    runs_teacher: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Masked(Need):
     """The student's features of every picture with patches left out.
 

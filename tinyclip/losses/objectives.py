@@ -15,6 +15,8 @@ teacher's embedding; its forward pass is what a function would be:
         def __init__(self, student, teacher, options: Projected = Projected()): ...
         def forward(self, student, teacher): ...
 
+One that looks into the towers is made for both models' shapes (`shapes=True`).
+
 Its parameters start from (seed, stage, name), anew in each phase: learn's have the
 width before the cut. They are trained as the weights are (rate, schedule, decay),
 clipped by a norm of their own, saved and resumed with the phase under
@@ -48,6 +50,7 @@ from ..model.clip import Features
 from ..registry import Registry
 from ..shapes import ClipShape
 from .needs import Need
+from .precise import precise
 from .sparsity import PENALTY
 from .teachers import Teachers, under_each
 from .unpaired import joined
@@ -67,21 +70,30 @@ class Objectives(Registry[Objective]):
     def __init__(self) -> None:
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
+        self.of_shapes: set[str] = set()
         self.each_modality: set[str] = set()
 
     def register(
-        self, name: str, need: MakeNeed | None = None, each_modality: bool = False
+        self,
+        name: str,
+        need: MakeNeed | None = None,
+        shapes: bool = False,
+        each_modality: bool = False,
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
         Args:
             need: what it needs beside the features, made of its options if it has any.
+            shapes: its module is made for the shapes of student and teacher, and not
+                for the widths of their embeddings.
             each_modality: it looks at pictures alone and at texts alone.
         """
         if each_modality:
             self.each_modality.add(name)
         if need is not None:
             self.needs[name] = need
+        if shapes:
+            self.of_shapes.add(name)
         return cast(Callable[[Kind], Kind], super().register(name))
 
     def need(self, name: str, arguments: Mapping[str, Any]) -> Need | None:
@@ -105,14 +117,16 @@ class Weighted:
             of one with parameters until it is `built`.
         make: of one with parameters: its module for the widths of both embeddings.
         need: what it needs beside the features of a batch, if anything.
+        of_shapes: it is made for the shapes of both models instead.
         each_modality: whether it is given what has no pair, too.
     """
 
     name: str
     weight: float
     loss: Loss | None
-    make: Callable[[int, int], nn.Module] | None = None
+    make: Callable[[Any, Any], nn.Module] | None = None
     need: Need | None = None
+    of_shapes: bool = False
     each_modality: bool = False
 
     @property
@@ -125,13 +139,14 @@ class Weighted:
         """What of it learns."""
         return self.loss if isinstance(self.loss, nn.Module) else None
 
-    def built(self, student: int, teacher: int, seed: int) -> Weighted:
+    def built(self, student: Any, teacher: Any, seed: int) -> Weighted:
         """It with its parameters, if it has any; one of weight 0 needs none.
 
         They start as a function of seed and name; torch's generator stays untouched.
 
         Args:
-            student, teacher: widths of the embeddings.
+            student, teacher: widths of the embeddings; the models' shapes for one that
+                is made for these.
         """
         if self.make is None or self.weight == 0:
             return self
@@ -165,10 +180,11 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
         each = name in objectives.each_modality
         if isinstance(objective, type):
             make = partial(objective, **options)
-            one = Weighted(name, weight, None, make, need, each)
+            of_shapes = name in objectives.of_shapes
+            one = Weighted(name, weight, None, make, need, of_shapes, each)
         else:
             loss = partial(objective, **options)
-            one = Weighted(name, weight, loss, None, need, each)
+            one = Weighted(name, weight, loss, need=need, each_modality=each)
         settled.append(one)
     return tuple(settled)
 
@@ -250,25 +266,7 @@ def weighted(
     device = student.image_BE.device
     teachers = teacher if isinstance(teacher, tuple) else (teacher,)
     with torch.autocast(device.type, enabled=False):
-        return _sum(losses, _precise(student), tuple(map(_precise, teachers)))
-
-
-def _precise(features: Features) -> Features:
-    """In float32, or wider if it is so already."""
-
-    def cast(value: Tensor) -> Tensor:
-        return value.to(torch.promote_types(value.dtype, torch.float32))
-
-    bias = features.bias
-    rows = {
-        name: cast(value) if value.is_floating_point() else value
-        for name, value in features.rows().items()
-    }
-    return replace(
-        features.with_rows(rows),
-        scale=cast(features.scale),
-        bias=None if bias is None else cast(bias),
-    )
+        return _sum(losses, precise(student), tuple(map(precise, teachers)))
 
 
 def _sum(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,9 @@ from ..shapes import BlockShape, TowerShape
 from .attention import Attention, Linear
 from .gating import BlockGates, TowerGates, gate_columns, gate_rows, joined
 from .norm import Norm, RmsNorm, norm_of
+
+# is given the number of a block and the stream after it, (B, N, D)
+Watch: TypeAlias = Callable[[int, Tensor], None]
 
 
 def quick_gelu(x: Tensor) -> Tensor:
@@ -119,6 +123,7 @@ class Stack(nn.ModuleList):
     def __init__(self, tower: TowerShape, causal: bool) -> None:
         super().__init__(Block(tower, block, causal) for block in tower.blocks)
         self.recompute = False  # gradient checkpointing: activations are made twice
+        self.watches: list[Watch] = []  # once a block, recomputed or not
 
     def init_weights(self, generator: torch.Generator) -> None:
         """Random weights for every block."""
@@ -133,4 +138,6 @@ class Stack(nn.ModuleList):
                 x_BND = checkpoint(block, *args, use_reentrant=False)
             else:
                 x_BND = block(*args)
+            for watch in self.watches:
+                watch(layer, x_BND)
         return x_BND

@@ -47,9 +47,27 @@ class RmsNorm(nn.Module):
         """x / √(Σx² / full width + eps) under the weight; sums in float32 at least."""
         with torch.autocast(x.device.type, enabled=False):
             wide = x.to(torch.promote_types(x.dtype, torch.float32))
-            mean = wide.square().sum(-1, keepdim=True) / self.full_width
             weight_D = gate_rows(self.weight, embed_D)
-            return (wide * torch.rsqrt(mean + self.eps) * weight_D).to(x.dtype)
+            return (over_rms(wide, self.eps, self.full_width) * weight_D).to(x.dtype)
+
+
+def over_rms(x: Tensor, eps: float, full_width: int) -> Tensor:
+    """x over the root of its mean square, as `RmsNorm` counts that."""
+    mean = x.square().sum(-1, keepdim=True) / full_width
+    return x * torch.rsqrt(mean + eps)
+
+
+def evened(x_BND: Tensor, tower: TowerShape, gate_D: Tensor | None = None) -> Tensor:
+    """The stream as its blocks read it, before the weights of their norms.
+
+    Tokens of length √D, in float32 at least.
+    """
+    with torch.autocast(x_BND.device.type, enabled=False):
+        wide = x_BND.to(torch.promote_types(x_BND.dtype, torch.float32))
+        if tower.full_width is not None:
+            return over_rms(wide, tower.eps, tower.full_width)
+        ones_D = wide.new_ones(tower.width)
+        return layer_norm(wide, ones_D, torch.zeros_like(ones_D), tower.eps, gate_D)
 
 
 def norm_of(tower: TowerShape) -> Norm | RmsNorm:

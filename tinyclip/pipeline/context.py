@@ -17,10 +17,10 @@ from ..data.batch import Batch
 from ..data.loader import Loader
 from ..data.pairs import open_split
 from ..data.protocol import Pairs
-from ..data.tasks import Task, pick, tasks_of
+from ..data.tasks import Task, tasks_of
 from ..data.unpaired import open_unpaired
 from ..evaluation.latency import latency
-from ..evaluation.suite import evaluate, values_of
+from ..evaluation.suite import evaluate, refuse_unmeasurable, values_of
 from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
@@ -74,8 +74,9 @@ def measured_tasks(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
     """
     if not recipe.evaluate:
         return []
-    tasks = tasks_of(recipe.data, split=split)
-    return pick(tasks, recipe.tasks, "tasks") if recipe.tasks else tasks
+    tasks = tasks_of(recipe.data, split=split, names=recipe.tasks)
+    refuse_unmeasurable(tasks)
+    return tasks
 
 
 @dataclass

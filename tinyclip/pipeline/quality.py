@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..config.schema import Data
-from ..data.tasks import pick, tasks_of
+from ..data.refused import refuse_unsound
+from ..data.tasks import tasks_of
 from ..errors import UserError
-from ..evaluation.suite import evaluate, values_of
+from ..evaluation.suite import evaluate, refuse_unmeasurable, values_of
 from ..formats.lookup import open_model
 
 Say = Callable[[str], None]
@@ -36,9 +37,9 @@ def measure(
     loaded = open_model(model).loaded
     # a source that the model was trained on is measured on its held-out pairs only
     trained_on = loaded.config.get("provenance", {}).get("data") == data.source
-    chosen = tasks_of(data, whole=not trained_on)
-    if tasks is not None:
-        chosen = pick(chosen, tasks, "--tasks")
+    chosen = tasks_of(data, not trained_on, names=tasks or (), where="--tasks")
+    refuse_unsound(data, chosen)
+    refuse_unmeasurable(chosen)
     name, teacher = _teacher(loaded, against, say)
     teacher_values = None
     if teacher is not None:

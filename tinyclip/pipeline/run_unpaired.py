@@ -20,8 +20,6 @@ from ..training.unpaired import (
     OfPictures,
     OfTexts,
     UnpairedTeacher,
-    live_pictures,
-    live_texts,
 )
 from .caches import caching_unpaired
 from .run_dir import RunDir
@@ -121,10 +119,10 @@ class RunUnpaired:
 
     def _of_pictures(
         self, live: LiveTeacher, loader: Loader, made_of: str
-    ) -> OfPictures:
+    ) -> OfPictures | None:
         rows = len(loader.indices) * loader.augmentations
         if not self.caching("images"):
-            return live_pictures(live)
+            return UnpairedTeacher.live(live).pictures
         if self._cached_pictures is None:
             self.watcher.phase(0, "teacher features of pictures", 0, rows)
             path = self.folder.cache_of("images")
@@ -138,9 +136,11 @@ class RunUnpaired:
                 )
         return self._cached_pictures
 
-    def _of_texts(self, live: LiveTeacher, loader: TextLoader, made_of: str) -> OfTexts:
+    def _of_texts(
+        self, live: LiveTeacher, loader: TextLoader, made_of: str
+    ) -> OfTexts | None:
         if not self.caching("texts"):
-            return live_texts(live)
+            return UnpairedTeacher.live(live).texts
         if self._cached_texts is None:
             path = self.folder.cache_of("texts")
             with self.engine.main_first():

@@ -17,6 +17,7 @@ from ..model.clip import Clip
 from ..model.store import load_model
 from ..training.teacher.beside import Beside, Widened
 from ..training.teacher.live import LiveTeacher, Teacher
+from ..training.unpaired import UnpairedTeacher
 from .context import RunContext
 from .run_dir import StageDir
 from .unpaired import looks_alone
@@ -103,13 +104,17 @@ class StageTeachers:
 
     def _assistants(self, phase: TrainingSettings) -> tuple[Teacher, ...]:
         places = phase.earlier_teachers(len(self.earlier))
-        return tuple(self._as_wide(self.earlier[place]) for place in places)
+        alone = looks_alone(phase)
+        return tuple(self._as_wide(self.earlier[place], alone) for place in places)
 
-    def _as_wide(self, student: EarlierStudent) -> Teacher:
+    def _as_wide(self, student: EarlierStudent, alone: bool) -> Teacher:
+        teacher: Teacher = self._live(student)
+        if alone:
+            teacher = UnpairedTeacher.live(self._live(student))
         if student.channels is None:
-            return self._live(student)
+            return teacher
         width = self.run.teacher.model.shape.embed_dim
-        return Widened(self._live(student), student.channels, width)
+        return Widened(teacher, student.channels, width)
 
     def _live(self, student: EarlierStudent) -> LiveTeacher:
         number = student.folder.number

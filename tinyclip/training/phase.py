@@ -97,20 +97,27 @@ class TrainingPhase:
         self.beside = beside or Beside()
         self.steps, self.optim = settings.steps, settings.optim
         self.objective_lr = settings.objective_lr or settings.optim.lr
-        self.losses = self._built(settings)
+        self.losses = self._built(settings, offered)
         self.providers = providers_of(self.losses, offered)
         self.optimizer = NamedAdamW(self.trainables())
 
-    def _built(self, settings: TrainingSettings) -> tuple[Weighted, ...]:
+    def _built(
+        self, settings: TrainingSettings, offered: Offered | None
+    ) -> tuple[Weighted, ...]:
         """The objectives, those with parameters where and as the weights are."""
         width, student = self.model.shape.embed_dim, self.student
-        widths = width, student.teacher_width or width
         asked = settle(settings.losses, Place().key(self.name).key("losses"))
-        losses = tuple(objective.built(*widths, student.seed) for objective in asked)
-        for objective in losses:
-            if objective.module is not None:
-                objective.module.to(self.model.logit_scale).train()
-        return losses
+        losses = []
+        for objective in asked:
+            made_for: tuple[Any, Any] = width, student.teacher_width or width
+            if objective.of_shapes and objective.weight:
+                assert offered is not None, f"no shapes for {objective.name}"
+                made_for = self.model.shape, offered.running.model.shape
+            losses.append(objective.built(*made_for, student.seed))
+            module = losses[-1].module
+            if module is not None:
+                module.to(self.model.logit_scale).train()
+        return tuple(losses)
 
     # what it trains, and what of it resumes
 
@@ -161,8 +168,9 @@ class TrainingPhase:
     def features(self, batch: Batch, step: int) -> Features:
         """The student's features of some pairs, float32 at least."""
         seen = Pass(self.model, batch, step, self.gates(step))
-        with self.engine.autocast(), watching(self.providers, self.model):
-            features = self.model(*placed(batch, self.model), gates=seen.gates)
+        with self.engine.autocast():
+            with watching(self.providers, self.model):
+                features = self.model(*placed(batch, self.model), gates=seen.gates)
             more = of_student(self.providers, seen)
         with self.engine.autocast():
             more |= unpaired.of_student(seen)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..data.batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
+from ..data.batch import Batch, UnpairedPictures, UnpairedTexts
 from ..losses.unpaired import IMAGE, TEXT
 from ..model.clip import Features
 from .needs.provider import Pass
@@ -33,7 +33,7 @@ def of_student(seen: Pass) -> dict[str, Tensor]:
 
 @dataclass(frozen=True)
 class UnpairedTeacher:
-    """A teacher whose features of what has no pair may be stored.
+    """A teacher of pairs, and of what has none.
 
     Args:
         pairs: what knows the features of pairs.
@@ -45,10 +45,18 @@ class UnpairedTeacher:
     pictures: OfPictures | None = None
     texts: OfTexts | None = None
 
+    @classmethod
+    def live(cls, teacher: LiveTeacher) -> UnpairedTeacher:
+        """One that is asked for everything at every step."""
+        return cls(
+            teacher,
+            lambda pictures: teacher.images(pictures.pixels),
+            lambda texts: teacher.texts(texts.tokens_MT, texts.texts),
+        )
+
     def features(self, batch: Batch) -> Features:
         """Features of one batch, those of what has no pair among its `more`."""
-        unpaired = batch.unpaired
-        features = self.pairs.features(replace(batch, unpaired=Unpaired()))
+        features, unpaired = self.pairs.features(batch), batch.unpaired
         more = dict(features.more)
         if unpaired.pictures is not None:
             assert self.pictures is not None, "a run knows whether it has pictures"
@@ -57,13 +65,3 @@ class UnpairedTeacher:
             assert self.texts is not None, "a run knows whether it has texts"
             more[TEXT] = self.texts(unpaired.texts)
         return replace(features, more=more)
-
-
-def live_pictures(teacher: LiveTeacher) -> OfPictures:
-    """Pictures' features from the teacher itself."""
-    return lambda pictures: teacher.images(pictures.pixels)
-
-
-def live_texts(teacher: LiveTeacher) -> OfTexts:
-    """Texts' features from the teacher itself."""
-    return lambda texts: teacher.texts(texts.tokens_MT, texts.texts)

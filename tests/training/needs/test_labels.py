@@ -84,7 +84,7 @@ def test_a_phase_hands_them_to_the_objective() -> None:
     phase = phase_of("distil", SHAPE, Engine(), {"asl": 1.0})
     loader = made_loader(SHAPE, 12, 8)
     batch = loader.batch(0)
-    more = phase.teacher_features(batch, 0).more
+    more = phase.teacher_features(batch, 0)[0].more
     assert set(more) == {"asl.fitting", "asl.caption", "asl.label"}
     loss, parts = phase.objective(
         phase.features(batch, 0), phase.teacher_features(batch, 0), 0

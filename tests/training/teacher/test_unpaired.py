@@ -15,7 +15,7 @@ from tinyclip.errors import UserError
 from tinyclip.losses.unpaired import IMAGE, TEXT
 from tinyclip.training.teacher.live import LiveTeacher
 from tinyclip.training.teacher.unpaired import cached_pictures, cached_texts
-from tinyclip.training.unpaired import UnpairedTeacher, live_pictures, live_texts
+from tinyclip.training.unpaired import UnpairedTeacher
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def cached(
 
 
 def alive(live: LiveTeacher) -> UnpairedTeacher:
-    return UnpairedTeacher(live, live_pictures(live), live_texts(live))
+    return UnpairedTeacher.live(live)
 
 
 def test_features_are_the_live_teachers(studio, loader, tmp_path: Path) -> None:

@@ -18,13 +18,14 @@ def run(stage: StageContext, progress: Progress) -> None:
     """The student learns from the run's teacher."""
     stage.match_scale(progress.model)
     settings = stage.settings.distil
+    offered = stage.offered(progress, settings)
     phase = DistilPhase(
         progress.model,
-        stage.teacher(settings),
+        offered.teacher,
         stage.engine,
         settings,
         stage.student(progress),
-        stage.offered(progress, settings),
+        offered,
         stage.beside(settings),
     )
     phase.optimizer.load(progress.moments)

@@ -136,10 +136,11 @@ def run(stage: StageContext, progress: Progress) -> None:
     else:
         scores = stage.scores(progress.model, settings.init, settings.init_samples)
         gates.init_from_scores(scores, settings.init_open)
+    offered = stage.offered(progress, settings)
     phase = LearnPhase(
         progress.model,
         gates,
-        stage.teacher(settings),
+        offered.teacher,
         stage.engine,
         settings,
         # stage 2 starts at its real 0.75, not at the round figure
@@ -147,7 +148,7 @@ def run(stage: StageContext, progress: Progress) -> None:
         goal,
         stage.noise_seed,
         stage.student(progress),
-        stage.offered(progress, settings),
+        offered,
         stage.beside(settings),
     )
     stage.train(phase, progress)

@@ -14,16 +14,18 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...losses.needs import Labels, Masked, Need
+from ...losses.needs import Labels, LayerTokens, Masked, Need
 from ...losses.objectives import Weighted
 from ...model.clip import Clip
 from .labels import FittingCaptions
 from .masked import MaskedPictures
 from .provider import MakeProvider, Offered, Pass, Provider
+from .tokens import TokensOfLayers
 
 Providers: TypeAlias = Mapping[str, Provider]  # by the objective's name
 
 PROVIDERS: Mapping[type[Need], MakeProvider] = {
+    LayerTokens: TokensOfLayers,
     Labels: FittingCaptions,
     Masked: MaskedPictures,
 }

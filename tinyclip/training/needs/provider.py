@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -36,6 +37,13 @@ class Offered:
     teacher: Teacher
     live: Callable[[], LiveTeacher]
     seed: int
+
+    @cached_property
+    def running(self) -> LiveTeacher:
+        """The teacher itself: one for all that run it, and the one that steps ask, if
+        they ask a live one; so it runs once."""
+        teacher = self.teacher
+        return teacher if isinstance(teacher, LiveTeacher) else self.live()
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,18 @@ Legend: B batch, N pictures, M texts, T tokens, E joint embedding.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Protocol
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
 
 from ... import dtypes
-from ...data.batch import Batch, Unpaired
-from ...losses.unpaired import IMAGE, TEXT
+from ...data.batch import Batch
 from ...model.clip import Clip, Features
+from ...model.streams import Streams
 from ..engine import Engine
 from .shards import CHUNK
 
@@ -78,6 +79,8 @@ class LiveTeacher:
         bias = self.model.logit_bias
         self.bias = None if bias is None else bias.detach()
         self._autocast = engine.autocast
+        self.watched_by: WeakSet[Streams] = WeakSet()  # until their phase is over
+        self._last: tuple[Batch, Batch, Features] | None = None
 
     @contextmanager
     def computing_in(self, precision: str) -> Iterator[None]:
@@ -118,27 +121,42 @@ class LiveTeacher:
             features_ME = self.model.encode_text(tokens_MT, normalize=True)
         return at_least_float32(features_ME)
 
-    @torch.no_grad()
     def features(self, batch: Batch) -> Features:
-        """Features of one batch and of what it has beside pairs, float32, without
-        gradient."""
-        more = self._unpaired(batch.unpaired)
-        if self.tokenizer is not None:
-            tokens_BT = self.tokenizer(list(batch.captions))
-            batch = replace(batch, tokens_BT=tokens_BT)
-        with self._autocast():
+        """Features of one batch, float32, without gradient."""
+        if self._last is not None and self._last[0] is batch:
+            return self._last[2]
+        read = self._read(batch)
+        features = self._run(read)
+        # once for all that look on, and for who asks for the features beside
+        self._last = (batch, read, features) if self.watched_by else None
+        return features
+
+    def watched(self, batch: Batch, streams: Streams) -> Batch:
+        """Run a batch for streams that look on, if it was not the last one that was.
+
+        Returns:
+            The batch with the captions as the teacher reads them.
+        """
+        if not streams.holds:
+            self._last = None
+        self.features(batch)
+        assert self._last is not None, "these streams are not looking on"
+        return self._last[1]
+
+    def _read(self, batch: Batch) -> Batch:
+        if self.tokenizer is None:
+            return batch
+        return replace(batch, tokens_BT=self.tokenizer(list(batch.captions)))
+
+    @torch.no_grad()
+    def _run(self, batch: Batch) -> Features:
+        with self._autocast(), ExitStack() as stack:
+            for streams in self.watched_by:
+                stack.enter_context(streams.watching(self.model))
             features = self.model(*placed(batch, self.model))
         image_BE = at_least_float32(features.image_BE)
         text_BE = at_least_float32(features.text_BE)
-        return Features(image_BE, text_BE, self.scale, self.bias, more=more)
-
-    def _unpaired(self, unpaired: Unpaired) -> dict[str, Tensor]:
-        more = {}
-        if (pictures := unpaired.pictures) is not None:
-            more[IMAGE] = self.images(pictures.pixels)
-        if (texts := unpaired.texts) is not None:
-            more[TEXT] = self.texts(texts.tokens_MT, texts.texts)
-        return more
+        return Features(image_BE, text_BE, self.scale, self.bias)
 
 
 def chunks(items: Sequence[object], size: int = CHUNK) -> Iterator[slice]:
