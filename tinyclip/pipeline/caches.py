@@ -44,15 +44,6 @@ def tokenizer_fingerprint(tokenizer: TokenizerLike) -> str:
     return hashlib.sha256(ids).hexdigest()[:16]
 
 
-def model_fingerprint(model: Clip) -> str:
-    """SHA-256 of every weight, one after the other: no second copy is made."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
 def identity(teacher: Loaded) -> dict[str, str]:
     """Of a teacher's weights and of all else that it is."""
     return {

@@ -189,12 +189,10 @@ class RunContext:
 
     def broken(self) -> dict[str, Any]:
         """Every broken sample that was met, by key."""
-        of_pairs = {
-            key: why
-            for loader in self._loaders.values()
-            for key, why in loader.broken.items()
-        }
-        return of_pairs | self.unpaired.broken()
+        found: dict[str, Any] = {}
+        for loader in self._loaders.values():
+            found |= loader.broken
+        return found | self.unpaired.broken()
 
     def caching(self) -> bool:
         """Whether the teacher is run once a picture: when that is less work."""
@@ -244,14 +242,10 @@ class RunContext:
     def features_made_of(self, teacher: Loaded, made_of: Mapping[str, str]) -> str:
         """A fingerprint of all that a teacher's features depend on."""
         recipe, data = self.recipe, self.recipe.data
-        return fingerprint(
-            {
-                **made_of,
-                "preprocess": teacher.preprocess.to_dict(),
-                "augmentations": [data.augmentations, data.crop, recipe.seed],
-                "precision": recipe.precision,
-            }
-        )
+        augmentations = [data.augmentations, data.crop, recipe.seed]
+        how = {"augmentations": augmentations, "precision": recipe.precision}
+        transform = {"preprocess": teacher.preprocess.to_dict()}
+        return fingerprint({**made_of, **transform, **how})
 
     def _held(
         self,
