@@ -24,10 +24,10 @@ from .broken import Broken, too_many_broken
 from .pixels import PixelStore
 from .protocol import Pairs
 from .seeds import block_order, number, order
+from .tokens import TokenMaker, TokenStore
 from .views import Subset, blocks_of
 
 TRIED_FIRST = 100  # rows tried before the share of broken ones is judged
-CAPTIONS_HELD = 200_000
 
 Made = TypeVar("Made")
 
@@ -38,12 +38,6 @@ class PixelMaker(Protocol):
     def __call__(self, image: Image.Image) -> Tensor: ...
 
     def augmented(self, image: Image.Image, seed: int, crop: float) -> Tensor: ...
-
-
-class TokenMaker(Protocol):
-    """What the loader asks of a tokenizer."""
-
-    def __call__(self, texts: list[str]) -> Tensor: ...
 
 
 class Loader:
@@ -104,7 +98,7 @@ class Loader:
             )
         self.part = part
         self.pairs, self.indices = pairs, np.asarray(indices, dtype=np.int64)
-        self.preprocess, self.tokenizer = preprocess, tokenizer
+        self.preprocess, self.tokens = preprocess, TokenStore(tokenizer)
         self.seed, self.size = seed, batch
         self.augmentations, self.crop = augmentations, crop
         self.max_broken_share = max_broken_share
@@ -113,7 +107,6 @@ class Loader:
         self._blocks = blocks_of(Subset(pairs, self.indices))
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._held = PixelStore(memory)
-        self._tokens: dict[str, bytes] = {}
         self._augmenting = Lock()
         self._pool = ThreadPoolExecutor(workers) if workers else None
 
@@ -211,21 +204,6 @@ class Loader:
         """Every distinct caption of the rows, in the rows' order."""
         texts = (text for row in self.indices for text in self.pairs.captions(int(row)))
         return list(dict.fromkeys(texts))
-
-    def tokens(self, captions: Sequence[str]) -> Tensor:
-        """Token ids (B, T) of captions, each caption tokenised once."""
-        new = [text for text in dict.fromkeys(captions) if text not in self._tokens]
-        if new and len(self._tokens) + len(new) > CAPTIONS_HELD:
-            self._tokens.clear()
-            new = list(dict.fromkeys(captions))
-        if new:
-            ids_BT = self.tokenizer(new).to(torch.int32).numpy()
-            self._tokens.update(
-                (t, ids.tobytes()) for t, ids in zip(new, ids_BT, strict=True)
-            )
-        rows = b"".join(self._tokens[text] for text in captions)
-        flat = np.frombuffer(rows, dtype=np.int32).reshape(len(captions), -1)
-        return torch.from_numpy(flat.astype(np.int64))
 
     def _draw(self, place: int) -> tuple[int, int, str, Tensor]:
         """Row, augmentation, caption and pixels of one place in the endless order."""

@@ -24,6 +24,7 @@ from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
 from .others import refuse_other_kinds
+from .unpaired import refuse_few, refuse_unused
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def check(recipe: Recipe) -> None:
     check_objectives(recipe, Place())
     check_strategies(recipe)
     refuse_unprovided(recipe)
+    refuse_unused(recipe)
 
 
 def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:
@@ -183,6 +185,7 @@ def make_plan(
     inputs: dict[str, str],
     cached: bool,
     others: tuple[ClipShape, ...] = (),
+    unpaired: Mapping[str, int] | None = None,
 ) -> Plan:
     """Estimate every stage of a recipe.
 
@@ -193,12 +196,14 @@ def make_plan(
         inputs: fingerprints of what the run is made of.
         cached: whether the teacher is run once per picture instead of once per step.
         others: shapes of the teachers of another make.
+        unpaired: how many pictures and texts there are that have no pair, by setting.
 
     Raises:
         UserError: there are fewer pairs than one batch holds, an objective does not
             fit the teacher, or a target cannot be reached.
     """
     refuse_few_pairs(recipe, pairs)
+    refuse_few(recipe, unpaired or {})
     refuse_misfits(recipe, teacher.shape, Place())
     refuse_other_kinds(recipe, teacher.shape, others)
     refuse_unreachable(recipe, teacher.shape, base)

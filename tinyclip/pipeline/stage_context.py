@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..config.phases.phase import TrainingSettings
 from ..config.schema import Stage
-from ..data.batch import Batch
+from ..data.batch import Batch, Batches
+from ..data.unpaired import MixedLoader
 from ..goal import SizeGoal
 from ..inherit.certify import exact_float32
 from ..inherit.score import hessian_scores, magnitude_scores, taylor_scores
@@ -228,6 +229,10 @@ class StageContext:
                 recipe.divergence_steps,
             ),
         )
+        batches: Batches = run.loader(batch)
+        if any(objective.sees_unpaired for objective in phase.losses):
+            beside = run.unpaired.loader(self.settings)
+            batches = MixedLoader(run.loader(batch), beside)
         with run.engine.tuned(phase.model, recipe.recompute, recipe.compile):
-            run_phase(phase, run.loader(batch), run.engine, surroundings)
+            run_phase(phase, batches, run.engine, surroundings)
         progress.samples += phase.steps * batch

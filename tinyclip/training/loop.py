@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..data.loader import Loader
+from ..data.batch import Batches
 from ..errors import Interrupted, TinyclipError, UserError
 from ..leaving import gently
 from .engine import Engine
@@ -68,7 +68,7 @@ class PhaseInProgress:
     def __init__(
         self,
         phase: TrainingPhase,
-        loader: Loader,
+        loader: Batches,
         engine: Engine,
         around: Surroundings,
     ) -> None:
@@ -253,7 +253,7 @@ class PhaseInProgress:
 
 
 def run_phase(
-    phase: TrainingPhase, loader: Loader, engine: Engine, around: Surroundings
+    phase: TrainingPhase, loader: Batches, engine: Engine, around: Surroundings
 ) -> None:
     """Train a phase from its newest state (or its beginning) to its end.
 

@@ -25,6 +25,7 @@ from ..losses.objectives import Parts, Weighted, settle, weighted
 from ..losses.teachers import Teachers
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
+from . import unpaired
 from .engine import Engine
 from .needs import of_student, of_teacher, providers_of, watching
 from .needs.provider import Offered, Pass
@@ -201,6 +202,8 @@ class TrainingPhase:
             with watching(self.providers, self.model):
                 features = self.model(*placed(batch, self.model), gates=seen.gates)
             more = of_student(self.providers, seen)
+        with self.engine.autocast():
+            more |= unpaired.of_student(seen)
         for name, strategy in self.strategies.items():
             more |= {f"{name}.{k}": v for k, v in strategy.rows(batch).items()}
         rows = replace(features, more=more).rows()
@@ -210,7 +213,8 @@ class TrainingPhase:
         """The teacher's features of some pairs, and what objectives need beside; then
         those of the others that teach in this step."""
         more = of_teacher(self.providers, batch, step)
-        first = replace(self.teacher.features(batch), more=more)
+        features = self.teacher.features(batch)
+        first = replace(features, more={**features.more, **more})
         return first, *(one.features(batch) for one in self.beside.at(step))
 
     def with_scale(self, rows: Mapping[str, Tensor]) -> Features:
