@@ -27,6 +27,7 @@ TODAY = "mimic+4feature"  # what recipes use
 PAIRS = "says nothing of which caption goes with which picture"
 FREE = "what it compares goes through a map that is learned with it"
 PICTURES = "asks pictures alone"
+DISTIL = "stages.0.distil"  # the settings of the phase
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ SINGLE: dict[str, Entry] = {
     "mimic+ickd": beside("ickd", PAIRS),
     "mimic+intra": beside("intra", PAIRS),
     "mimic+mfi": beside("mfi", "looks at captions alone, and asks the student alone"),
+    "mimic+ctkd": Entry(
+        BESIDE,
+        {"mimic": 1.0},
+        "a temperature of the objective beside it",
+        settings={f"{DISTIL}.strategies": {"ctkd": {}}},
+    ),
     "mimic+afd": beside("afd", FREE),
     "mimic+layerwise": beside("layerwise", FREE, live=True),
     "mimic+tat": beside("tat", FREE, live=True),
@@ -122,6 +129,8 @@ MIXES: dict[str, Entry] = {  # kd4: at temperature 4
     "16dist+4feature": mix(dist=16.0, feature=4.0),
     "kd+4feature": mix(kd=1.0, feature=4.0),
     "kd4+4feature": mix(kd={"temperature": 4.0}, feature=4.0),
+    "kd8+4feature": mix(kd={"temperature": 8.0}, feature=4.0),
+    "kd4+4dist+4feature": mix(kd={"temperature": 4.0}, dist=4.0, feature=4.0),
     "mimic+16feature": mix(mimic=1.0, feature=16.0),
     "4feature+intra": mix(feature=4.0, intra=1.0),
 }
