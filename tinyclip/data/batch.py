@@ -139,4 +139,14 @@ class Batch:
 class Batches(Protocol):
     """What gives the batch of a step, of this process its part."""
 
+    @property
+    def size(self) -> int:
+        """Pairs of a step, of all processes together."""
+
     def batch(self, step: int) -> Batch: ...
+
+    def span(self, first: int, size: int) -> Batch:
+        """Pairs from any place of the endless order, nothing beside them."""
+
+    def beside(self, step: int) -> Unpaired:
+        """What a step sees beside its pairs."""

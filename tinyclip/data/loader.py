@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
-from .batch import Batch
+from .batch import Batch, Unpaired
 from .broken import Broken, too_many_broken
 from .pixels import PixelStore
 from .protocol import Pairs
@@ -117,6 +117,10 @@ class Loader:
             UserError: too many pictures are broken.
         """
         return self.span(step * self.size, self.size)
+
+    def beside(self, _step: int) -> Unpaired:
+        """Nothing: there are pairs alone."""
+        return Unpaired()
 
     def span(self, first: int, size: int) -> Batch:
         """This process's part of so many pairs from a place on in the endless order.

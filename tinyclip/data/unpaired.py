@@ -179,5 +179,16 @@ class MixedLoader:
 
     def batch(self, step: int) -> Batch:
         """This process's part of a step."""
-        beside = self.unpaired.batch(step)
-        return replace(self.pairs.batch(step), unpaired=beside)
+        return replace(self.pairs.batch(step), unpaired=self.beside(step))
+
+    @property
+    def size(self) -> int:
+        return self.pairs.size
+
+    def span(self, first: int, size: int) -> Batch:
+        """This process's part of pairs from any place, nothing beside them."""
+        return self.pairs.span(first, size)
+
+    def beside(self, step: int) -> Unpaired:
+        """This process's part of what a step sees beside its pairs."""
+        return self.unpaired.batch(step)

@@ -19,8 +19,7 @@ from torch import Tensor, nn
 
 from ..config.phases.phase import TrainingSettings
 from ..config.place import Place
-from ..data.batch import Batch
-from ..data.loader import Loader
+from ..data.batch import Batch, Batches
 from ..losses.objectives import Parts, Weighted, settle, weighted
 from ..losses.teachers import Teachers
 from ..model.clip import Clip, Features
@@ -179,7 +178,7 @@ class TrainingPhase:
 
     # what one step computes
 
-    def draw(self, loader: Loader, first: int, step: int) -> Batch:
+    def draw(self, loader: Batches, first: int, step: int) -> Batch:
         """The pairs of a step.
 
         Args:
@@ -188,7 +187,7 @@ class TrainingPhase:
         for strategy in self.strategies.values():
             drawn = strategy.draw(loader, first, step)
             if drawn is not None:
-                return drawn
+                return replace(drawn, unpaired=loader.beside(first + step))
         return loader.batch(first + step)
 
     def gates(self, _step: int) -> Any:
@@ -202,7 +201,6 @@ class TrainingPhase:
             with watching(self.providers, self.model):
                 features = self.model(*placed(batch, self.model), gates=seen.gates)
             more = of_student(self.providers, seen)
-        with self.engine.autocast():
             more |= unpaired.of_student(seen)
         for name, strategy in self.strategies.items():
             more |= {f"{name}.{k}": v for k, v in strategy.rows(batch).items()}
