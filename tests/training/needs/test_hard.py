@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from processes import SHAPE, make_batch, phase_of  # type: ignore[import-not-found]
 
+from tinyclip.data.tokens import TokenStore
 from tinyclip.losses.needs import Hard
 from tinyclip.losses.objectives import Weighted
 from tinyclip.training.engine import Engine
@@ -34,7 +35,7 @@ def features() -> Tensor:
 
 def hard(joining: int = 1, seed: int = 0, nearest: int = 3, **how: Any) -> HardPairs:
     loader = made_loader(SHAPE, COUNT, 4, **how)
-    loader.tokenizer = MadeTokens(12, 1000)  # so many that swaps are seen
+    loader.tokens = TokenStore(MadeTokens(12, 1000))  # so many that swaps are seen
     rows = {row: row for row in range(COUNT)}
     near = features()
     cached = CachedTeacher(near[:, None], near, rows, {}, torch.tensor(1.0))
@@ -101,7 +102,7 @@ def test_captions_are_swapped_where_they_can_be() -> None:
 
 def test_a_swap_that_the_text_tower_does_not_read_is_none() -> None:
     provider = hard()
-    provider.loader.tokenizer = MadeTokens(1, 1000)
+    provider.loader.tokens = TokenStore(MadeTokens(1, 1000))
     assert not provider.drawn(batch(), 0).swaps_BP.any()
 
 
