@@ -53,7 +53,8 @@ class Kcd(Strategy):
     lowest 1 − r are weak, r falling from 1 to `keep` by half a cosine over the phase.
     Weak pairs have weight 0, or `strength`, the others 1, all divided by their mean
     over the batch. Pairs of no weight stay in the columns of others, and in other
-    objectives. Logged: `kcd.weak`, the share of the batch that was.
+    objectives. A number for each pair of the data is saved with each state. Logged:
+    `kcd.weak`, the share of the batch that was.
     """
 
     of_distributions = True
