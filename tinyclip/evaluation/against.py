@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from .bootstrap import Floats, paired
+from .bootstrap import paired
 from .fidelity import fidelity, modality_gap
 from .index import compatibility
 from .measures import Outcome
 
 
-def _share(ours_D: Floats, theirs_D: Floats) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return ours_D / theirs_D
-
-
 def difference(ours: Outcome, theirs: Outcome) -> dict[str, Any]:
-    """`value` (ours less theirs) and its paired `ci95`: both figures from the same
-    draws of the same items."""
+    """`value` (ours less theirs), its paired `ci95`, and `retention_ci95`, of ours by
+    theirs: both figures from the same draws of the same items."""
+    change, share = paired(ours.sample, theirs.sample)
     return {
         "value": ours.value - theirs.value,
-        "ci95": list(paired(ours.sample, theirs.sample, np.subtract) or ()) or None,
+        "ci95": None if change is None else list(change),
+        "retention_ci95": list(share) if share and theirs.value else None,
     }
 
 
@@ -36,16 +31,12 @@ def result(found: Outcome, teacher: Outcome | None) -> dict[str, Any]:
         more: dict[str, Any] = dict.fromkeys(("difference", "fidelity", "index"))
     else:
         value = teacher.value
-        kept = paired(found.sample, teacher.sample, _share)
         own = {
             "teacher": value,
             "retention": found.value / value if value else None,
         }
         more = {
-            "difference": {
-                **difference(found, teacher),
-                "retention_ci95": list(kept) if kept and value else None,
-            },
+            "difference": difference(found, teacher),
             "fidelity": fidelity(answers, teacher.answers),
             "index": compatibility(answers, teacher.answers),
         }

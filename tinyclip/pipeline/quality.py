@@ -114,18 +114,16 @@ def _teacher(opened: Sequence[Any], asked: Asked, say: Say) -> tuple[str | None,
         return asked.against, open_model(asked.against, "--against").loaded
     named = [_provenance(loaded).get("teacher") for loaded in opened]
     teachers = list(dict.fromkeys(t for t in named if isinstance(t, str) and t))
-    why = ""
     if len(teachers) == 1:
         try:
             return teachers[0], open_model(teachers[0], "the model's teacher").loaded
         except UserError as error:
-            why = f"no retention (name the teacher with --against): {error}"
+            why = f"the teacher cannot be loaded ({error})"
     elif teachers:
-        shown = ", ".join(teachers)
-        why = f"the models name several teachers ({shown}): no retention (--against)"
+        why = f"the models name several teachers ({', '.join(teachers)})"
     else:
-        why = "the model names no teacher: no retention (name one with --against)"
+        why = "the model names no teacher"
     if asked.fail_under is not None:
-        raise UserError("--fail-under", why, "Name the teacher with --against")
-    say(why)
+        raise UserError("--fail-under", why, "Name one with --against")
+    say(f"{why}: no retention (name one with --against)")
     return None, None
