@@ -21,7 +21,7 @@ from ..shapes import ClipShape
 from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
-from .unpaired import refuse_few, refuse_unused
+from .unpaired import cached_kinds, refuse_few, refuse_unused
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class StagePlan:
     phases: dict[str, int]  # steps of each training phase
     looked: dict[str, int]  # pairs that other phases take through the model
     samples: int
+    unpaired: dict[str, int]  # how many of each kind it sees beside
     params_encoder: int
     params_total: int
     memory_gib: float
@@ -51,6 +52,7 @@ class Plan:
     teacher: str
     data: str
     pairs: int
+    unpaired: dict[str, int]  # how many there are of each kind beside
     sizes: dict[str, int]  # the teacher's
     flops_per_second: float
     cached: bool
@@ -197,16 +199,18 @@ def make_plan(
             fit the teacher, or a target cannot be reached.
     """
     refuse_few_pairs(recipe, pairs)
-    refuse_few(recipe, unpaired or {})
+    counts = dict(unpaired or {})
+    refuse_few(recipe, counts)
     refuse_misfits(recipe, teacher.shape, Place())
     refuse_unreachable(recipe, teacher.shape, base)
     refuse_layers(recipe, base)
     speed = measure_speed(teacher)
     of_stages = stage_fingerprints(recipe, inputs)
+    kinds = cached_kinds(recipe, counts, teacher.shape.embed_dim)
     cache = cache_bytes(teacher.shape, pairs, recipe.data.augmentations)
     stages = tuple(
         StagePlan(
-            **plan_stage(recipe, number, teacher.shape, cached, speed),
+            **plan_stage(recipe, number, teacher.shape, cached, speed, kinds),
             fingerprint=of_stages[number - 1],
         )
         for number in range(1, len(recipe.stages) + 1)
@@ -215,6 +219,7 @@ def make_plan(
         teacher=recipe.teacher,
         data=recipe.data.source,
         pairs=pairs,
+        unpaired=counts,
         sizes=cost.sizes(teacher.shape),
         flops_per_second=round(speed),
         cached=cached,
