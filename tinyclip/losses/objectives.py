@@ -36,7 +36,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,6 @@ from ..config.schema import Recipe, Stage
 from ..errors import UserError
 from ..model.clip import Features
 from ..registry import Registry
-from ..shapes import ClipShape
 from .needs import Need
 from .precise import precise
 from .sparsity import PENALTY
@@ -60,6 +59,7 @@ Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
 Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]] | type[nn.Module]
 
 MakeNeed: TypeAlias = Callable[..., Need]
+Compared: TypeAlias = Literal["embeddings", "distributions"]
 
 Kind = TypeVar("Kind", bound=Objective)
 
@@ -72,6 +72,7 @@ class Objectives(Registry[Objective]):
         self.needs: dict[str, MakeNeed] = {}
         self.of_shapes: set[str] = set()
         self.each_modality: set[str] = set()
+        self.compared: dict[str, Compared] = {}
 
     def register(
         self,
@@ -79,6 +80,7 @@ class Objectives(Registry[Objective]):
         need: MakeNeed | None = None,
         shapes: bool = False,
         each_modality: bool = False,
+        compares: Compared | None = None,
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
@@ -87,9 +89,14 @@ class Objectives(Registry[Objective]):
             shapes: its module is made for the shapes of student and teacher, and not
                 for the widths of their embeddings.
             each_modality: it looks at pictures alone and at texts alone.
+            compares: what of the teacher's it looks at, where it matters to others:
+                its embeddings themselves, which no teacher of another make has, or
+                a distribution of each sample (`products.compared`).
         """
         if each_modality:
             self.each_modality.add(name)
+        if compares is not None:
+            self.compared[name] = compares
         if need is not None:
             self.needs[name] = need
         if shapes:
@@ -104,8 +111,6 @@ class Objectives(Registry[Objective]):
 
 
 objectives = Objectives()
-# of an objective that does not fit every teacher: why it does not fit one, or ""
-misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
 
 @dataclass(frozen=True)
@@ -218,25 +223,6 @@ def check_objectives(asked: Recipe | Stage, where: Place) -> None:
         return
     for name, phase in asked.every_phase().items():
         settle(phase.objectives, where.key(name).key("losses"))
-
-
-def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
-    """Refuse objectives that do not fit the teacher, of the phases that run.
-
-    Raises:
-        UserError: which one, and why.
-    """
-    asked = (
-        (name, where.key("stages").item(number).key(phase).key("losses"))
-        for number, stage in enumerate(recipe.stages)
-        for phase, settings in stage.running().items()
-        for name, objective in settings.objectives.items()
-        if weight_of(objective) and name in misfits
-    )
-    for name, place in asked:
-        if why := misfits.get(name, str(place))(teacher):
-            todo = "Use mimic, which asks for what the teacher has"
-            raise UserError(str(place.key(name)), why, todo)
 
 
 def weighted(

@@ -16,7 +16,7 @@ def precise(features: Features) -> Features:
     def cast(value: Tensor) -> Tensor:
         return value.to(torch.promote_types(value.dtype, torch.float32))
 
-    bias = features.bias
+    bias, temperature = features.bias, features.temperature
     rows = {
         name: cast(value) if value.is_floating_point() else value
         for name, value in features.rows().items()
@@ -25,4 +25,5 @@ def precise(features: Features) -> Features:
         features.with_rows(rows),
         scale=cast(features.scale),
         bias=None if bias is None else cast(bias),
+        temperature=None if temperature is None else cast(temperature),
     )

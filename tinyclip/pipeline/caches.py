@@ -9,10 +9,12 @@ from typing import Any
 
 import torch
 
+from ..config.load import fingerprint
 from ..config.schema import Recipe
 from ..errors import UserError
 from ..model.clip import Clip
 from ..model.store import Loaded
+from ..shapes import shape_to_dict
 from ..tokenizers.protocol import TokenizerLike
 from ..training.teacher.index import Index, find_index
 from .needs import needs_of
@@ -40,6 +42,16 @@ def tokenizer_fingerprint(tokenizer: TokenizerLike) -> str:
     """Of the ids that it makes, whatever files and libraries they come from."""
     ids = tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
     return hashlib.sha256(ids).hexdigest()[:16]
+
+
+def identity(teacher: Loaded) -> dict[str, str]:
+    """Of a teacher's weights and of all else that it is."""
+    return {
+        "teacher": model_fingerprint(teacher.model),
+        "architecture": fingerprint(shape_to_dict(teacher.model.shape)),
+        "transform": fingerprint(teacher.preprocess.to_dict()),
+        "tokenizer": tokenizer_fingerprint(teacher.tokenizer),
+    }
 
 
 def fitting(recipe: Recipe, teacher: Loaded, weights: str) -> dict[str, Any]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,43 +23,21 @@ from ..evaluation.suite import evaluate, refuse_unmeasurable, values_of
 from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
-from ..shapes import shape_to_dict
 from ..training.engine import Engine
 from ..training.loop import Watcher
 from ..training.teacher.cached import cache_teacher
 from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
 from .belief import believed
-from .caches import cache_of, caching, model_fingerprint, tokenizer_fingerprint
+from .caches import cache_of, caching, identity
+from .others import OtherTeacher, open_others
 from .run_dir import RunDir
 from .run_unpaired import RunUnpaired
+from .vocabulary import trimmed
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
 JUDGED = 32  # pairs at least that students are compared on
 CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
-
-
-def trimmed(
-    teacher: Loaded, train: Pairs, vocab: str | None, texts: Iterable[str] = ()
-) -> Loaded:
-    """The teacher without the token ids that nothing uses.
-
-    Args:
-        vocab: `captions` keeps what the training captions use, a file what its lines
-            use; None keeps all.
-        texts: that are trained on beside the captions.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if vocab is None:
-        return teacher
-    from ..inherit.vocabulary import kept_from_file, kept_ids, trim
-
-    captions = (text for i in range(len(train)) for text in train.captions(i))
-    if vocab != "captions":
-        return trim(teacher, kept_from_file(Path(vocab), teacher.tokenizer))
-    return trim(teacher, kept_ids(teacher.tokenizer, chain(captions, texts)))
 
 
 def measured_tasks(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
@@ -91,6 +68,7 @@ class RunContext:
         tasks: what every student is measured on.
         unpaired: what it has beside the pairs.
         accept: go on with what the run did not write.
+        others: teachers of another make, beside it.
     """
 
     recipe: Recipe
@@ -105,6 +83,7 @@ class RunContext:
     watcher: Watcher
     stop: Callable[[], bool]
     accept: bool = False
+    others: tuple[OtherTeacher, ...] = ()
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
     _cached: Cached | None = None
@@ -128,12 +107,13 @@ class RunContext:
         teacher = load_source(recipe.teacher, "teacher")
         train, val = open_split(recipe.data)
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
+        others = open_others(recipe, train)
         tasks = measured_tasks(recipe, (train, val))
         sources = open_unpaired(recipe.data, val, tasks)
         base = trimmed(teacher, train, recipe.vocab, sources.texts or ())
         unpaired = RunUnpaired(recipe, sources, base, engine, folder, watcher)
         found = teacher, base, train, val, tasks, unpaired
-        return cls(recipe, folder, engine, *found, watcher, stop, accept)
+        return cls(recipe, folder, engine, *found, watcher, stop, accept, others)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of all else that it is, and of the data."""
@@ -142,20 +122,16 @@ class RunContext:
         return self._known_fingerprints
 
     def _fingerprints(self) -> dict[str, str]:
-        teacher = self.teacher
-        fingerprints = {
-            "teacher": model_fingerprint(teacher.model),
-            "architecture": fingerprint(shape_to_dict(teacher.model.shape)),
-            "transform": fingerprint(teacher.preprocess.to_dict()),
-            "tokenizer": tokenizer_fingerprint(teacher.tokenizer),
-            "data": self.train.fingerprint(),
-            **self.unpaired.sources.fingerprints,
-        }
+        data = {"data": self.train.fingerprint()}
+        fingerprints = identity(self.teacher) | data
+        fingerprints |= self.unpaired.sources.fingerprints
         if self.base is not self.teacher:
             fingerprints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
         if self.recipe.cache is not None:
             _, index = cache_of(self.recipe, self.teacher, fingerprints["teacher"])
             fingerprints["cache"] = index.content
+        for other in self.others:
+            fingerprints |= other.fingerprints(self.recipe)
         return fingerprints
 
     def loader(self, batch: int) -> Loader:
@@ -213,12 +189,10 @@ class RunContext:
 
     def broken(self) -> dict[str, Any]:
         """Every broken sample that was met, by key."""
-        of_pairs = {
-            key: why
-            for loader in self._loaders.values()
-            for key, why in loader.broken.items()
-        }
-        return of_pairs | self.unpaired.broken()
+        found: dict[str, Any] = {}
+        for loader in self._loaders.values():
+            found |= loader.broken
+        return found | self.unpaired.broken()
 
     def caching(self) -> bool:
         """Whether the teacher is run once a picture: when that is less work."""
@@ -239,35 +213,62 @@ class RunContext:
             self._cached = self._features_of(live)
         return self._cached.with_scale_of(live)
 
-    def features_made_of(self) -> str:
-        """A fingerprint of all that the teacher's features depend on."""
-        recipe, data = self.recipe, self.recipe.data
-        return fingerprint(
-            {
-                **self.fingerprints(),
-                "preprocess": self.teacher.preprocess.to_dict(),
-                "augmentations": [data.augmentations, data.crop, recipe.seed],
-                "precision": recipe.precision,
-            }
+    def other_teachers(self, scale: float | None) -> tuple[Teacher, ...]:
+        """The teachers of another make, as a phase asks for them."""
+        return tuple(
+            other.teacher_for(scale, self.engine, self._cached_of(other))
+            for other in self.others
         )
 
+    def _cached_of(self, other: OtherTeacher) -> Cached | None:
+        """The features of one of them, where they are held."""
+        width = other.loaded.model.shape.embed_dim
+        if not caching(self.recipe, len(self.train), width):
+            return None
+        if other.cached is None:
+            live = LiveTeacher(other.loaded.model, self.engine, None)
+            made_of = other.identity | {"data": self.fingerprints()["data"]}
+            path, weights = self.folder.path / other.file, other.identity["teacher"]
+            where = other.loader, path
+            other.cached = self._held(other.loaded, weights, live, *where, made_of)
+        return other.cached
+
     def _features_of(self, live: LiveTeacher) -> Cached:
-        """All of the teacher's features: made beforehand, or before the first step."""
-        loader = next(iter(self._loaders.values()))
-        recipe = self.recipe
+        """All of the teacher's features."""
+        loader, made_of = next(iter(self._loaders.values())), self.fingerprints()
+        where = loader, self.folder.teacher_cache
+        return self._held(self.teacher, made_of["teacher"], live, *where, made_of)
+
+    def features_made_of(self, teacher: Loaded, made_of: Mapping[str, str]) -> str:
+        """A fingerprint of all that a teacher's features depend on."""
+        recipe, data = self.recipe, self.recipe.data
+        augmentations = [data.augmentations, data.crop, recipe.seed]
+        how = {"augmentations": augmentations, "precision": recipe.precision}
+        transform = {"preprocess": teacher.preprocess.to_dict()}
+        return fingerprint({**made_of, **transform, **how})
+
+    def _held(
+        self,
+        teacher: Loaded,
+        weights: str,
+        live: LiveTeacher,
+        loader: Loader,
+        path: Path,
+        made_of: Mapping[str, str],
+    ) -> Cached:
+        """All of a teacher's features: made beforehand, or before the first step."""
+        recipe, data = self.recipe, self.recipe.data
         if recipe.cache is not None:
-            stored = cache_of(recipe, self.teacher, self.fingerprints()["teacher"])
-            return open_stored(*stored, live, loader)
-        total = len(self.train) * recipe.data.augmentations
+            return open_stored(*cache_of(recipe, teacher, weights), live, loader)
+        fixed = self.features_made_of(teacher, made_of)
+        total = len(self.train) * data.augmentations
         self.watcher.phase(0, "teacher features", 0, total)
+
+        def progress(done: int, _total: int) -> None:
+            self.watcher.step({"step": done})
+
         with self.engine.main_first():  # the others read what it wrote
-            return cache_teacher(
-                live,
-                loader,
-                self.folder.teacher_cache,
-                self.features_made_of(),
-                lambda done, _total: self.watcher.step({"step": done}),
-            )
+            return cache_teacher(live, loader, path, fixed, progress)
 
     def measure(
         self, loaded: Loaded, teacher_values: dict[str, float] | None

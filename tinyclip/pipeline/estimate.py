@@ -193,12 +193,17 @@ def earlier_shapes(recipe: Recipe, number: int, teacher: ClipShape) -> list[Clip
 
 
 def teaching_macs(
-    phase: PhaseSettings, teacher: ClipShape, earlier: list[ClipShape], cached: bool
+    phase: PhaseSettings,
+    teacher: ClipShape,
+    earlier: list[ClipShape],
+    cached: bool,
+    others: tuple[ClipShape, ...] = (),
 ) -> float:
     """Multiply-accumulates of all who teach a phase, for each pair."""
     works = sum(macs(earlier[place]) for place in phase.earlier_teachers(len(earlier)))
     if not phase.asks_run_teacher(len(earlier)):
         return works
+    works += 0 if cached else sum(map(macs, others))
     return works + (macs(teacher) if runs_teacher(phase) or not cached else 0)
 
 
@@ -223,6 +228,7 @@ def plan_stage(
     teacher: ClipShape,
     cached: bool,
     speed: float,
+    others: tuple[ClipShape, ...] = (),
     kinds: Collection[str] = (),
 ) -> dict[str, Any]:
     """The estimates of stage `number` (from 1), all but its fingerprint.
@@ -230,6 +236,7 @@ def plan_stage(
     Args:
         cached: whether the teacher's features of pairs are made once.
         kinds: of what has no pair, of which they are.
+        others: teachers of another make.
     """
     stage = recipe.stages[number - 1]
     share, target = recipe.spans[number - 1]
@@ -239,7 +246,7 @@ def plan_stage(
     steps, works = stage.steps, works_of(stage, start, end)
     earlier = earlier_shapes(recipe, number, teacher)
     live = {
-        name: teaching_macs(phase, teacher, earlier, cached)
+        name: teaching_macs(phase, teacher, earlier, cached, others)
         for name, phase in stage.running().items()
     }
     # a step is a forward pass and a backward pass of twice the work
@@ -253,9 +260,10 @@ def plan_stage(
     looked = stage.looked
     flops += sum(4.0 * pairs * works[name] for name, pairs in looked.items())
     memory = stage_memory(start, teacher, stage.batch)
+    held = sum(4 * int(cost.size(other, "total")) for other in others)
     seen = most_unpaired(recipe, stage)
-    memory += (teaching_bytes(stage, earlier) + step_bytes(seen, start)) / GIB
-    teachers = max(1, most_teachers(stage, number - 1))
+    memory += (teaching_bytes(stage, earlier) + held + step_bytes(seen, start)) / GIB
+    teachers = max(1, most_teachers(stage, number - 1)) + len(others)
     # a picture or a text alone is half a pair
     gathered = gather_bytes(teacher, stage.batch + sum(seen.values()) / 2, teachers)
     return {

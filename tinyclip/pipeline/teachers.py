@@ -87,7 +87,7 @@ class StageTeachers:
         teacher = run.teacher_for(scale)
         if not looks_alone(phase):
             return teacher
-        made_of = run.features_made_of()
+        made_of = run.features_made_of(run.teacher, run.fingerprints())
         return run.unpaired.teacher(teacher, run.live(scale), self.settings, made_of)
 
     def live(self, phase: TrainingSettings) -> LiveTeacher:
@@ -100,7 +100,8 @@ class StageTeachers:
         """Who teaches beside it."""
         if not phase.asks_run_teacher(len(self.earlier)):
             return Beside()
-        return Beside((), self._assistants(phase), phase.dropped, self.seed)
+        others = self.run.other_teachers(self.settings.scale)
+        return Beside(others, self._assistants(phase), phase.dropped, self.seed)
 
     def _assistants(self, phase: TrainingSettings) -> tuple[Teacher, ...]:
         places = phase.earlier_teachers(len(self.earlier))

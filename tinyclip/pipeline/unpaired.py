@@ -156,6 +156,13 @@ def refuse_unused(recipe: Recipe) -> None:
                 f"{kind} without a pair",
                 f"Leave data.{kind} out, or train both towers",
             )
+        if recipe.more_teachers:
+            raise UserError(
+                named_by,
+                "the teachers that more_teachers names read pairs alone, each with a "
+                "transform and a tokenizer of its own",
+                f"Leave data.{kind} or more_teachers out",
+            )
         if any(seen_by(recipe, stage)[kind] for stage in recipe.stages):
             continue
         alone = sorted(objectives.each_modality)

@@ -45,7 +45,7 @@ class Surroundings:
         accumulate: in how many pieces a batch goes through the towers.
         guard: share of steps that may be skipped; how far above its median, and for
             how many steps, a loss has run away.
-        beside: how many pictures and texts without a pair were seen after so many steps.
+        beside: what was seen beside the pairs after so many steps, by kind.
     """
 
     stage: int
