@@ -14,11 +14,21 @@ import pytest
 from tinyclip.config.schema import Recipe
 from tinyclip.data.unpaired import UnpairedSources
 from tinyclip.errors import Interrupted, UserError
+from tinyclip.pipeline.estimate import plan_stage
+from tinyclip.pipeline.make_cache import cache
 from tinyclip.pipeline.request import Request
 from tinyclip.pipeline.run_dir import RunDir
 from tinyclip.pipeline.run_unpaired import RunUnpaired
 from tinyclip.pipeline.scheduler import dry_run, execute
-from tinyclip.pipeline.unpaired import refuse_unused, seen_by, seen_until
+from tinyclip.pipeline.summary import summary
+from tinyclip.pipeline.unpaired import (
+    cached_kinds,
+    refuse_unused,
+    seen_by,
+    seen_until,
+    step_macs,
+)
+from tinyclip.shapes import ClipShape
 
 LOSSES = "{mimic: 1, feature: 1, intra: 1}"
 BOTH = tuple(f"stages[*].{phase}.losses={LOSSES}" for phase in ("learn", "distil"))
@@ -87,6 +97,17 @@ def test_cached_features_give_the_course_of_live_ones(
     }
     assert found == {"images": True, "texts": True}
     assert not any(runs["never"].cache_of(kind).exists() for kind in found)
+    # 5 steps of learn and 4 of distil
+    lines = [*runs["always"].metrics.records()]
+    assert [line["images"] for line in lines] == [4 * n for n in range(1, 10)]
+    assert [line["texts"] for line in lines] == [6 * n for n in range(1, 10)]
+    (student,) = summary(runs["always"])["students"]
+    assert student["samples"] == {"pairs": 72, "images": 36, "texts": 54}
+    card = (runs["always"].model / "README.md").read_text()
+    assert "- images\\_seen: 36" in card or "- images_seen: 36" in card
+    plan = runs["always"].read("plan.json")
+    assert plan["unpaired"] == {"images": 24, "texts": 30}
+    assert plan["stages"][0]["unpaired"] == {"images": 36, "texts": 54}
 
 
 def test_a_phase_whose_objectives_cannot_use_them_sees_none(
@@ -197,3 +218,55 @@ def test_what_is_seen_is_counted_of_phases_that_look(
     assert seen_by(distil, distil.stages[0]) == {"texts": 32}
     assert seen_by(pico_recipe(), pico_recipe().stages[0]) == {}
     refuse_unused(both)
+
+
+def test_a_phase_goes_on_counting_where_the_one_before_stopped(
+    pico_recipe: Callable[..., Recipe], beside: tuple[str, ...]
+) -> None:
+    both = pico_recipe(*beside[1:], *BOTH, "stages[*].texts=6")
+    assert seen_until(both, 1, before="learn") == {"texts": 54}
+    assert seen_until(both, 1, before="distil") == {"texts": 84}
+    anew = pico_recipe(*beside[1:], *BOTH, "stages[1].start=teacher")
+    assert seen_until(anew, 1) == {"texts": 72}
+
+
+def test_a_plan_counts_the_work_of_it(
+    one_stage: Callable[..., Recipe],
+    beside: tuple[str, ...],
+    pico_shape: ClipShape,
+) -> None:
+    """A step that sees as much again of both sees as much as one of twice the pairs;
+    of the teacher's work nothing is left where its features are made once."""
+
+    def flops(*sets: str, kinds: tuple[str, ...] = ()) -> float:
+        recipe = one_stage(*BOTH, *sets)
+        plan = plan_stage(recipe, 1, pico_shape, False, 1e9, kinds=kinds)
+        return float(plan["flops_per_step"]["distil"])
+
+    alone, twice = flops(), flops("stages[*].batch=16")
+    assert flops(*beside) == pytest.approx(twice)
+    once = flops(*beside, kinds=("images", "texts"))
+    assert flops(*beside) - once == pytest.approx(
+        2 * step_macs({"images": 8, "texts": 8}, pico_shape)
+    )
+    assert alone < once < twice
+
+
+def test_features_are_made_once_where_that_is_less_work(
+    one_stage: Callable[..., Recipe], beside: tuple[str, ...]
+) -> None:
+    recipe = one_stage(*beside, *BOTH, "data.augmentations=3")
+    # steps see 72 of each: more than 24 pictures under 3 augmentations, 30 texts
+    assert cached_kinds(recipe, {"images": 24, "texts": 30}, 8) == {"texts"}
+    assert cached_kinds(recipe, {"images": 23, "texts": 72}, 8) == {"images"}
+    assert cached_kinds(recipe, {"images": 23, "texts": 30}, 2**30) == set()
+
+
+def test_a_cache_of_pairs_is_told_what_it_does_not_hold(
+    pairs_csv: Path, beside: tuple[str, ...], tmp_path: Path
+) -> None:
+    (tmp_path / "texts.txt").write_text("a")
+    texts = str(tmp_path / "texts.txt")
+    with pytest.raises(UserError, match="a cache is of pairs"):
+        cache("builtin:pico", f"csv:{pairs_csv}", tmp_path / "cache", texts=texts)
+    assert not (tmp_path / "cache").exists()

@@ -24,7 +24,7 @@ from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
 from .others import refuse_other_kinds
-from .unpaired import refuse_few, refuse_unused
+from .unpaired import cached_kinds, refuse_few, refuse_unused
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class StagePlan:
     phases: dict[str, int]  # steps of each training phase
     looked: dict[str, int]  # pairs that other phases take through the model
     samples: int
+    unpaired: dict[str, int]  # how many of each kind it sees beside
     params_encoder: int
     params_total: int
     memory_gib: float
@@ -54,6 +55,7 @@ class Plan:
     teacher: str
     data: str
     pairs: int
+    unpaired: dict[str, int]  # how many there are of each kind beside
     sizes: dict[str, int]  # the teacher's
     flops_per_second: float
     cached: bool
@@ -203,20 +205,22 @@ def make_plan(
             fit the teacher, or a target cannot be reached.
     """
     refuse_few_pairs(recipe, pairs)
-    refuse_few(recipe, unpaired or {})
+    counts = dict(unpaired or {})
+    refuse_few(recipe, counts)
     refuse_misfits(recipe, teacher.shape, Place())
     refuse_other_kinds(recipe, teacher.shape, others)
     refuse_unreachable(recipe, teacher.shape, base)
     refuse_layers(recipe, base)
     speed = measure_speed(teacher)
     of_stages = stage_fingerprints(recipe, inputs)
+    kinds = cached_kinds(recipe, counts, teacher.shape.embed_dim)
     cache = sum(
         cache_bytes(shape, pairs, recipe.data.augmentations)
         for shape in (teacher.shape, *others)
     )
     stages = tuple(
         StagePlan(
-            **plan_stage(recipe, number, teacher.shape, cached, speed, others),
+            **plan_stage(recipe, number, teacher.shape, cached, speed, others, kinds),
             fingerprint=of_stages[number - 1],
         )
         for number in range(1, len(recipe.stages) + 1)
@@ -225,6 +229,7 @@ def make_plan(
         teacher=recipe.teacher,
         data=recipe.data.source,
         pairs=pairs,
+        unpaired=counts,
         sizes=cost.sizes(teacher.shape),
         flops_per_second=round(speed),
         cached=cached,

@@ -21,9 +21,8 @@ from ..training.unpaired import (
     OfTexts,
     UnpairedTeacher,
 )
-from .caches import caching_unpaired
 from .run_dir import RunDir
-from .unpaired import asked, per_step
+from .unpaired import cached_kinds, per_step
 
 
 @dataclass
@@ -150,11 +149,7 @@ class RunUnpaired:
     def caching(self, kind: str) -> bool:
         """Whether the teacher's features of a kind are made once."""
         width = self.base.model.shape.embed_dim
-        seen = asked(self.recipe, kind)
-        rows = self.sources.counts[kind]
-        if kind == "images":
-            rows *= self.recipe.data.augmentations
-        return caching_unpaired(self.recipe, rows, seen, width)
+        return kind in cached_kinds(self.recipe, self.sources.counts, width)
 
     def broken(self) -> dict[str, Why]:
         """Every broken picture that was met, by source and key."""

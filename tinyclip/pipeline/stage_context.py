@@ -35,6 +35,7 @@ from .handover import Progress
 from .plan import shared_fingerprint
 from .run_dir import StageDir
 from .teachers import EarlierStudent, StageTeachers
+from .unpaired import in_phase, seen_until
 
 LITTLE = 1e-9  # of what the best unit carries: all below is as good as nothing
 Look = Callable[[int], list[Batch]]  # so many pairs, of each process its part
@@ -202,6 +203,13 @@ class StageContext:
         finally:
             model.train(was[0]).to(was[1])
 
+    def seen_beside(self, phase: str, steps: int) -> dict[str, int]:
+        """What the run has seen beside its pairs after so many steps of a phase."""
+        recipe, settings = self.run.recipe, self.settings
+        each = in_phase(recipe, settings, settings.running()[phase])
+        seen = seen_until(recipe, self.folder.number - 1, before=phase)
+        return {kind: seen[kind] + steps * each[kind] for kind in seen}
+
     def train(self, phase: TrainingPhase, progress: Progress) -> None:
         """Train a phase from wherever it is to its end.
 
@@ -222,6 +230,7 @@ class StageContext:
             stop=run.stop,
             made_of={"fingerprint": self.fingerprint, "made_from": self.made_from},
             accept=run.accept,
+            beside=lambda steps: self.seen_beside(phase.name, steps),
             accumulate=self.settings.accumulate,
             guard=(
                 recipe.max_skipped_share,

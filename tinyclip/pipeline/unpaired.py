@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from .. import cost
 from ..config.objectives import weight_of
 from ..config.phases.phase import PhaseSettings
 from ..config.place import Place
 from ..config.schema import Recipe, Stage
 from ..errors import UserError
 from ..losses.objectives import objectives
+from ..shapes import ClipShape
+from .caches import caching_unpaired
 
 KINDS = {"images": "image", "texts": "text"}  # settings, and the tower that looks
 
@@ -32,10 +35,35 @@ def per_step(recipe: Recipe, stage: Stage) -> dict[str, int]:
     return {kind: getattr(stage, kind) or stage.batch for kind in named(recipe)}
 
 
-def seen_by(recipe: Recipe, stage: Stage) -> dict[str, int]:
-    """How many of each kind the phases of a stage see."""
-    steps = sum(p.trained_steps for p in stage.running().values() if looks_alone(p))
-    return {kind: count * steps for kind, count in per_step(recipe, stage).items()}
+def in_phase(recipe: Recipe, stage: Stage, phase: PhaseSettings) -> dict[str, int]:
+    """How many of each kind a step of a phase sees."""
+    counts = per_step(recipe, stage)
+    return counts if looks_alone(phase) else dict.fromkeys(counts, 0)
+
+
+def most_unpaired(recipe: Recipe, stage: Stage) -> dict[str, int]:
+    """How many of each kind a step of a stage sees, in the phase that sees most."""
+    phases = stage.running().values()
+    return max((in_phase(recipe, stage, p) for p in phases), key=_total, default={})
+
+
+def _total(counts: Mapping[str, int]) -> int:
+    return sum(counts.values())
+
+
+def seen_by(recipe: Recipe, stage: Stage, before: str | None = None) -> dict[str, int]:
+    """How many of each kind the phases of a stage see.
+
+    Args:
+        before: a phase; those before it alone are counted.
+    """
+    seen = dict.fromkeys(named(recipe), 0)
+    for name, phase in stage.running().items():
+        if name == before:
+            break
+        for kind, count in in_phase(recipe, stage, phase).items():
+            seen[kind] += count * phase.trained_steps
+    return seen
 
 
 def asked(recipe: Recipe, kind: str) -> int:
@@ -48,15 +76,62 @@ def asked(recipe: Recipe, kind: str) -> int:
     )
 
 
-def seen_until(recipe: Recipe, place: int) -> dict[str, int]:
-    """How many of each kind a student has seen after the stage at this place."""
-    seen: dict[str, int] = {}
-    for stage in recipe.stages[: place + 1]:
+def seen_until(recipe: Recipe, place: int, before: str | None = None) -> dict[str, int]:
+    """How many of each kind a student has seen after the stage at this place.
+
+    Args:
+        before: a phase of that stage; what comes from it on is not counted.
+    """
+    seen = dict.fromkeys(named(recipe), 0)
+    for number, stage in enumerate(recipe.stages[: place + 1]):
         if stage.from_teacher:
-            seen = {}
-        for kind, count in seen_by(recipe, stage).items():
-            seen[kind] = seen.get(kind, 0) + count
+            seen = dict.fromkeys(seen, 0)
+        own = seen_by(recipe, stage, before if number == place else None)
+        seen = {kind: seen[kind] + own[kind] for kind in seen}
     return seen
+
+
+def provenance(recipe: Recipe, place: int) -> dict[str, str | int]:
+    """What a student's card says of what it saw beside its pairs."""
+    told: dict[str, str | int] = {}
+    for kind, count in seen_until(recipe, place).items():
+        told |= {kind: getattr(recipe.data, kind), f"{kind}_seen": count}
+    return told
+
+
+def cached_kinds(recipe: Recipe, counts: Mapping[str, int], width: int) -> set[str]:
+    """The kinds of which the teacher's features are made once.
+
+    Args:
+        counts: how many there are of each.
+        width: of the teacher's embedding.
+    """
+    views = {"images": recipe.data.augmentations}
+    return {
+        kind
+        for kind, count in counts.items()
+        if caching_unpaired(
+            recipe, count * views.get(kind, 1), asked(recipe, kind), width
+        )
+    }
+
+
+def step_macs(counts: Mapping[str, int], shape: ClipShape) -> float:
+    """Multiply-accumulates of a forward pass of what a step sees beside its pairs."""
+    towers = shape.towers()
+    return sum(
+        count * cost.tower_macs(towers[KINDS[kind]], shape.embed_dim)
+        for kind, count in counts.items()
+    )
+
+
+def step_bytes(counts: Mapping[str, int], shape: ClipShape) -> int:
+    """About what that keeps for the backward pass, float32."""
+    towers = shape.towers()
+    return sum(
+        4 * count * int(cost.kept_numbers(towers[KINDS[kind]]))
+        for kind, count in counts.items()
+    )
 
 
 def refuse_unused(recipe: Recipe) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +45,7 @@ class Surroundings:
         accumulate: in how many pieces a batch goes through the towers.
         guard: share of steps that may be skipped; how far above its median, and for
             how many steps, a loss has run away.
+        beside: what was seen beside the pairs after so many steps, by kind.
     """
 
     stage: int
@@ -60,6 +61,7 @@ class Surroundings:
     accumulate: int = 1
     guard: tuple[float, float, int] = (0.01, 10.0, 50)
     accept: bool = False
+    beside: Callable[[int], Mapping[str, int]] = lambda _: {}
 
 
 class PhaseInProgress:
@@ -196,6 +198,7 @@ class PhaseInProgress:
             "phase": phase.name,
             "step": step + 1,
             "samples": around.samples + (step + 1) * around.batch,
+            **around.beside(step + 1),
             "loss": value if math.isfinite(value) else None,
             "parts": finite,
             **phase.record(),
