@@ -182,8 +182,7 @@ class PhaseInProgress:
         share = lr_share(step, phase.steps, phase.optim) * self.guard.lr_share
         phase.optimizer.set_lr_share(share)
         # a phase goes on where the one before it stopped reading
-        first = around.samples // around.batch
-        batch = phase.draw(self.loader, first, step)
+        batch = phase.draw(self.loader, around.samples // around.batch, step)
         pieces = around.accumulate
         loss, parts = backward(phase, batch, step, self.engine, pieces)
         applied = self.engine.update(phase.optimizer)
