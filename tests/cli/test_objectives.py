@@ -13,6 +13,7 @@ from tinyclip.config.load import load_stage
 from tinyclip.config.place import Place
 from tinyclip.losses import objectives
 from tinyclip.losses.objectives import check_objectives, settle
+from tinyclip.training.strategies import options_class, settled, strategies
 
 
 @pytest.fixture
@@ -30,8 +31,18 @@ def output(capsys: pytest.CaptureFixture[str]) -> Any:
 
 def test_ls_says_in_a_line_what_each_is(output: Any) -> None:
     lines = output("ls").splitlines()
-    assert [line.split()[0] for line in lines] == list(objectives)
-    assert list(json.loads(output("ls", "--json"))) == list(objectives)
+    names = [*objectives, *strategies]
+    assert [line.split()[0] for line in lines] == names
+    assert list(json.loads(output("ls", "--json"))) == names
+
+
+@pytest.mark.parametrize("name", list(strategies))
+def test_a_strategy_is_shown_as_a_phase_may_have_it(output: Any, name: str) -> None:
+    shown = output("show", name)
+    asked = yaml.safe_load(shown[shown.index("strategies:\n") :])["strategies"]
+    options = settled(asked, Place("x"))[name]
+    assert options == options_class(strategies.get(name, "x"))()
+    assert shown.startswith(output("ls").split(f"{name} ")[1].split(": ")[1][:20])
 
 
 @pytest.mark.parametrize("name", list(objectives))

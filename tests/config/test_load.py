@@ -352,7 +352,9 @@ def test_a_stage_that_was_made_before_there_were_class_names_still_counts() -> N
     for name in ("rotate", "allocate", "solve", "start"):
         del first[name]
     for phase in ("learn", "distil"):
-        del first[phase]["objective_lr"]
+        for name in ("objective_lr", "strategies", "teachers", "dropped"):
+            del first[phase][name]
+    del shared["more_teachers"]
     for name in ("name", "about", "checkpoints", "checkpoint_every"):
         del shared[name]
     last = fingerprint({"teacher": "t", "recipe": shared})

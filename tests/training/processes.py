@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from tinyclip.config.objectives import Losses
+from tinyclip.config.objectives import Losses, Strategies
 from tinyclip.config.schema import Distil, Learn, Optim
 from tinyclip.data.batch import Batch
 from tinyclip.goal import SizeGoal
@@ -27,6 +27,7 @@ from tinyclip.training.engine import Engine
 from tinyclip.training.needs.provider import Offered
 from tinyclip.training.phase import Student, TrainingPhase
 from tinyclip.training.step import backward
+from tinyclip.training.strategies import strategies
 from tinyclip.training.teacher.beside import Beside
 from tinyclip.training.teacher.live import LiveTeacher
 
@@ -74,12 +75,14 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
 
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
-    is one that the tests made, `several` is three teachers in place of one."""
+    is one that the tests made, `several` is three teachers in place of one, and NAME
+    may be a strategy."""
     kind, *added = kind.split("+")
-    names = [name for name in added if name != "several"]
+    how: Strategies = {name: {} for name in added if name in strategies}
+    names = [name for name in added if name not in {"several", *how}]
     losses = {**LOSSES, **dict.fromkeys(names, 0.5)}
     with registered() if "projected" in added else nullcontext():
-        phase = phase_of(kind, shape, engine, losses)
+        phase = phase_of(kind, shape, engine, losses, how)
     if "several" in added:
         others = (LiveTeacher(random_clip(shape, s), engine, None) for s in (2, 3))
         phase.beside = Beside((next(others),), (next(others),), 0.5, seed=5)
@@ -87,18 +90,22 @@ def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
 
 
 def phase_of(
-    kind: str, shape: ClipShape, engine: Engine, losses: Losses
+    kind: str,
+    shape: ClipShape,
+    engine: Engine,
+    losses: Losses,
+    how: Strategies | None = None,
 ) -> TrainingPhase:
     student, teacher = random_clip(shape, 0), random_clip(shape, 1)
     live = LiveTeacher(teacher, engine, None)
     loader = made_loader(SHAPE, PAIRS, SIZE)
     offered = Offered(engine, loader, live, lambda: live, seed=5)
     if kind == "distil":
-        settings = Distil(steps=20, optim=OPTIM, losses=losses)
+        settings = Distil(steps=20, optim=OPTIM, losses=losses, strategies=how or {})
         return DistilPhase(student, live, engine, settings, Student(), offered)
     gates = Gates(shape).double()
     goal = SizeGoal(0.5, reference=30_000)
-    learn = Learn(steps=20, optim=OPTIM, losses=losses)
+    learn = Learn(steps=20, optim=OPTIM, losses=losses, strategies=how or {})
     goal_of = 1.0, goal, 3, Student(), offered
     return LearnPhase(student, gates, live, engine, learn, *goal_of)
 

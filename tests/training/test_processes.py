@@ -23,13 +23,15 @@ from tinyclip.training.launch import (
     refuse_lost_processes,
     refuse_sharding,
 )
+from tinyclip.training.strategies import strategies
 
 KINDS = ["learn", "distil", "learn+projected", "distil+projected", "distil+several"]
+WAYS = [f"distil+{name}" for name in strategies]
 OTHERS = sorted(set(objectives) - {"mimic", "contrastive", "feature", "sigmoid"})
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *WAYS])
 @pytest.mark.parametrize("pieces", [4, 3])
 def test_a_batch_in_pieces_is_the_batch(kind: str, pieces: int) -> None:
     engine = Engine()
@@ -47,7 +49,9 @@ def test_every_objective_sees_the_batch_whole(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [*KINDS, "+".join(["distil", *OTHERS])])
+@pytest.mark.parametrize(
+    "kind", [*KINDS, "+".join(["distil", *strategies]), "+".join(["distil", *OTHERS])]
+)
 def test_two_processes_are_one_with_the_same_batch(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "state"
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import inspect
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..config.describe import table
 from ..config.setting import bounds_in_words, default_of, settings_of
@@ -16,6 +16,9 @@ from .show import print_json, tell, tell_entries
 
 if TYPE_CHECKING:
     from ..losses.objectives import Objective
+    from ..training.strategies import Strategy
+
+    Entry: TypeAlias = Objective | type[Strategy]
 
 OPENING = """\
 # Every objective
@@ -33,12 +36,21 @@ v and s are the student's features of pictures and captions, (B, E), normalised;
 the teacher's; B is the whole batch, of all processes. Where the student kept some of
 the embedding's channels, V and S are those channels, normalised anew.
 
-Where several teach (`teachers: all_stages`), an objective is the mean of its values
-under each; for the teacher's softmaxes and sigmoids that is the mean of them.
+Where several teach (`teachers: all_stages`, `more_teachers`), an objective is the mean
+of its values under each; for the teacher's softmaxes and sigmoids that is the mean of
+them.
 
 A large batch is looked at in blocks of rows: memory grows with it, not with its square.
 What each costs beside `mimic`, in time and memory:
 [measured](../benchmarks/results/2026-11-26-objective-cost.md).
+"""
+
+
+STRATEGIES = """\
+# Strategies
+
+How a phase learns, whatever its objectives are: `strategies: {ctkd: {lr: 0.02}}` of
+`learn` or `distil`, or `{ctkd: {}}` as it is.
 """
 
 
@@ -59,15 +71,19 @@ def run(args: argparse.Namespace) -> int:
         UserError: an objective that there is not.
     """
     from ..losses.objectives import objectives
+    from ..training.strategies import strategies
 
     if args.action == "show":
-        return _show(args.name, objectives.get(args.name, "NAME"), args.json)
+        known = strategies if args.name in strategies else objectives
+        return _show(args.name, known.get(args.name, "NAME"), args.json)
     entries = {name: title(objectives.get(name, "NAME")) for name in objectives}
+    for name in strategies:
+        entries[name] = f"a strategy: {title(strategies.get(name, 'NAME'))}"
     tell_entries(entries, args.json)
     return 0
 
 
-def _show(name: str, objective: Objective, as_json: bool) -> int:
+def _show(name: str, objective: Entry, as_json: bool) -> int:
     """What there is to know of one, and a line that can be put into a stage."""
     options = list(_options(objective))
     if as_json:
@@ -75,14 +91,18 @@ def _show(name: str, objective: Objective, as_json: bool) -> int:
         print_json({**about, "options": {one.pop("name"): one for one in options}})
         return 0
     tell(text(objective) + "\n")
-    tell(f"losses:\n  {name}:\n    weight: 1.0")
+    if is_strategy(objective):
+        tell(f"strategies:\n  {name}:")
+    else:
+        tell(f"losses:\n  {name}:\n    weight: 1.0")
     for one in options:
         allowed = f" ({one['allowed']})" if one["allowed"] else ""
-        tell(f"    {one['name']}: {one['default']}  # {one['help']}{allowed}")
+        default = "null" if one["default"] is None else one["default"]
+        tell(f"    {one['name']}: {default}  # {one['help']}{allowed}")
     return 0
 
 
-def _options(objective: Objective) -> Iterator[dict[str, Any]]:
+def _options(objective: Entry) -> Iterator[dict[str, Any]]:
     from ..losses.objectives import options_class
 
     kind = options_class(objective)
@@ -95,24 +115,31 @@ def _options(objective: Objective) -> Iterator[dict[str, Any]]:
         }
 
 
-def text(objective: Objective) -> str:
+def text(objective: Entry) -> str:
     """The description without what a Python caller alone is told."""
     whole = inspect.getdoc(objective) or ""
     return whole.split("\n\nArgs:")[0].split("\n\nRaises:")[0]
 
 
-def title(objective: Objective) -> str:
+def title(objective: Entry) -> str:
     """Its first paragraph up to where the source is named, on one line."""
     paragraph = " ".join(text(objective).split("\n\n")[0].split())
     return paragraph.split(" (")[0].rstrip(".")
 
 
-def learns(objective: Objective) -> bool:
+def is_strategy(entry: Entry) -> bool:
+    """Whether it is said how a phase learns, and not what."""
+    from ..training.strategies import Strategy
+
+    return isinstance(entry, type) and issubclass(entry, Strategy)
+
+
+def learns(objective: Entry) -> bool:
     """Whether it has parameters of its own."""
     return isinstance(objective, type)
 
 
-def section(name: str, objective: Objective) -> str:
+def section(name: str, objective: Entry) -> str:
     """One objective in Markdown: formulas as code."""
     from ..losses.objectives import options_class
 
@@ -129,8 +156,11 @@ def section(name: str, objective: Objective) -> str:
 def page() -> str:
     """The whole document."""
     from ..losses.objectives import objectives
+    from ..training.strategies import strategies
 
     sections = [section(name, objectives.get(name, "losses")) for name in objectives]
+    sections.append(STRATEGIES)
+    sections += [section(name, strategies.get(name, "NAME")) for name in strategies]
     return "\n".join([OPENING, *sections])
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 WEIGHT = "weight"
 Asked: TypeAlias = float | dict[str, Any]
 Losses: TypeAlias = dict[str, Asked]
+Strategies: TypeAlias = dict[str, object]  # options by name
 
 
 def weight_of(asked: Asked) -> float:

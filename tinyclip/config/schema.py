@@ -49,6 +49,11 @@ class Recipe:
     name: str = setting("recipe", "names the run's folder")
     about: str = setting("", "what it is for, in your words")
     teacher: str = setting("builtin:pictoclip", "the CLIP to make smaller: a source")
+    more_teachers: tuple[str, ...] = setting(
+        (),
+        "sources of teachers beside it, of any make: the mean of all teaches",
+        later=True,
+    )
     data: Data = setting(Data(), "the pairs")
     seed: int = setting(0, "of order, augmentations and the gates' noise", low=0)
     budget: str = setting("encoder", "what shares count", among=lambda: BUDGETS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Lock
 from typing import Protocol
 
@@ -20,13 +21,13 @@ from torch import Tensor
 from ..errors import UserError
 from .batch import Batch
 from .broken import Broken, too_many_broken
+from .pixels import PixelStore
 from .protocol import Pairs
 from .seeds import block_order, number, order
 from .views import Subset, blocks_of
 
 TRIED_FIRST = 100  # rows tried before the share of broken ones is judged
 CAPTIONS_HELD = 200_000
-BLOCK = 64  # pictures
 
 
 class PixelMaker(Protocol):
@@ -41,47 +42,6 @@ class TokenMaker(Protocol):
     """What the loader asks of a tokenizer."""
 
     def __call__(self, texts: list[str]) -> Tensor: ...
-
-
-class PixelStore:
-    """Pixels that were made once, in blocks of equal pictures.
-
-    Filled once and never emptied: epochs visit rows in turn, so that throwing out the
-    oldest would throw out what is wanted soonest. In blocks, because thousands of small
-    tensors between a step's large ones keep the heap from ever shrinking (measured:
-    6 GB where 2 are in use).
-
-    Args:
-        memory: bytes it may hold.
-    """
-
-    def __init__(self, memory: int) -> None:
-        self.memory = memory
-        self._lock = Lock()  # threads fill it too
-        self._blocks: list[Tensor] = []
-        self._places: dict[tuple[int, int], int] = {}
-
-    def get(self, key: tuple[int, int]) -> Tensor | None:
-        """The pixels under a key, or None."""
-        place = self._places.get(key)
-        if place is None:
-            return None
-        block, slot = divmod(place, BLOCK)
-        return self._blocks[block][slot]
-
-    def put(self, key: tuple[int, int], pixels: Tensor) -> None:
-        """Keep a copy of pixels, while there is room."""
-        with self._lock:
-            if key in self._places:
-                return  # another thread made the same pixels
-            block, slot = divmod(len(self._places), BLOCK)
-            if block == len(self._blocks):
-                size = BLOCK * pixels.numel() * pixels.element_size()
-                if (block + 1) * size > self.memory:
-                    return
-                self._blocks.append(pixels.new_empty((BLOCK, *pixels.shape)))
-            self._blocks[block][slot] = pixels
-            self._places[key] = len(self._places)
 
 
 class Loader:
@@ -174,6 +134,31 @@ class Loader:
             self.tokens(captions),
             tuple(captions),
         )
+
+    def like(self, batch: Batch) -> Batch:
+        """The samples that another loader of the same pairs drew, in the pixels and ids
+        that this one makes.
+
+        Raises:
+            UserError: a picture that could be read for the other cannot be read now.
+        """
+        views = zip(batch.index_B.tolist(), batch.augmentation_B.tolist(), strict=True)
+        pixels = (self._pool.map if self._pool else map)(self._again, views)
+        return replace(
+            batch,
+            pixels=torch.stack(list(pixels)),
+            tokens_BT=self.tokens(batch.captions),
+        )
+
+    def _again(self, view: tuple[int, int]) -> Tensor:
+        try:
+            return self.sample(*view)
+        except Broken as broken:
+            raise UserError(
+                self.pairs.key(view[0]),
+                f"could be read, and cannot any more ({broken.kind}: {broken.detail})",
+                "Put it back, and go on with --resume",
+            ) from None
 
     def sample(self, i: int, augmentation: int = 0) -> Tensor:
         """Pixels (3, S, S) of row `i` of the pairs; raises `Broken`."""

@@ -11,6 +11,7 @@ from .crd import crd
 from .dist import dist
 from .feature import feature
 from .gd import gd
+from .hsakd import Hsakd
 from .ickd import ickd
 from .icl import icl
 from .intra import intra
@@ -29,6 +30,7 @@ __all__ = [
     "affinity",
     "affinity_logits",
     "Afd",
+    "Hsakd",
     "Layerwise",
     "Tat",
     "Asl",

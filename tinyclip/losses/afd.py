@@ -14,7 +14,7 @@ from .contrastive import contrastive
 from .objectives import Parts, objectives
 
 
-@objectives.register("afd")
+@objectives.register("afd", compares="embeddings")
 class Afd(nn.Module):
     """The contrastive loss of embeddings of both models, fused (afd of CLIP-KD, Yang et
     al., CVPR 2024).

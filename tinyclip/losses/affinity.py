@@ -13,7 +13,7 @@ from torch import Tensor
 from ..config.setting import setting
 from ..model.clip import Features
 from .objectives import Parts, objectives
-from .products import Products, both_ways, mean_over_rows
+from .products import Products, compared, mean_over_rows, regained_cross
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def divergences(wanted_bC: Tensor, given_bC: Tensor) -> Tensor:
     return (log_p_bC.exp() * (log_p_bC - log_q_bC)).sum(-1)
 
 
-@objectives.register("affinity")
+@objectives.register("affinity", compares="distributions")
 def affinity(
     student: Features, teacher: Features, options: Affinity = Affinity()
 ) -> tuple[Tensor, Parts]:
@@ -77,14 +77,16 @@ def affinity(
 
     Each model has its own scale. Logged beside it: `affinity_kl`.
     """
-    pairs = zip(both_ways(student), both_ways(teacher), strict=True)
-    image, text = (_mimicked(mine, theirs) for mine, theirs in pairs)
+    pairs = zip(compared(student), compared(teacher), strict=True)
+    image, text = (_mimicked(student, mine, theirs) for mine, theirs in pairs)
     if options.direction != "both":
         loss, kl = image if options.direction == "image" else text
         return loss, {"affinity_kl": kl}
     return (image[0] + text[0]) / 2, {"affinity_kl": (image[1] + text[1]) / 2}
 
 
-def _mimicked(mine: Products, theirs: Products) -> tuple[Tensor, Tensor]:
+def _mimicked(
+    student: Features, mine: Products, theirs: Products
+) -> tuple[Tensor, Tensor]:
     cross, entropy = mean_over_rows(_cross_entropies, mine, theirs)
-    return cross, (cross - entropy).detach()
+    return regained_cross(student, cross, entropy), (cross - entropy).detach()

@@ -7,10 +7,10 @@ from torch import Tensor
 from ..model.clip import Features
 from .affinity import divergence
 from .objectives import Parts, objectives
-from .products import both_ways
+from .products import compared, regained
 
 
-@objectives.register("crd")
+@objectives.register("crd", compares="distributions")
 def crd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """The divergence of the batch's similarities from the teacher's, both directions
     summed (crd of CLIP-KD, Yang et al., CVPR 2024; its weight there is 1).
@@ -21,6 +21,6 @@ def crd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     q and Q over the pictures of a caption; each model has its own scale. 0 for the
     teacher itself. Its gradient is twice that of `affinity`.
     """
-    both = zip(both_ways(teacher), both_ways(student), strict=True)
-    image, text = (divergence(theirs, mine) for theirs, mine in both)
+    both = zip(compared(teacher), compared(student), strict=True)
+    image, text = (regained(student, divergence(*pair)) for pair in both)
     return image + text, {"image": image.detach(), "text": text.detach()}

@@ -16,7 +16,7 @@ from .objectives import Parts, objectives
 from .products import Products, both_ways, mean_over_rows, over_rows, own_columns
 
 
-@objectives.register("gd")
+@objectives.register("gd", compares="embeddings")
 def gd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """Squared distance of the gradients of both models' own losses by their embeddings
     (gd of CLIP-KD, Yang et al., CVPR 2024).

@@ -11,7 +11,7 @@ from .objectives import Parts, objectives
 from .products import Products
 
 
-@objectives.register("icl")
+@objectives.register("icl", compares="embeddings")
 def icl(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """The student's pictures find their captions among the teacher's, its captions
     their pictures (icl of CLIP-KD, Yang et al., CVPR 2024; its weight there is

@@ -11,10 +11,10 @@ from torch import Tensor
 from ..model.clip import Features
 from .affinity import divergences
 from .objectives import Parts, objectives
-from .products import Products, mean_over_rows, own_columns
+from .products import Products, mean_over_rows, own_columns, regained, softened
 
 
-@objectives.register("intra")
+@objectives.register("intra", compares="distributions")
 def intra(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """The divergence of picture-to-picture and caption-to-caption similarities from the
     teacher's (Park et al., CVPR 2019, "Relational Knowledge Distillation", with the
@@ -27,12 +27,16 @@ def intra(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     teacher's with its own scale. What picture goes with which caption is not looked at.
     0 for the teacher itself.
     """
+    scales = softened(teacher).scale, softened(student).scale
     image, text = (
-        mean_over_rows(
-            _among_others,
-            Products(theirs, theirs, teacher.scale),
-            Products(mine, mine, student.scale),
-        )[0]
+        regained(
+            student,
+            mean_over_rows(
+                _among_others,
+                Products(theirs, theirs, scales[0]),
+                Products(mine, mine, scales[1]),
+            )[0],
+        )
         for mine, theirs in (
             (student.image_BE, teacher.image_BE),
             (student.text_BE, teacher.text_BE),

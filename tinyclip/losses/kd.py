@@ -12,7 +12,7 @@ from ..model.clip import Features
 from .affinity import divergence
 from .contrastive import contrastive
 from .objectives import Parts, objectives
-from .products import both_ways
+from .products import compared, regained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class Kd:
     )
 
 
-@objectives.register("kd")
+@objectives.register("kd", compares="distributions")
 def kd(
     student: Features, teacher: Features, options: Kd = Kd()
 ) -> tuple[Tensor, Parts]:
@@ -44,10 +44,10 @@ def kd(
     `kd_kl`, the divergence alone, 0 for the teacher itself.
     """
     found = []
-    for theirs, mine in zip(both_ways(teacher), both_ways(student), strict=True):
+    for theirs, mine in zip(compared(teacher), compared(student), strict=True):
         pair = (theirs, mine) if options.divergence == "forward" else (mine, theirs)
         found.append(divergence(*pair, options.temperature))
     kl = (found[0] + found[1]) / 2
-    softened = 2 * options.temperature**2 * kl
+    softened = 2 * options.temperature**2 * regained(student, kl)
     loss = contrastive(student) + options.teacher * softened
     return loss, {"kd_kl": kl.detach()}

@@ -26,7 +26,9 @@ class Mfd:
     )
 
 
-@objectives.register("mfd", need=lambda options: Masked(share=options.masked))
+@objectives.register(
+    "mfd", need=lambda options: Masked(share=options.masked), compares="embeddings"
+)
 def mfd(
     student: Features, teacher: Features, options: Mfd = Mfd()
 ) -> tuple[Tensor, Parts]:

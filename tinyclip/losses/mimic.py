@@ -10,7 +10,7 @@ from .objectives import Parts, objectives
 from .sigmoid import sigmoid
 
 
-@objectives.register("mimic")
+@objectives.register("mimic", compares="distributions")
 def mimic(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """The teacher's own kind of similarity, mimicked: `affinity` for a teacher that
     was trained with a softmax, `sigmoid` for one with a logit bias (SigLIP).

@@ -33,7 +33,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +45,6 @@ from ..config.schema import Recipe, Stage
 from ..errors import UserError
 from ..model.clip import Features
 from ..registry import Registry
-from ..shapes import ClipShape
 from .needs import Need
 from .sparsity import PENALTY
 from .teachers import Teachers, under_each
@@ -55,6 +54,7 @@ Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
 Objective: TypeAlias = Callable[..., tuple[Tensor, Parts]] | type[nn.Module]
 
 MakeNeed: TypeAlias = Callable[..., Need]
+Compared: TypeAlias = Literal["embeddings", "distributions"]
 
 Kind = TypeVar("Kind", bound=Objective)
 
@@ -66,9 +66,14 @@ class Objectives(Registry[Objective]):
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
         self.of_shapes: set[str] = set()
+        self.compared: dict[str, Compared] = {}
 
     def register(
-        self, name: str, need: MakeNeed | None = None, shapes: bool = False
+        self,
+        name: str,
+        need: MakeNeed | None = None,
+        shapes: bool = False,
+        compares: Compared | None = None,
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
 
@@ -76,7 +81,12 @@ class Objectives(Registry[Objective]):
             need: what it needs beside the features, made of its options if it has any.
             shapes: its module is made for the shapes of student and teacher, and not
                 for the widths of their embeddings.
+            compares: what of the teacher's it looks at, where it matters to others:
+                its embeddings themselves, which no teacher of another make has, or
+                a distribution of each sample (`products.compared`).
         """
+        if compares is not None:
+            self.compared[name] = compares
         if need is not None:
             self.needs[name] = need
         if shapes:
@@ -91,8 +101,6 @@ class Objectives(Registry[Objective]):
 
 
 objectives = Objectives()
-# of an objective that does not fit every teacher: why it does not fit one, or ""
-misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
 
 @dataclass(frozen=True)
@@ -234,7 +242,7 @@ def _precise(features: Features) -> Features:
     def cast(value: Tensor) -> Tensor:
         return value.to(torch.promote_types(value.dtype, torch.float32))
 
-    bias = features.bias
+    bias, temperature = features.bias, features.temperature
     rows = {
         name: cast(value) if value.is_floating_point() else value
         for name, value in features.rows().items()
@@ -243,6 +251,7 @@ def _precise(features: Features) -> Features:
         features.with_rows(rows),
         scale=cast(features.scale),
         bias=None if bias is None else cast(bias),
+        temperature=None if temperature is None else cast(temperature),
     )
 
 

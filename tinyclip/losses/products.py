@@ -11,7 +11,7 @@ Legend: B batch, C columns, b rows of a block, E joint embedding.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -66,6 +66,36 @@ def both_ways(features: Features, biased: bool = False) -> tuple[Products, Produ
         Products(*sides, features.scale, bias, whole_BB),
         Products(*sides[::-1], features.scale, bias, whole_BB.T),
     )
+
+
+def softened(features: Features) -> Features:
+    """With logits divided by the temperature, where a strategy has one."""
+    temperature, bias = features.temperature, features.bias
+    if temperature is None:
+        return features
+    bias = None if bias is None else bias / temperature
+    return replace(features, scale=features.scale / temperature, bias=bias)
+
+
+def compared(features: Features, biased: bool = False) -> tuple[Products, Products]:
+    """As `both_ways`, of distributions that are compared with another model's: softened
+    as a strategy says."""
+    return both_ways(softened(features), biased)
+
+
+def regained(student: Features, divergence: Tensor) -> Tensor:
+    """A divergence times the square of the temperature: the gradient of one is smaller
+    by as much (Hinton et al. 2015, §2)."""
+    temperature = student.temperature
+    return divergence if temperature is None else temperature.square() * divergence
+
+
+def regained_cross(student: Features, cross: Tensor, entropy: Tensor) -> Tensor:
+    """A cross-entropy, of which a temperature sees the divergence alone: the teacher's
+    entropy grows with it, whatever the student says."""
+    if student.temperature is None:
+        return cross
+    return regained(student, cross - entropy) + entropy.detach()
 
 
 def parts_of(products: Products) -> list[slice]:

@@ -10,20 +10,22 @@ from torch.nn import functional as F
 
 from ..model.clip import Features
 from ..shapes import ClipShape
-from .objectives import Parts, misfits, objectives
-from .products import both_ways, mean_over_rows
+from .misfits import misfits
+from .objectives import Parts, objectives
+from .products import compared, mean_over_rows, regained_cross
 
 
-@objectives.register("sigmoid")
+@objectives.register("sigmoid", compares="distributions")
 def sigmoid(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """Each pair's match as the teacher's sigmoid has it: binary cross-entropy with
     soft labels, summed over the pairs of a picture as SigLIP's own loss is.
 
     Logged beside it: `sigmoid_kl`, 0 for the teacher itself.
     """
-    mine, theirs = (both_ways(side, biased=True)[0] for side in (student, teacher))
+    mine, theirs = (compared(side, biased=True)[0] for side in (student, teacher))
     cross, entropy = mean_over_rows(_binary, mine, theirs)
-    return cross, {"sigmoid_kl": (cross - entropy).detach()}
+    loss = regained_cross(student, cross, entropy)
+    return loss, {"sigmoid_kl": (cross - entropy).detach()}
 
 
 @misfits.register("sigmoid")

@@ -30,6 +30,8 @@ class Features:
         channels_E: which channels of the teacher's embedding these are, of a student
             whose own is narrower; None for all.
         more: what objectives need beside, by name; of every pair something, (B, ...).
+        temperature: that a strategy divides logits by where distributions of a sample
+            are compared; None for 1.
     """
 
     image_BE: Tensor
@@ -38,6 +40,7 @@ class Features:
     bias: Tensor | None = None
     channels_E: Tensor | None = None
     more: Mapping[str, Tensor] = field(default_factory=dict)
+    temperature: Tensor | None = None
 
     def rows(self) -> dict[str, Tensor]:
         """All that it has of each pair, by name."""

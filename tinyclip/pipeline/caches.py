@@ -7,9 +7,14 @@ import string
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from ..config.load import fingerprint
 from ..config.schema import Recipe
 from ..errors import UserError
+from ..model.clip import Clip
 from ..model.store import Loaded
+from ..shapes import shape_to_dict
 from ..tokenizers.protocol import TokenizerLike
 from ..training.teacher.index import Index, find_index
 from .needs import needs_of
@@ -28,6 +33,25 @@ def tokenizer_fingerprint(tokenizer: TokenizerLike) -> str:
     """Of the ids that it makes, whatever files and libraries they come from."""
     ids = tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
     return hashlib.sha256(ids).hexdigest()[:16]
+
+
+def model_fingerprint(model: Clip) -> str:
+    """SHA-256 of every weight, one after the other: no second copy is made."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
+        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def identity(teacher: Loaded) -> dict[str, str]:
+    """Of a teacher's weights and of all else that it is."""
+    return {
+        "teacher": model_fingerprint(teacher.model),
+        "architecture": fingerprint(shape_to_dict(teacher.model.shape)),
+        "transform": fingerprint(teacher.preprocess.to_dict()),
+        "tokenizer": tokenizer_fingerprint(teacher.tokenizer),
+    }
 
 
 def fitting(recipe: Recipe, teacher: Loaded, weights: str) -> dict[str, Any]:

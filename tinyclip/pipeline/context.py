@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,50 +22,20 @@ from ..evaluation.suite import evaluate, refuse_unmeasurable, values_of
 from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
-from ..shapes import shape_to_dict
 from ..training.engine import Engine
 from ..training.loop import Watcher
 from ..training.teacher.cached import cache_teacher
 from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
 from .belief import believed
-from .caches import cache_of, caching, tokenizer_fingerprint
+from .caches import cache_of, caching, identity
+from .others import OtherTeacher, open_others
 from .run_dir import RunDir
+from .vocabulary import trimmed
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
 JUDGED = 32  # pairs at least that students are compared on
 CERTIFY = 64  # real pairs that the certificate looks at (design §3.2)
-
-
-def model_fingerprint(model: Clip) -> str:
-    """SHA-256 of every weight, one after the other: no second copy is made."""
-    digest = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
-        digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
-def trimmed(teacher: Loaded, train: Pairs, vocab: str | None) -> Loaded:
-    """The teacher without the token ids that nothing uses.
-
-    Args:
-        vocab: `captions` keeps what the training captions use, a file what its lines
-            use; None keeps all.
-
-    Raises:
-        UserError: the file cannot be read.
-    """
-    if vocab is None:
-        return teacher
-    from ..inherit.vocabulary import kept_from_file, kept_ids, trim
-
-    captions: Iterable[str] = (
-        text for i in range(len(train)) for text in train.captions(i)
-    )
-    if vocab != "captions":
-        return trim(teacher, kept_from_file(Path(vocab), teacher.tokenizer))
-    return trim(teacher, kept_ids(teacher.tokenizer, captions))
 
 
 def measured_tasks(recipe: Recipe, split: tuple[Pairs, Pairs]) -> list[Task]:
@@ -95,6 +65,7 @@ class RunContext:
             where the recipe asks for that.
         tasks: what every student is measured on.
         accept: go on with what the run did not write.
+        others: teachers of another make, beside it.
     """
 
     recipe: Recipe
@@ -108,6 +79,7 @@ class RunContext:
     watcher: Watcher
     stop: Callable[[], bool]
     accept: bool = False
+    others: tuple[OtherTeacher, ...] = ()
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
     _cached: Cached | None = None
@@ -131,10 +103,11 @@ class RunContext:
         teacher = load_source(recipe.teacher, "teacher")
         train, val = open_split(recipe.data)
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
+        others = open_others(recipe, train)
         base = trimmed(teacher, train, recipe.vocab)
         tasks = measured_tasks(recipe, (train, val))
         found = teacher, base, train, val, tasks
-        return cls(recipe, folder, engine, *found, watcher, stop, accept)
+        return cls(recipe, folder, engine, *found, watcher, stop, accept, others)
 
     def fingerprints(self) -> dict[str, str]:
         """Of the teacher's weights and of all else that it is, and of the data."""
@@ -143,19 +116,15 @@ class RunContext:
         return self._known_fingerprints
 
     def _fingerprints(self) -> dict[str, str]:
-        teacher = self.teacher
-        fingerprints = {
-            "teacher": model_fingerprint(teacher.model),
-            "architecture": fingerprint(shape_to_dict(teacher.model.shape)),
-            "transform": fingerprint(teacher.preprocess.to_dict()),
-            "tokenizer": tokenizer_fingerprint(teacher.tokenizer),
-            "data": self.train.fingerprint(),
-        }
+        data = {"data": self.train.fingerprint()}
+        fingerprints = identity(self.teacher) | data
         if self.base is not self.teacher:
             fingerprints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
         if self.recipe.cache is not None:
             _, index = cache_of(self.recipe, self.teacher, fingerprints["teacher"])
             fingerprints["cache"] = index.content
+        for other in self.others:
+            fingerprints |= other.fingerprints(self.recipe)
         return fingerprints
 
     def loader(self, batch: int) -> Loader:
@@ -238,31 +207,61 @@ class RunContext:
             self._cached = self._features_of(live)
         return self._cached.with_scale_of(live)
 
+    def other_teachers(self, scale: float | None) -> tuple[Teacher, ...]:
+        """The teachers of another make, as a phase asks for them."""
+        return tuple(
+            other.teacher_for(scale, self.engine, self._cached_of(other))
+            for other in self.others
+        )
+
+    def _cached_of(self, other: OtherTeacher) -> Cached | None:
+        """The features of one of them, where they are held."""
+        width = other.loaded.model.shape.embed_dim
+        if not caching(self.recipe, len(self.train), width):
+            return None
+        if other.cached is None:
+            live = LiveTeacher(other.loaded.model, self.engine, None)
+            made_of = other.identity | {"data": self.fingerprints()["data"]}
+            path, weights = self.folder.path / other.file, other.identity["teacher"]
+            where = other.loader, path
+            other.cached = self._held(other.loaded, weights, live, *where, made_of)
+        return other.cached
+
     def _features_of(self, live: LiveTeacher) -> Cached:
-        """All of the teacher's features: made beforehand, or before the first step."""
-        loader = next(iter(self._loaders.values()))
-        recipe, data, fingerprints = self.recipe, self.recipe.data, self.fingerprints()
+        """All of the teacher's features."""
+        loader, made_of = next(iter(self._loaders.values())), self.fingerprints()
+        where = loader, self.folder.teacher_cache
+        return self._held(self.teacher, made_of["teacher"], live, *where, made_of)
+
+    def _held(
+        self,
+        teacher: Loaded,
+        weights: str,
+        live: LiveTeacher,
+        loader: Loader,
+        path: Path,
+        made_of: Mapping[str, str],
+    ) -> Cached:
+        """All of a teacher's features: made beforehand, or before the first step."""
+        recipe, data = self.recipe, self.recipe.data
         if recipe.cache is not None:
-            stored = cache_of(recipe, self.teacher, fingerprints["teacher"])
-            return open_stored(*stored, live, loader)
-        made_of = fingerprint(
+            return open_stored(*cache_of(recipe, teacher, weights), live, loader)
+        fixed = fingerprint(
             {
-                **fingerprints,
-                "preprocess": self.teacher.preprocess.to_dict(),
+                **made_of,
+                "preprocess": teacher.preprocess.to_dict(),
                 "augmentations": [data.augmentations, data.crop, recipe.seed],
                 "precision": recipe.precision,
             }
         )
         total = len(self.train) * data.augmentations
         self.watcher.phase(0, "teacher features", 0, total)
+
+        def progress(done: int, _total: int) -> None:
+            self.watcher.step({"step": done})
+
         with self.engine.main_first():  # the others read what it wrote
-            return cache_teacher(
-                live,
-                loader,
-                self.folder.teacher_cache,
-                made_of,
-                lambda done, _total: self.watcher.step({"step": done}),
-            )
+            return cache_teacher(live, loader, path, fixed, progress)
 
     def measure(
         self, loaded: Loaded, teacher_values: dict[str, float] | None

@@ -152,6 +152,13 @@ def runs_teacher(phase: PhaseSettings) -> bool:
     return any(need.runs_teacher for need in needs)
 
 
+def teacher_macs_beside(phase: PhaseSettings, teacher: ClipShape) -> float:
+    """Multiply-accumulates of what the teacher encodes for objectives beside a pair."""
+    needs = needs_of_phase(phase, Place()).values()
+    image = cost.tower_macs(teacher.image, teacher.embed_dim)
+    return float(sum(need.teacher_images * image for need in needs))
+
+
 def earlier_shapes(recipe: Recipe, number: int, teacher: ClipShape) -> list[ClipShape]:
     """About what the students of the stages before stage `number` are."""
     targets = [target for _, target in recipe.spans[: number - 1]]
@@ -159,12 +166,18 @@ def earlier_shapes(recipe: Recipe, number: int, teacher: ClipShape) -> list[Clip
 
 
 def teaching_macs(
-    phase: PhaseSettings, teacher: ClipShape, earlier: list[ClipShape], cached: bool
+    phase: PhaseSettings,
+    teacher: ClipShape,
+    earlier: list[ClipShape],
+    cached: bool,
+    others: tuple[ClipShape, ...] = (),
 ) -> float:
     """Multiply-accumulates of all who teach a phase, for each pair."""
     works = sum(macs(earlier[place]) for place in phase.earlier_teachers(len(earlier)))
     if not phase.asks_run_teacher(len(earlier)):
-        return works
+        return works + teacher_macs_beside(phase, earlier[-1])
+    works += teacher_macs_beside(phase, teacher)
+    works += 0 if cached else sum(map(macs, others))
     return works + (macs(teacher) if runs_teacher(phase) or not cached else 0)
 
 
@@ -184,9 +197,18 @@ def teaching_bytes(stage: Stage, earlier: list[ClipShape]) -> int:
 
 
 def plan_stage(
-    recipe: Recipe, number: int, teacher: ClipShape, cached: bool, speed: float
+    recipe: Recipe,
+    number: int,
+    teacher: ClipShape,
+    cached: bool,
+    speed: float,
+    others: tuple[ClipShape, ...] = (),
 ) -> dict[str, Any]:
-    """The estimates of stage `number` (from 1), all but its fingerprint."""
+    """The estimates of stage `number` (from 1), all but its fingerprint.
+
+    Args:
+        others: teachers of another make.
+    """
     stage = recipe.stages[number - 1]
     share, target = recipe.spans[number - 1]
     start = scaled(teacher, goal_of(recipe, teacher, share))
@@ -195,7 +217,7 @@ def plan_stage(
     steps, works = stage.steps, works_of(stage, start, end)
     earlier = earlier_shapes(recipe, number, teacher)
     live = {
-        name: teaching_macs(phase, teacher, earlier, cached)
+        name: teaching_macs(phase, teacher, earlier, cached, others)
         for name, phase in stage.running().items()
     }
     # a step is a forward pass and a backward pass of twice the work
@@ -205,8 +227,9 @@ def plan_stage(
     looked = stage.looked
     flops += sum(4.0 * pairs * works[name] for name, pairs in looked.items())
     memory = stage_memory(start, teacher, stage.batch)
-    memory += teaching_bytes(stage, earlier) / GIB
-    teachers = max(1, most_teachers(stage, number - 1))
+    held = sum(4 * int(cost.size(other, "total")) for other in others)
+    memory += (teaching_bytes(stage, earlier) + held) / GIB
+    teachers = max(1, most_teachers(stage, number - 1)) + len(others)
     gathered = gather_bytes(teacher, stage.batch, teachers)
     return {
         "number": number,

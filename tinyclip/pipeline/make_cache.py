@@ -28,8 +28,7 @@ from ..training.loop import Watcher
 from ..training.teacher.index import INDEX, Index, is_part
 from ..training.teacher.live import LiveTeacher
 from ..training.teacher.make import begin, make
-from .caches import fitting
-from .context import model_fingerprint
+from .caches import fitting, model_fingerprint
 from .lock import LOCK, locked
 from .plainly import told_plainly
 

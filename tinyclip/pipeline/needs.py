@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..config.objectives import weight_of
 from ..config.phases.phase import DROPPED, PhaseSettings, TrainingSettings
 from ..config.place import Place
 from ..config.schema import Recipe
 from ..errors import UserError
 from ..losses.needs import Need
-from ..losses.objectives import settle
+from ..losses.objectives import objectives, settle
 
 
 def needs_of_phase(phase: PhaseSettings, where: Place) -> dict[str, Need]:
@@ -67,25 +68,52 @@ def _refuse_other_teachers(recipe: Recipe) -> None:
         place = Place().key("stages").item(number)
         for phase, settings in stage.running().items():
             if isinstance(settings, TrainingSettings):
-                _refuse_of_phase(settings, number, place.key(phase))
+                _refuse_dropped(settings, place.key(phase))
+                makes = bool(recipe.more_teachers)
+                _refuse_of_phase(settings, number, place.key(phase), makes)
 
 
-def _refuse_of_phase(phase: TrainingSettings, earlier: int, where: Place) -> None:
+def _refuse_dropped(phase: TrainingSettings, where: Place) -> None:
     if phase.dropped != DROPPED and phase.teachers != "all_stages":
         raise UserError(
             str(where.key("dropped")),
             f"drops earlier students, and teachers is {phase.teachers}",
             "Set teachers: all_stages, or leave it out",
         )
-    if not phase.earlier_teachers(earlier):
+
+
+def _refuse_of_phase(
+    phase: TrainingSettings, earlier: int, where: Place, makes: bool
+) -> None:
+    """What one phase asks of those who teach it.
+
+    Args:
+        makes: whether teachers of other makes stand beside the run's.
+    """
+    makes = makes and phase.asks_run_teacher(earlier)
+    if not makes and not phase.earlier_teachers(earlier):
         return
     several = phase.asks_run_teacher(earlier)
     losses = where.key("losses")
+    cause = "more_teachers" if makes else "teachers"
+    for name, asked in phase.losses.items():
+        if (
+            makes
+            and weight_of(asked)
+            and (objectives.compared.get(name) == "embeddings")
+        ):
+            raise UserError(
+                str(losses.key(name)),
+                f"{name} compares embeddings, and a teacher of another make has a "
+                "space of its own",
+                f"Use mimic or affinity, which compare similarities, or leave {cause} "
+                "out",
+            )
     for name, need in needs_of_phase(phase, losses).items():
         if need.looks_around or (several and need.runs_teacher):
             raise UserError(
                 str(losses.key(name)),
-                f"{name} needs {need.what} of the run's teacher alone, and teachers is "
-                f"{phase.teachers}",
-                f"Leave teachers out, or take {name} out",
+                f"{name} needs {need.what} of the run's teacher alone, and others "
+                "teach, too",
+                f"Leave {cause} out, or take {name} out",
             )

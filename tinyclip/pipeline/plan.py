@@ -14,14 +14,16 @@ from ..config.setting import without_later
 from ..errors import UserError
 from ..inherit.manual import check_layers
 from ..inherit.turn import turned_clip
-from ..losses.fitting import refuse_misfits
+from ..losses.misfits import refuse_misfits
 from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
 from ..shapes import ClipShape
+from ..training.strategies import check_strategies
 from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
+from .others import refuse_other_kinds
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,7 @@ def check(recipe: Recipe) -> None:
             "Name yours: --data csv:pairs.csv",
         )
     check_objectives(recipe, Place())
+    check_strategies(recipe)
     refuse_unprovided(recipe)
 
 
@@ -179,6 +182,7 @@ def make_plan(
     pairs: int,
     inputs: dict[str, str],
     cached: bool,
+    others: tuple[ClipShape, ...] = (),
 ) -> Plan:
     """Estimate every stage of a recipe.
 
@@ -188,6 +192,7 @@ def make_plan(
         pairs: how many pairs there are to train on.
         inputs: fingerprints of what the run is made of.
         cached: whether the teacher is run once per picture instead of once per step.
+        others: shapes of the teachers of another make.
 
     Raises:
         UserError: there are fewer pairs than one batch holds, an objective does not
@@ -195,14 +200,18 @@ def make_plan(
     """
     refuse_few_pairs(recipe, pairs)
     refuse_misfits(recipe, teacher.shape, Place())
+    refuse_other_kinds(recipe, teacher.shape, others)
     refuse_unreachable(recipe, teacher.shape, base)
     refuse_layers(recipe, base)
     speed = measure_speed(teacher)
     of_stages = stage_fingerprints(recipe, inputs)
-    cache = cache_bytes(teacher.shape, pairs, recipe.data.augmentations)
+    cache = sum(
+        cache_bytes(shape, pairs, recipe.data.augmentations)
+        for shape in (teacher.shape, *others)
+    )
     stages = tuple(
         StagePlan(
-            **plan_stage(recipe, number, teacher.shape, cached, speed),
+            **plan_stage(recipe, number, teacher.shape, cached, speed, others),
             fingerprint=of_stages[number - 1],
         )
         for number in range(1, len(recipe.stages) + 1)

@@ -89,6 +89,7 @@ def _plan(context: RunContext) -> Plan:
         len(context.train),
         context.fingerprints(),
         context.caching(),
+        tuple(other.loaded.model.shape for other in context.others),
     )
 
 

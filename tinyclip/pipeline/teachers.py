@@ -89,7 +89,8 @@ class StageTeachers:
         """Who teaches beside it."""
         if not phase.asks_run_teacher(len(self.earlier)):
             return Beside()
-        return Beside((), self._assistants(phase), phase.dropped, self.seed)
+        others = self.run.other_teachers(self.settings.scale)
+        return Beside(others, self._assistants(phase), phase.dropped, self.seed)
 
     def _assistants(self, phase: TrainingSettings) -> tuple[Teacher, ...]:
         places = phase.earlier_teachers(len(self.earlier))

@@ -29,6 +29,7 @@ from .needs import of_student, of_teacher, providers_of, watching
 from .needs.provider import Offered, Pass
 from .optim import NamedAdamW, Trainable
 from .state import State, load_into, pack
+from .strategies import Course, made
 from .teacher.beside import Beside
 from .teacher.live import Teacher, at_least_float32, placed
 
@@ -98,6 +99,10 @@ class TrainingPhase:
         self.objective_lr = settings.objective_lr or settings.optim.lr
         self.losses = self._built(settings, offered)
         self.providers = providers_of(self.losses, offered)
+        place = Place().key(self.name).key("strategies")
+        self.strategies = made(settings.strategies, place, Course(settings.steps))
+        for strategy in self.strategies.values():
+            strategy.to(self.model.logit_scale).train()
         self.optimizer = NamedAdamW(self.trainables())
 
     def _built(
@@ -130,7 +135,8 @@ class TrainingPhase:
 
     def modules(self) -> dict[str, nn.Module]:
         """All that has a state, by the name that a checkpoint has it under."""
-        return {"model": self.model, **self.objective_modules()}
+        strategies = {f"strategies.{n}": one for n, one in self.strategies.items()}
+        return {"model": self.model, **self.objective_modules(), **strategies}
 
     def trainables(self) -> tuple[Trainable, ...]:
         """The groups of parameters that it trains: first the student's weights.
@@ -144,6 +150,11 @@ class TrainingPhase:
             *(
                 Trainable.of_weights(module, own, name)
                 for name, module in self.objective_modules().items()
+            ),
+            *(
+                trainable
+                for name, strategy in self.strategies.items()
+                for trainable in strategy.trainables(f"strategies.{name}")
             ),
         )
 
@@ -194,10 +205,20 @@ class TrainingPhase:
         return Features(image_BE, text_BE, scale, bias, channels_E, more)
 
     def objective(
-        self, student: Features, teacher: Teachers, _step: int
+        self, student: Features, teacher: Teachers, step: int
     ) -> tuple[Tensor, Parts]:
         """The loss of one whole batch and its parts."""
-        return weighted(self.losses, student, teacher)
+        teachers = teacher if isinstance(teacher, tuple) else (teacher,)
+        plain = student
+        for strategy in self.strategies.values():
+            student, teachers = strategy.sides(student, teachers, step)
+        loss, parts = weighted(self.losses, student, teachers)
+        for name, strategy in self.strategies.items():
+            own = strategy.beside(plain, step)
+            if own is not None:
+                loss, parts[name] = loss + own, own.detach()
+            parts |= {f"{name}.{key}": value for key, value in strategy.told().items()}
+        return loss, parts
 
     def task_loss(self, loss: float, _parts: dict[str, float]) -> float:
         """What of a loss is the task's: the guard watches that alone."""
@@ -207,6 +228,8 @@ class TrainingPhase:
     def after(self) -> None:
         """What follows the update: the logit scale is kept where CLIP keeps it."""
         self.model.logit_scale.clamp_(0, self.most_scale)
+        for strategy in self.strategies.values():
+            strategy.after()
 
     def record(self) -> dict[str, float | None]:
         """Columns of the step's line in `metrics.jsonl` that only this phase knows."""

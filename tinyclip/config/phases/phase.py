@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from ..objectives import Losses
+from ..objectives import Losses, Strategies
 from ..optim import Optim
 from ..setting import setting
 
@@ -89,16 +89,17 @@ class TrainingSettings(PhaseSettings):
         later=True,
     )
 
+    strategies: Strategies = setting(
+        {}, "how it learns from them: NAME: {options}", later=True
+    )
     teachers: Teachers = setting(
         "run",
-        "who teaches: the run's teacher; previous_stage: the student of the stage "
-        "before, where there is one; all_stages: the run's teacher and the students of "
-        "all stages before",
+        "who teaches: the run's teacher, the student before, or all of them",
         later=True,
     )
     dropped: float = setting(
         DROPPED,
-        "all_stages: chance of each earlier student to be left out of a step",
+        "all_stages: chance of an earlier student to be left out of a step",
         low=0,
         below=1,
         later=True,

@@ -14,18 +14,20 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...losses.needs import Labels, LayerTokens, Masked, Need
+from ...losses.needs import Labels, LayerTokens, Masked, Need, Rotated
 from ...losses.objectives import Weighted
 from ...model.clip import Clip
 from .labels import FittingCaptions
 from .masked import MaskedPictures
 from .provider import MakeProvider, Offered, Pass, Provider
+from .rotated import RotatedPictures
 from .tokens import TokensOfLayers
 
 Providers: TypeAlias = Mapping[str, Provider]  # by the objective's name
 
 PROVIDERS: Mapping[type[Need], MakeProvider] = {
     LayerTokens: TokensOfLayers,
+    Rotated: RotatedPictures,
     Labels: FittingCaptions,
     Masked: MaskedPictures,
 }

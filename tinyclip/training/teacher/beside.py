@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ...data.batch import Batch
+from ...data.loader import Loader
 from ...data.seeds import number
 from ...model.clip import Features
 from .live import Teacher
@@ -71,3 +72,18 @@ class Widened:
         rows_BF = rows_BE.new_zeros(len(rows_BE), self.width)
         places_E = torch.tensor(self.channels, device=rows_BE.device)
         return rows_BF.index_copy(1, places_E, rows_BE)
+
+
+class OwnView:
+    """A teacher of another make: it sees the same samples in pixels and ids of its own.
+
+    Args:
+        loader: of the same pairs, with the teacher's transform and tokenizer.
+    """
+
+    def __init__(self, teacher: Teacher, loader: Loader) -> None:
+        self.teacher, self.loader = teacher, loader
+
+    def features(self, batch: Batch) -> Features:
+        """As `Teacher.features`."""
+        return self.teacher.features(self.loader.like(batch))

@@ -120,6 +120,14 @@ class LiveTeacher:
         assert self._last is not None, "these streams are not looking on"
         return self._last[1]
 
+    @torch.no_grad()
+    def images(self, pixels: Tensor) -> Tensor:
+        """Features (N, E) of other pictures than a batch's, as `features`."""
+        with self._autocast():
+            pixels = pixels.to(self.model.logit_scale)
+            features_NE = self.model.encode_image(pixels, normalize=True)
+        return at_least_float32(features_NE)
+
     def _read(self, batch: Batch) -> Batch:
         if self.tokenizer is None:
             return batch

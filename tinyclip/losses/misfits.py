@@ -1,14 +1,18 @@
-"""Whether the objectives of a recipe fit its teacher, before anything is trained."""
+"""Objectives that do not fit every teacher."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..config.place import Place
 from ..config.schema import Recipe
 from ..errors import UserError
+from ..registry import Registry
 from ..shapes import ClipShape
-from .objectives import Weighted, misfits, settle
+from .objectives import Weighted, settle
+
+# of an objective that does not fit every teacher: why it does not fit one, or ""
+misfits: Registry[Callable[[ClipShape], str]] = Registry("objective")
 
 
 def refuse_misfits(recipe: Recipe, teacher: ClipShape, where: Place) -> None:
