@@ -128,7 +128,7 @@ def pairs_a_second(cell: Cell, effort: Effort, count: int) -> dict[str, float]:
     """
     batch = load_recipe(effort.recipe).stages[0].batch
     environment = {k: v for k, v in os.environ.items() if k not in cpus.WAITING}
-    words = ["compress", effort.recipe]
+    words = ["compress", effort.recipe, "--no-report"]
     words += [word for setting in SETTINGS for word in ("--set", setting)]
     with tempfile.TemporaryDirectory() as folder:
         out, log = Path(folder) / "run", Path(folder) / "log"

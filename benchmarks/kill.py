@@ -165,7 +165,7 @@ def launch(out: Path, sets: list[str]) -> subprocess.Popen[bytes]:
     torchrun = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
     return subprocess.Popen(
         [sys.executable, "-m", *torchrun, "tinyclip", "compress", *words]
-        + ["--out", str(out)],
+        + ["--no-report", "--out", str(out)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -31,6 +31,7 @@ from typing import Any
 from ablation.entries import ENTRIES, TODAY
 from ablation.kept import Ablation, methods
 from ablation.order import BEST, Axes, best, rows_of
+from ablation.page import page
 from ablation.summary import about, orders, summary
 from ablation.table import table
 from compare import BASE, QUICK, names, numbers
@@ -58,6 +59,7 @@ def options() -> argparse.Namespace:
     add("--minutes", type=float, help="after which no more cells are begun")
     add("--quick", action="store_true", help="a pico teacher, seconds")
     add("--table", type=Path, metavar="JSON", help="print the tables of a report")
+    add("--page", type=Path, metavar="JSON", help="print what docs/objectives.md has")
     args = parser.parse_args()
     quick = args.quick
     offered = [name for name, entry in ENTRIES.items() if entry.offered]
@@ -133,6 +135,9 @@ def main() -> None:
     args = options()
     if args.table:
         print(table(read_json(args.table)), end="")
+        return
+    if args.page:
+        print(page(read_json(args.page), args.page.stem), end="")
         return
     try:
         with gently():

@@ -21,6 +21,7 @@ from setuptools import find_packages  # type: ignore[import-untyped]
 ROOT = Path(__file__).resolve().parents[1]
 SHELVES = ("stages", "recipes")
 IMPORT_NAME = {  # where it differs from the distribution's
+    "Jinja2": "jinja2",
     "open_clip_torch": "open_clip",
     "pillow": "PIL",
     "PyYAML": "yaml",

@@ -23,7 +23,11 @@ ALONE, BESIDE, CLIP_KD, SUM, MIX = (
 )
 NONE = "none"  # the student as it was inherited
 TODAY = "mimic+4feature"  # what recipes use
+# why an objective does not stand alone
 PAIRS = "says nothing of which caption goes with which picture"
+FREE = "what it compares goes through a map that is learned with it"
+PICTURES = "asks pictures alone"
+DISTIL = "stages.0.distil"  # the settings of the phase
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,8 @@ def alone(name: str, weight: float = 1.0, **options: Any) -> Entry:
     return Entry(ALONE, {name: asked})
 
 
-def beside(name: str, why: str, weight: float = 1.0) -> Entry:
-    return Entry(BESIDE, {"mimic": 1.0, name: weight}, why)
+def beside(name: str, why: str, live: bool = False) -> Entry:
+    return Entry(BESIDE, {"mimic": 1.0, name: 1.0}, why, live=live)
 
 
 def clip_kd(**losses: float) -> Entry:
@@ -94,12 +98,25 @@ SINGLE: dict[str, Entry] = {
     "kd": alone("kd"),
     "dist": alone("dist"),
     "contrastive": alone("contrastive"),
+    "asl": alone("asl"),
+    "negclip": alone("negclip"),
     "afd": alone("afd"),
     "affinity50": Entry(SUM, {"affinity": 1.0}, settings={"stages.0.scale": 50.0}),
     "clip-kd": Entry(SUM, {"contrastive": 1.0, "feature": 4.0, "crd": 1.0, "icl": 1.0}),
     "mimic+ickd": beside("ickd", PAIRS),
     "mimic+intra": beside("intra", PAIRS),
     "mimic+mfi": beside("mfi", "looks at captions alone, and asks the student alone"),
+    "mimic+ctkd": Entry(
+        BESIDE,
+        {"mimic": 1.0},
+        "a temperature of the objective beside it",
+        settings={f"{DISTIL}.strategies": {"ctkd": {}}},
+    ),
+    "mimic+afd": beside("afd", FREE),
+    "mimic+layerwise": beside("layerwise", FREE, live=True),
+    "mimic+tat": beside("tat", FREE, live=True),
+    "mimic+hsakd": beside("hsakd", FREE, live=True),
+    "mimic+bingo": beside("bingo", PICTURES),
     "contrastive+fd": clip_kd(feature=4.0),
     "contrastive+mfd": clip_kd(mfd=4.0),
     "contrastive+icl": clip_kd(icl=1.0),
@@ -108,12 +125,14 @@ SINGLE: dict[str, Entry] = {
     "contrastive+afd": clip_kd(afd=1.0),
 }
 MIXES: dict[str, Entry] = {  # kd4: at temperature 4
+    "4dist+4feature": mix(dist=4.0, feature=4.0),
+    "16dist+4feature": mix(dist=16.0, feature=4.0),
     "kd+4feature": mix(kd=1.0, feature=4.0),
     "kd4+4feature": mix(kd={"temperature": 4.0}, feature=4.0),
-    "kd4": mix(kd={"temperature": 4.0}),
+    "kd8+4feature": mix(kd={"temperature": 8.0}, feature=4.0),
+    "kd4+4dist+4feature": mix(kd={"temperature": 4.0}, dist=4.0, feature=4.0),
     "mimic+16feature": mix(mimic=1.0, feature=16.0),
     "4feature+intra": mix(feature=4.0, intra=1.0),
-    "kd+intra": mix(kd=1.0, intra=1.0),
 }
 ENTRIES = {**SINGLE, **MIXES}
 # CLIP-KD, table 1: zero-shot on ImageNet of ViT-T/16 from ViT-B/16, %, beside the

@@ -32,8 +32,9 @@ from tinyclip.data.tasks import Task, ZeroShotTask
 from tinyclip.evaluation.features import Encoder
 from tinyclip.evaluation.zero_shot import class_features
 from tinyclip.formats.source import load_source
-from tinyclip.losses.objectives import check_objectives, refuse_misfits
+from tinyclip.losses.misfits import refuse_misfits
 from tinyclip.model.store import load_model
+from tinyclip.pipeline.plan import check
 from tinyclip.pipeline.stage import run_stage
 
 from .entries import NONE, Entry
@@ -92,10 +93,9 @@ class Ablation(Work):
     def made(self, cell: Cell, job: Job) -> Path:
         if cell.method == NONE:
             return super().made(cell, job)
-        where = Place(path=cell.method)
-        check_objectives(job.recipe, where)
+        check(job.recipe)
         context = job.context()
-        refuse_misfits(job.recipe, context.base.model.shape, where)
+        refuse_misfits(job.recipe, context.base.model.shape, Place(path=cell.method))
         (stage,) = job.stages(context)
         if stage.folder.done() is None:
             run_stage(stage, load_model(self.student(cell)).model, 0)

@@ -62,14 +62,14 @@ def _results(entries: Sequence[Entry], report: Mapping[str, Any]) -> str:
     whole = [percent(tasks[task]["teacher"]) for task in others]
     teacher = [percent(tasks[task]["teacher"]) for task in ("dev", MAIN)]
     lines = [
-        _line(heads),
+        line(heads),
         "|---" * len(heads) + "|",
-        _line(["teacher", "", "", teacher[0], "0", teacher[1], "", "", *whole, ""]),
+        line(["teacher", "", "", teacher[0], "0", teacher[1], "", "", *whole, ""]),
     ]
     for entry in rows:
         told = report["about"].get(entry["method"], {})
         lines.append(
-            _line(
+            line(
                 [
                     title(entry["method"]),
                     told.get("kind", ""),
@@ -87,7 +87,8 @@ def _results(entries: Sequence[Entry], report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """A row of a table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -119,11 +120,11 @@ def _rates(entries: Sequence[Entry], report: Mapping[str, Any]) -> str:
         return ""
     rates = sorted({e["rate"] for e in entries if e["rate"] is not None})
     found = {(e["method"], e["rate"]): e for e in entries}
-    lines = [_line(["losses", *map(str, rates)]), "|---" * (1 + len(rates)) + "|"]
+    lines = [line(["losses", *map(str, rates)]), "|---" * (1 + len(rates)) + "|"]
     for name in sorted(names):
         cells = [found.get((name, rate)) for rate in rates]
         shown = [_on_dev(entry) if entry else "" for entry in cells]
-        lines.append(_line([title(name), *shown]))
+        lines.append(line([title(name), *shown]))
     return "\n".join(lines)
 
 
@@ -135,15 +136,15 @@ def _on_dev(entry: Entry) -> str:
 
 def _orders(report: Mapping[str, Any]) -> str:
     lines = [
-        _line(["data", "form", "by", "order, the best first", "rank correlation"]),
+        line(["data", "form", "by", "order, the best first", "rank correlation"]),
         "|---" * 5 + "|",
     ]
     for found in report["orders"]:
         data, form = in_words(found["data"]), found["form"]
         lines.append(
-            _line([data, form, "published", " > ".join(found["published"]), ""])
+            line([data, form, "published", " > ".join(found["published"]), ""])
         )
         for task, own in found["measured"].items():
             order, value = " > ".join(own["order"]), f"{own['correlation']:+.2f}"
-            lines.append(_line([data, form, task, order, value]))
+            lines.append(line([data, form, task, order, value]))
     return "\n".join(lines)

@@ -42,6 +42,7 @@ VALUES: dict[str, dict[str, Any]] = {
     "environment.json": {"device": "tpu", "threads": -1, "libraries": None},
     "checkpoint": {"step": -9, "sha256": "0", "phase": "x", "extra": {"offset": 1}},
 }
+RESUME = ("compress", "--resume", "--no-report")
 
 
 def begun(out: Path, most: int) -> None:
@@ -92,9 +93,7 @@ def made() -> dict[str, str]:
     """What it comes to when it is resumed as it is."""
     folder = Path(tempfile.mkdtemp())
     shutil.copytree(killed(), folder / "run")
-    in_another(
-        lambda: run_verb(folder, "compress", "--resume", "--out", f"{folder}/run")
-    )
+    in_another(lambda: run_verb(folder, *RESUME, "--out", f"{folder}/run"))
     found = outcome(folder / "run")
     if len(found) != STAGES + 2:
         raise RuntimeError(f"the run that was not damaged is not whole: {found}")
@@ -116,7 +115,7 @@ def outcome(run: Path) -> dict[str, str]:
 
 
 def resumed(folder: Path) -> str:
-    said = both_of(folder, "compress", "--resume", "--out", str(folder / "run"))[1]
+    said = both_of(folder, *RESUME, "--out", str(folder / "run"))[1]
     now = outcome(folder / "run")
     other = [name for name in {**made(), **now} if made().get(name) != now.get(name)]
     if other == ["metrics"] and LOST in said:

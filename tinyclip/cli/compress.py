@@ -73,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also log to tensorboard (RUN/tracking), or another tracker that "
         "accelerate knows",
     )
+    add("--no-report", action="store_true", help="write no RUN/report.html at the end")
     add("--dry-run", action="store_true", help="print the plan; write and run nothing")
     add(
         "--set",
@@ -181,4 +182,20 @@ def run(args: argparse.Namespace) -> int:
         return 0  # of several processes one tells
     report = summary(finished)
     print_json(report) if args.json else tables.show_summary(report)
+    if not args.no_report:
+        tell_in_a_page(finished.path)
     return 0
+
+
+def tell_in_a_page(run: Path) -> None:
+    """Write the run's report; that it cannot be written spoils no run that is whole."""
+    from ..errors import TinyclipError
+    from ..report.page import report
+    from .report import NAME
+    from .show import say
+
+    try:
+        report([run], run / NAME, None, say)
+        say(f"A page that tells it all: {run / NAME}")
+    except TinyclipError as error:
+        say(f"no {NAME}: {error}")

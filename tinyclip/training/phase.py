@@ -231,6 +231,6 @@ class TrainingPhase:
         for strategy in self.strategies.values():
             strategy.after()
 
-    def record(self) -> dict[str, float | None]:
+    def record(self) -> dict[str, Any]:
         """Columns of the step's line in `metrics.jsonl` that only this phase knows."""
         return {}

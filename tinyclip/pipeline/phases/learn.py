@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -115,13 +117,20 @@ class LearnPhase(TrainingPhase):
         self.multipliers.ascend(self._gap)
         super().after()
 
-    def record(self) -> dict[str, float | None]:
+    def record(self) -> dict[str, Any]:
         return {
             "p": float(self._shares["p"] or 0.0),
             "q": self._shares["q"],
             "lambda": float(self.multipliers.lambda_),
             "beta": float(self.multipliers.beta),
+            "open": self.openness(),
         }
+
+    @torch.no_grad()
+    def openness(self) -> dict[str, float]:
+        """The mean probability that a unit is open, by site."""
+        means = [p_U.mean() for p_U in self.mask.open_probability().values()]
+        return dict(zip(self.mask.alpha, torch.stack(means).tolist(), strict=True))
 
 
 def run(stage: StageContext, progress: Progress) -> None:

@@ -1,0 +1,85 @@
+"""What docs/objectives.md has of an ablation, after the objectives themselves."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from comparison.table import MAIN, in_words
+
+from .table import Entry, in_points, line, main_rows, title
+
+OPENING = """
+## Which to take when
+
+TODO
+"""
+TIMED = "mimic"  # beside which times are told
+
+
+def page(report: Mapping[str, Any], name: str) -> str:
+    """The section, with its table.
+
+    Args:
+        name: of the report's file, without its ending.
+    """
+    return OPENING + "\n" + _table(report) + "\n\n" + _origin(report, name) + "\n"
+
+
+def _origin(report: Mapping[str, Any], name: str) -> str:
+    return (
+        f"{report['steps']} steps of {report['batch']} pairs from a student of 25 % of "
+        "the encoder, inherited in closed form; top-1, %, mean ± standard deviation "
+        "over seeds where there are several. Time is a whole run's, as a multiple of "
+        f"`{TIMED}`'s. All figures: "
+        f"[{name}](../benchmarks/results/{name}.md)."
+    )
+
+
+def _table(report: Mapping[str, Any]) -> str:
+    entries = main_rows(report["summary"], report)
+    data = list(dict.fromkeys(entry["data"] for entry in report["summary"]))
+    found = {(entry["method"], entry["data"]): entry for entry in entries}
+    heads = ["losses", "seeds"]
+    for one in data:
+        heads += [f"{in_words(one)}: dev", "designer"]
+    lines = [line([*heads, "time"]), "|---" * (len(heads) + 1) + "|"]
+    for method in _by_dev(entries):
+        own = [found.get((method, one)) for one in data]
+        cells = [title(method), _seeds(own)]
+        for entry in own:
+            cells += ["", ""] if entry is None else _values(entry)
+        lines.append(line([*cells, _time(method, data, found)]))
+    return "\n".join(lines)
+
+
+def _by_dev(entries: Sequence[Entry]) -> list[str]:
+    """The methods, the best mean over data first."""
+    values: dict[str, list[float]] = {}
+    for entry in entries:
+        values.setdefault(entry["method"], []).append(entry["tasks"]["dev"]["mean"])
+    return sorted(values, key=lambda method: -statistics.fmean(values[method]))
+
+
+def _values(entry: Entry) -> list[str]:
+    return [in_points(entry["tasks"][task]) for task in ("dev", MAIN)]
+
+
+def _seeds(entries: Sequence[Entry | None]) -> str:
+    counts = dict.fromkeys(len(entry["seeds"]) for entry in entries if entry)
+    return ", ".join(map(str, counts))
+
+
+def _time(
+    method: str, data: Sequence[str], found: Mapping[tuple[str, str], Entry]
+) -> str:
+    """How long a run takes beside the one that times are told beside; an untrained
+    student's is a cut's, and is not."""
+    ratios = [
+        found[method, one]["cpu_seconds"] / found[TIMED, one]["cpu_seconds"]
+        for one in data
+        if (method, one) in found and (TIMED, one) in found
+    ]
+    trained = any(found[method, d]["rate"] for d in data if (method, d) in found)
+    return f"{statistics.fmean(ratios):.1f}" if ratios and trained else ""

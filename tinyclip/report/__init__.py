@@ -1,0 +1,1 @@
+"""What people are shown of runs: pictures, and a page of them."""
