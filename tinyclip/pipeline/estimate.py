@@ -173,7 +173,8 @@ def teaching_macs(
     others: tuple[ClipShape, ...] = (),
 ) -> float:
     """Multiply-accumulates of all who teach a phase, for each pair."""
-    works = sum(macs(earlier[place]) for place in phase.earlier_teachers(len(earlier)))
+    places = phase.earlier_teachers(len(earlier))
+    works = float(sum(macs(earlier[place]) for place in places))
     if not phase.asks_run_teacher(len(earlier)):
         return works + teacher_macs_beside(phase, earlier[-1])
     works += teacher_macs_beside(phase, teacher)
