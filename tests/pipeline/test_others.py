@@ -16,6 +16,7 @@ from tinyclip.data.loader import Loader
 from tinyclip.data.pairs import open_split
 from tinyclip.errors import Interrupted, UserError
 from tinyclip.formats.source import load_source
+from tinyclip.inherit.vocabulary import kept_ids, trim
 from tinyclip.model.store import Loaded, save_model
 from tinyclip.pipeline.others import open_others
 from tinyclip.pipeline.request import Request
@@ -46,8 +47,9 @@ def test_a_teacher_sees_the_same_samples_in_pixels_and_ids_of_its_own(
     one_stage: MakeRecipe,
 ) -> None:
     recipe = one_stage("data.augmentations=2")
-    mine, theirs = load_source(recipe.teacher), load_source("builtin:pictoclip")
+    mine, whole = load_source(recipe.teacher), load_source("builtin:pictoclip")
     batch = loader_of(recipe, mine).batch(5)
+    theirs = trim(whole, kept_ids(whole.tokenizer, batch.captions))  # other ids
     other = loader_of(recipe, theirs)
     live = LiveTeacher(theirs.model, Engine(), None)
     found = OwnView(live, other).features(batch)
@@ -59,6 +61,7 @@ def test_a_teacher_sees_the_same_samples_in_pixels_and_ids_of_its_own(
     )
     assert pixels.shape != batch.pixels.shape
     tokens_BT = theirs.tokenizer(list(batch.captions))
+    assert not torch.equal(tokens_BT, batch.tokens_BT)
     with torch.no_grad():
         expected = theirs.model(pixels, tokens_BT)
     assert torch.equal(found.image_BE, expected.image_BE)

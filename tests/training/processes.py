@@ -127,8 +127,8 @@ def make_batch(shape: ClipShape, size: int, step: int) -> Batch:
 def train(phase: TrainingPhase, engine: Engine, pieces: int = 1) -> list[float]:
     """Losses of the steps; the phase is trained."""
     losses = []
-    share = SIZE // engine.world
-    mine = torch.arange(engine.rank * share, (engine.rank + 1) * share)
+    # of both halves its part, as `dlb` has them
+    mine = torch.arange(SIZE).view(2, engine.world, -1)[:, engine.rank].flatten()
     for step in range(STEPS):
         batch = make_batch(SHAPE, SIZE, step).rows(mine)
         phase.optimizer.set_lr_share(1.0)

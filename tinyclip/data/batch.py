@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -37,6 +38,16 @@ class Batch:
             self.pixels[index_b],
             self.tokens_BT[index_b],
             captions,
+        )
+
+    def joined(self, other: Batch) -> Batch:
+        """Its pairs and then those of another."""
+        return Batch(
+            torch.cat([self.index_B, other.index_B]),
+            torch.cat([self.augmentation_B, other.augmentation_B]),
+            torch.cat([self.pixels, other.pixels]),
+            torch.cat([self.tokens_BT, other.tokens_BT]),
+            self.captions + other.captions,
         )
 
     def __len__(self) -> int:

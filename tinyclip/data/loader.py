@@ -121,9 +121,17 @@ class Loader:
         Raises:
             UserError: too many pictures are broken.
         """
+        return self.span(step * self.size, self.size)
+
+    def span(self, first: int, size: int) -> Batch:
+        """This process's part of so many pairs from a place on in the endless order.
+
+        Raises:
+            UserError: too many pictures are broken.
+        """
         rank, world = self.part
-        share = self.size // world
-        first = step * self.size + rank * share
+        share = size // world
+        first += rank * share
         places = range(first, first + share)
         drawn = list((self._pool.map if self._pool else map)(self._draw, places))
         rows, augmentations, captions, pixels = zip(*drawn, strict=True)

@@ -34,7 +34,7 @@ def intra(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
             mean_over_rows(
                 _among_others,
                 Products(theirs, theirs, scales[0]),
-                Products(mine, mine, scales[1]),
+                Products(mine, mine, scales[1], weight_B=student.weight_B),
             )[0],
         )
         for mine, theirs in (

@@ -30,6 +30,7 @@ class Products:
     Args:
         rows_BE, columns_CE: features.
         whole_BC: all of them, where they are few: made once for both directions.
+        weight_B: of the rows, in a mean over them; None for 1 each.
     """
 
     rows_BE: Tensor
@@ -37,6 +38,7 @@ class Products:
     scale: Tensor
     bias: Tensor | None = None
     whole_BC: Tensor | None = None
+    weight_B: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.rows_BE)
@@ -79,8 +81,10 @@ def softened(features: Features) -> Features:
 
 def compared(features: Features, biased: bool = False) -> tuple[Products, Products]:
     """As `both_ways`, of distributions that are compared with another model's: softened
-    as a strategy says."""
-    return both_ways(softened(features), biased)
+    and weighted as strategies say."""
+    image, text = both_ways(softened(features), biased)
+    weight_B = features.weight_B
+    return replace(image, weight_B=weight_B), replace(text, weight_B=weight_B)
 
 
 def regained(student: Features, divergence: Tensor) -> Tensor:
@@ -131,5 +135,10 @@ def over_rows(of: OfRows, *products: Products) -> tuple[Tensor, ...]:
 
 
 def mean_over_rows(of: OfRows, *products: Products) -> tuple[Tensor, ...]:
-    """The means of what a function makes of each row, as `over_rows`."""
-    return tuple(value_B.mean() for value_B in over_rows(of, *products))
+    """The means of what a function makes of each row, as `over_rows`; of rows that have
+    weights, times those."""
+    weights = [p.weight_B for p in products if p.weight_B is not None]
+    values = over_rows(of, *products)
+    if weights:
+        return tuple((weights[0] * value_B).mean() for value_B in values)
+    return tuple(value_B.mean() for value_B in values)

@@ -32,6 +32,8 @@ class Features:
         more: what objectives need beside, by name; of every pair something, (B, ...).
         temperature: that a strategy divides logits by where distributions of a sample
             are compared; None for 1.
+        weight_B: what a strategy multiplies each pair's share of such a comparison by;
+            None for 1.
     """
 
     image_BE: Tensor
@@ -41,6 +43,7 @@ class Features:
     channels_E: Tensor | None = None
     more: Mapping[str, Tensor] = field(default_factory=dict)
     temperature: Tensor | None = None
+    weight_B: Tensor | None = None
 
     def rows(self) -> dict[str, Tensor]:
         """All that it has of each pair, by name."""

@@ -180,7 +180,8 @@ class PhaseInProgress:
         share = lr_share(step, phase.steps, phase.optim) * self.guard.lr_share
         phase.optimizer.set_lr_share(share)
         # a phase goes on where the one before it stopped reading
-        batch = self.loader.batch(around.samples // around.batch + step)
+        first = around.samples // around.batch
+        batch = phase.draw(self.loader, first, step)
         pieces = around.accumulate
         loss, parts = backward(phase, batch, step, self.engine, pieces)
         applied = self.engine.update(phase.optimizer)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ..config.phases.phase import TrainingSettings
 from ..config.place import Place
 from ..data.batch import Batch
+from ..data.loader import Loader
 from ..losses.objectives import Parts, Weighted, settle, weighted
 from ..losses.teachers import Teachers
 from ..model.clip import Clip, Features
@@ -100,7 +101,13 @@ class TrainingPhase:
         self.losses = self._built(settings, offered)
         self.providers = providers_of(self.losses, offered)
         place = Place().key(self.name).key("strategies")
-        self.strategies = made(settings.strategies, place, Course(settings.steps))
+        course = Course(
+            settings.steps,
+            None if offered is None else offered.loader,
+            self.model.shape.embed_dim,
+            engine.world,
+        )
+        self.strategies = made(settings.strategies, place, course)
         for strategy in self.strategies.values():
             strategy.to(self.model.logit_scale).train()
         self.optimizer = NamedAdamW(self.trainables())
@@ -171,6 +178,18 @@ class TrainingPhase:
 
     # what one step computes
 
+    def draw(self, loader: Loader, first: int, step: int) -> Batch:
+        """The pairs of a step.
+
+        Args:
+            first: whole batches that were read before the phase.
+        """
+        for strategy in self.strategies.values():
+            drawn = strategy.draw(loader, first, step)
+            if drawn is not None:
+                return drawn
+        return loader.batch(first + step)
+
     def gates(self, _step: int) -> Any:
         """The gates that the student's forward pass goes under; None for none."""
         return None
@@ -182,6 +201,8 @@ class TrainingPhase:
             with watching(self.providers, self.model):
                 features = self.model(*placed(batch, self.model), gates=seen.gates)
             more = of_student(self.providers, seen)
+        for name, strategy in self.strategies.items():
+            more |= {f"{name}.{k}": v for k, v in strategy.rows(batch).items()}
         rows = replace(features, more=more).rows()
         return self.with_scale({k: at_least_float32(v) for k, v in rows.items()})
 

@@ -19,9 +19,20 @@ from ...config.schema import Recipe
 from ...errors import UserError
 from ...losses.objectives import objectives
 from .ctkd import Ctkd
+from .dlb import Dlb
+from .kcd import Kcd
 from .strategy import Course, Strategy, strategies
 
-__all__ = ["Course", "Ctkd", "Strategy", "check_strategies", "made", "strategies"]
+__all__ = [
+    "Course",
+    "Ctkd",
+    "Dlb",
+    "Kcd",
+    "Strategy",
+    "check_strategies",
+    "made",
+    "strategies",
+]
 
 
 def options_class(strategy: type[Strategy]) -> type:
@@ -69,6 +80,7 @@ def check_strategies(recipe: Recipe) -> None:
                 where = place.key(phase).key("strategies")
                 settled(settings.strategies, where)
                 _refuse_idle(settings.strategies, settings.losses, where)
+                _refuse_odd(settings.strategies, stage.batch, where)
 
 
 def _refuse_idle(asked: Mapping[str, object], losses: Losses, where: Place) -> None:
@@ -83,4 +95,15 @@ def _refuse_idle(asked: Mapping[str, object], losses: Losses, where: Place) -> N
                 f"{name} works on objectives that compare distributions, and losses "
                 "has none",
                 f"Add one of {', '.join(sorted(fit))}, or leave {name} out",
+            )
+
+
+def _refuse_odd(asked: Mapping[str, object], batch: int, where: Place) -> None:
+    """An odd batch has no two halves."""
+    for name in asked:
+        if strategies.get(name, str(where)).halves and batch % 2:
+            raise UserError(
+                str(where.key(name)),
+                f"takes half of each batch again, and a batch is {batch} pairs",
+                f"Set batch to {batch + 1}, or leave {name} out",
             )

@@ -44,7 +44,7 @@ class CtkdOptions(Options):
 
 class Reversed(torch.autograd.Function):
     """What goes in comes out; its gradient comes back times −λ (Ganin and Lempitsky,
-    ICML 2015, §3.1)."""
+    ICML 2015)."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, share: float) -> Tensor:  # type: ignore[override]

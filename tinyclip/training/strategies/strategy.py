@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
+from ...data.batch import Batch
+from ...data.loader import Loader
 from ...losses.objectives import Parts
 from ...model.clip import Features
 from ...registry import Registry
@@ -31,9 +33,15 @@ class Course:
 
     Args:
         steps: of the phase.
+        loader: of the pairs that it trains on.
+        width: of the student's embedding.
+        world: processes.
     """
 
     steps: int
+    loader: Loader | None = None
+    width: int = 0
+    world: int = 1
 
 
 class Strategy(nn.Module):
@@ -43,6 +51,7 @@ class Strategy(nn.Module):
     a resume repeats it.
     """
 
+    halves: ClassVar[bool] = False  # of batches: there must be two
     of_distributions: ClassVar[bool] = False  # works on what such objectives compare
 
     def __init__(self, options: Any, course: Course) -> None:
@@ -56,6 +65,14 @@ class Strategy(nn.Module):
             owner: the name that a state has it under.
         """
         return ()
+
+    def draw(self, _loader: Loader, _first: int, _step: int) -> Batch | None:
+        """The pairs of a step, where they are not the next ones; as `Phase.draw`."""
+        return None
+
+    def rows(self, _batch: Batch) -> dict[str, Tensor]:
+        """What `sides` and `beside` find of each pair in the student's `more`."""
+        return {}
 
     def sides(
         self, student: Features, teachers: tuple[Features, ...], _step: int

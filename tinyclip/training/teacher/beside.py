@@ -27,7 +27,7 @@ class Beside:
         always: of every step.
         assistants: students of earlier stages, each left out of a step by itself (Son
             et al., ICCV 2021, "Densely Guided Knowledge Distillation using Multiple
-            Teacher Assistants", §3.3).
+            Teacher Assistants").
         dropped: the chance that one is.
         seed: of that; a step's draw depends on nothing else.
     """
