@@ -10,6 +10,7 @@ from rich.table import Table
 from ..config.schema import PHASES
 from ..quoting import as_source, python
 from ..words import rounded
+from .measured import tell_alarms
 from .show import percent, show_table, tell
 
 
@@ -83,7 +84,10 @@ def _first_task(tasks: dict[str, Any], metric: str) -> str:
 
 
 def show_summary(report: dict[str, Any]) -> None:
-    """Print the family: teacher and students, and where they are."""
+    """Print the family: alarms, then teacher and students, and where they are."""
+    for entry in report["students"]:
+        alarms = (entry["metrics"] or {}).get("alarms") or []
+        tell_alarms(alarms, f"stage {entry['stage']}")
     tasks = (report["teacher"]["metrics"] or {}).get("tasks", {})
     first, second = _first_task(tasks, "top1"), _first_task(tasks, "r1")
     towers = report["towers"]

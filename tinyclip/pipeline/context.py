@@ -17,8 +17,9 @@ from ..data.loader import Loader
 from ..data.pairs import open_split
 from ..data.protocol import Pairs
 from ..data.tasks import Task, tasks_of
+from ..evaluation.features import Encoder
 from ..evaluation.latency import latency
-from ..evaluation.suite import evaluate, refuse_unmeasurable, values_of
+from ..evaluation.suite import encoder_of, refuse_unmeasurable, report
 from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
@@ -83,6 +84,7 @@ class RunContext:
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
     _cached: Cached | None = None
+    _measured_teacher: Encoder | None = None
     _known_fingerprints: dict[str, str] | None = None
 
     @classmethod
@@ -263,22 +265,18 @@ class RunContext:
         with self.engine.main_first():  # the others read what it wrote
             return cache_teacher(live, loader, path, fixed, progress)
 
-    def measure(
-        self, loaded: Loaded, teacher_values: dict[str, float] | None
-    ) -> dict[str, Any]:
-        """What `metrics.json` says of a model: its tasks, and how fast it is here."""
-        return {
-            "tasks": evaluate(loaded, self.tasks, teacher_values),
-            "latency": latency(loaded.model),
-        }
-
-    def teacher_values(self) -> dict[str, float]:
-        """The teacher's own figures, measured once a run."""
-        metrics = believed(self.folder, "teacher.json", self.accept)
-        if metrics is None:
-            metrics = self.measure(self.teacher, None)
-            self.folder.write("teacher.json", metrics)
-        return values_of(metrics["tasks"])
+    def measure(self, student: Loaded) -> dict[str, Any]:
+        """What `metrics.json` says of a student: its tasks beside the teacher, alarms,
+        and how fast it is here."""
+        if self._measured_teacher is None:  # what it encodes is kept for all stages
+            self._measured_teacher = encoder_of(self.teacher)
+        teacher = self._measured_teacher
+        if believed(self.folder, "teacher.json", self.accept) is None:
+            figures = report(teacher, self.tasks)["tasks"]
+            found = {"tasks": figures, "latency": latency(self.teacher.model)}
+            self.folder.write("teacher.json", found)
+        found = report(encoder_of(student), self.tasks, teacher)
+        return {**found, "latency": latency(student.model)}
 
     def seed_of(self, stage: int, what: str) -> int:
         """A seed of one thing that is left to chance in a stage."""

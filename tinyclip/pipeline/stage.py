@@ -84,7 +84,7 @@ def _store(stage: StageContext, progress: Progress) -> None:
     if run.recipe.evaluate:
         run.watcher.phase(folder.number, "evaluate", 0, 1)
         student = Loaded(model, base.preprocess, base.tokenizer, {})
-        metrics = run.measure(student, run.teacher_values())
+        metrics = run.measure(student)
     save_model(
         folder.model,
         model,

@@ -22,7 +22,7 @@ from .charts.quality import quality
 from .charts.training import budget, gates, losses
 from .charts.units import units
 from .collect import Told, collect
-from .gallery import Gallery, gallery
+from .gallery import Gallery, gallery, has_answers
 from .words import (
     commands,
     headline,
@@ -129,7 +129,7 @@ def _gallery(told: Told, teacher: Any, say: Say) -> Gallery | None:
         return None
     split = open_split(told.recipe.data)
     tasks = {task.name: task for task in measured_tasks(told.recipe, split)}
-    if name not in tasks:
+    if not has_answers(tasks.get(name)):
         return None
     say(f"{told.path}: what teacher and student answer on {name} ...")
     return gallery(tasks[name], teacher, load_model(Path(told.students[-1].folder)))
