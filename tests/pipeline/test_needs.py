@@ -119,6 +119,8 @@ def test_a_plan_counts_what_the_teacher_encodes_beside(pico_shape: ClipShape) ->
     plain, more = (teaching_macs(x, pico_shape, [], True) for x in (alone, turned))
     assert plain == macs(pico_shape)
     assert more == plain + 3 * image
+    inherit = recipe({"hsakd": 1.0}).stages[0].running()["inherit"]
+    assert teaching_macs(inherit, pico_shape, [], False) == 0  # nobody teaches it
 
 
 def test_a_registry_keeps_needs_by_name() -> None:

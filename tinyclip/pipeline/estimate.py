@@ -176,7 +176,8 @@ def teaching_macs(
     places = phase.earlier_teachers(len(earlier))
     works = float(sum(macs(earlier[place]) for place in places))
     if not phase.asks_run_teacher(len(earlier)):
-        return works + teacher_macs_beside(phase, earlier[-1])
+        beside = [teacher_macs_beside(phase, earlier[place]) for place in places]
+        return works + sum(beside)
     works += teacher_macs_beside(phase, teacher)
     works += 0 if cached else sum(map(macs, others))
     return works + (macs(teacher) if runs_teacher(phase) or not cached else 0)
