@@ -113,7 +113,7 @@ def show_summary(report: dict[str, Any]) -> None:
         table.add_row(*_row(f"stage {entry['stage']}", entry, *shown))
     show_table(table, 160)
     for entry in report["students"]:
-        tell(f"stage {entry['stage']}: {entry['model']}")
+        tell(f"stage {entry['stage']}: {entry['model']}{_seen(entry)}")
     last = report["model"]
     tell(
         "\nLoad one: model, preprocess, tokenizer = "
@@ -121,10 +121,24 @@ def show_summary(report: dict[str, Any]) -> None:
     )
 
 
+def _seen(entry: dict[str, Any]) -> str:
+    """How much of each kind a student saw, where it was more than pairs."""
+    samples = entry.get("samples", {})
+    told = (f"{count:,} {kind}" for kind, count in samples.items())
+    return f" ({', '.join(told)})" if len(samples) > 1 else ""
+
+
+def _beside(first: str, counts: dict[str, int]) -> str:
+    """Pairs, and below them how many there are of the other kinds."""
+    return "\n".join([first, *(f"+ {n:,} {kind}" for kind, n in counts.items())])
+
+
 def show_plan(plan: dict[str, Any]) -> None:
     """Print what a run would do."""
+    counts = [f"{plan['pairs']} training pairs"]
+    counts += [f"{count} {kind} beside" for kind, count in plan["unpaired"].items()]
     table = make_table(
-        f"{plan['teacher']} on {plan['data']} ({plan['pairs']} training pairs)",
+        f"{plan['teacher']} on {plan['data']} ({', '.join(counts)})",
         "stage",
         "share",
         "steps",
@@ -140,7 +154,7 @@ def show_plan(plan: dict[str, Any]) -> None:
             str(stage["number"]),
             f"{percent(stage['start'])} → {percent(stage['target'])}",
             work_of(stage),
-            f"{stage['samples']:,}",
+            _beside(f"{stage['samples']:,}", stage["unpaired"]),
             rounded(stage["params_encoder"]),
             rounded(stage["params_total"]),
             f"{stage['memory_gib']:.1f} GiB",

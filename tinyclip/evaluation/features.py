@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.broken import Broken
-from ..data.loader import PixelMaker, TokenMaker
+from ..data.loader import PixelMaker
 from ..data.protocol import Pairs
+from ..data.tokens import TokenMaker
 from ..data.views import rows_of
 from ..errors import UserError
 from ..model.clip import Clip

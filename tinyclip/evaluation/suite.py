@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..data.loader import PixelMaker, TokenMaker
+from ..data.loader import PixelMaker
 from ..data.task import ProbeTask, Task
+from ..data.tokens import TokenMaker
 from ..model.clip import Clip
 from . import knn, linear_probe, multi_label, retrieval, zero_shot
 from .against import difference, result

@@ -6,6 +6,7 @@ One file each, which enters itself in the registry; one line here.
 from .afd import Afd
 from .affinity import affinity, soft_cross_entropy
 from .asl import Asl
+from .bingo import bingo
 from .contrastive import affinity_logits, contrastive
 from .crd import crd
 from .dist import dist
@@ -20,6 +21,7 @@ from .layerwise import Layerwise
 from .mfd import mfd
 from .mfi import mfi
 from .mimic import mimic
+from .negclip import negclip
 from .objectives import objectives, weighted
 from .sigmoid import sigmoid
 from .sparsity import Multipliers, penalty, ramp
@@ -29,6 +31,7 @@ __all__ = [
     "Multipliers",
     "affinity",
     "affinity_logits",
+    "bingo",
     "Afd",
     "Hsakd",
     "Layerwise",
@@ -46,6 +49,7 @@ __all__ = [
     "mfd",
     "mfi",
     "mimic",
+    "negclip",
     "objectives",
     "penalty",
     "ramp",

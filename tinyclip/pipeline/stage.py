@@ -16,6 +16,7 @@ from .context import on_cpu
 from .handover import Progress
 from .phases import phase_called
 from .stage_context import StageContext
+from .unpaired import provenance as seen_beside
 
 log = logging.getLogger("tinyclip")
 
@@ -74,6 +75,7 @@ def _store(stage: StageContext, progress: Progress) -> None:
         "towers": list(goal.towers),
         "data": run.recipe.data.source,
         "samples": progress.samples,
+        **seen_beside(run.recipe, folder.number - 1),
     }
     # what shares count is told, too
     teacher_sizes = cost.sizes(run.teacher.model.shape)

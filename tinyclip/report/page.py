@@ -24,7 +24,9 @@ from .charts.units import units
 from .collect import Told, collect
 from .gallery import Gallery, gallery, has_answers
 from .words import (
+    alarms,
     commands,
+    fidelity_table,
     headline,
     models_table,
     origins_table,
@@ -161,9 +163,10 @@ def _shown(part: Part, place: str) -> dict[str, Any]:
         "id": place,
         "name": told.name,
         "headline": headline(told),
-        "alarms": [],
+        "alarms": alarms(told),
         "models": models_table(told),
         "tasks": tasks_table(told),
+        "fidelity": fidelity_table(told),
         "charts": [_picture(chart, place) for chart in part.charts],
         "gallery": part.gallery,
         "notes": part.notes,

@@ -12,7 +12,7 @@ from tinyclip.config.load import load_recipe
 from tinyclip.config.place import Place
 from tinyclip.config.schema import Recipe
 from tinyclip.errors import UserError
-from tinyclip.losses.misfits import refuse_misfits
+from tinyclip.losses.fitting import refuse_misfits
 from tinyclip.shapes import ClipShape
 
 
