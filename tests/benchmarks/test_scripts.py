@@ -53,6 +53,13 @@ def test_what_objectives_cost(script: Any) -> None:
         assert row["of_mimic"] > 0 and row["seconds"] > 0 and row["peak_mib"] >= 0
 
 
+def test_what_a_step_costs(script: Any) -> None:
+    report = script("step_cost.py", "--quick")
+    assert [row["name"] for row in report["rows"]] == ["mimic", "mfd", "dlb"]
+    for row in report["rows"]:
+        assert row["of_mimic"] > 0 and row["seconds"] > 0 and row["peak_mib"] >= 0
+
+
 def test_one_cut_at_its_full_size(script: Any) -> None:
     (cut,) = script("full_size.py", "--quick")["cuts"]
     parts = {"load", "magnitude", "taylor, 8 pairs", "choose", "inherit"}
