@@ -181,8 +181,8 @@ def test_what_nothing_can_use_is_refused(
     assert "looks at images alone" in refusal(one_stage(*beside, unweighted), tmp_path)
     told = refusal(one_stage(beside[1], *BOTH, "towers=[image]"), tmp_path)
     assert told.startswith("data.texts: the text tower stays as it is")
-    told = refusal(one_stage(*beside, *BOTH, "more_teachers=[builtin:pico]"), tmp_path)
-    assert told.endswith("Leave data.images or more_teachers out")
+    with pytest.raises(UserError, match=r"Leave data\.images or more_teachers out"):
+        refuse_unused(one_stage(*beside, *BOTH, "more_teachers=[builtin:other]"))
     told = refusal(one_stage("stages[*].texts=4"), tmp_path)
     assert told.startswith("stages[0].texts: says how many a step sees, and data.texts")
 
