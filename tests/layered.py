@@ -47,6 +47,11 @@ def built(name: str, mine: ClipShape, theirs: ClipShape, **options: Any) -> Any:
     (asked,) = settle({name: {"weight": 1.0, **options}}, Place(path="losses"))
     module = asked.built(mine, theirs, seed=3).module
     assert module is not None
+    draw = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight in module.parameters():
+            if not weight.any():  # where it starts says little
+                weight.normal_(generator=draw)
     return module.double()
 
 

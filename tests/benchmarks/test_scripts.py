@@ -53,6 +53,13 @@ def test_what_objectives_cost(script: Any) -> None:
         assert row["of_mimic"] > 0 and row["seconds"] > 0 and row["peak_mib"] >= 0
 
 
+def test_what_a_step_costs(script: Any) -> None:
+    report = script("step_cost.py", "--quick")
+    assert [row["name"] for row in report["rows"]] == ["mimic", "mfd", "dlb"]
+    for row in report["rows"]:
+        assert row["of_mimic"] > 0 and row["seconds"] > 0 and row["peak_mib"] >= 0
+
+
 @pytest.mark.slow
 def test_what_has_no_pair_is_worth(script: Any) -> None:
     asked = "--entries", "pairs,both", "--seeds", "0"

@@ -79,3 +79,8 @@ def test_the_sum_of_clip_kd_is_a_stage() -> None:
     stage = load_stage("clip-kd")
     check_objectives(stage, Place("clip-kd"))
     assert set(stage.distil.losses) == {"contrastive", "feature", "crd", "icl"}
+
+
+def test_no_strategy_is_called_like_an_objective() -> None:
+    """What both log goes by their names."""
+    assert not set(objectives) & set(strategies)

@@ -29,7 +29,7 @@ from towers import siglip_shape  # type: ignore[import-not-found]
 from tinyclip.config.place import Place
 from tinyclip.errors import UserError
 from tinyclip.losses.objectives import settle, weighted
-from tinyclip.losses.tokens import Tokens, fewer, matched
+from tinyclip.losses.tokens import Tokens, fewer, matched, projection
 from tinyclip.model.clip import Features
 from tinyclip.model.norm import evened
 from tinyclip.shapes import BlockShape, TowerShape
@@ -159,6 +159,11 @@ def test_layerwise_is_nothing_for_the_teacher_itself_and_more_for_others() -> No
     mine, other = tokens(0, 4, 5, 6, 2), tokens(1, 4, 5, 6, 2)
     assert float(module.distance("image", mine, mine).detach().max()) == 0
     assert float(module.distance("image", mine, other).detach().min()) > 0.1
+
+
+def test_projections_start_as_the_identity_or_as_nothing() -> None:
+    assert torch.equal(projection(5, 5).weight, torch.eye(5))
+    assert not projection(4, 5).weight.any() and not projection(6, 5).weight.any()
 
 
 def test_layerwise_is_1_where_nothing_is_known() -> None:

@@ -12,6 +12,7 @@ from .crd import crd
 from .dist import dist
 from .feature import feature
 from .gd import gd
+from .hsakd import Hsakd
 from .ickd import ickd
 from .icl import icl
 from .intra import intra
@@ -32,6 +33,7 @@ __all__ = [
     "affinity_logits",
     "bingo",
     "Afd",
+    "Hsakd",
     "Layerwise",
     "Tat",
     "Asl",

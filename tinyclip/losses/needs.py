@@ -21,6 +21,8 @@ class Need:
     Args:
         images, texts: pictures and captions that the student encodes for it, of every
             pair of the batch: what plans count.
+        teacher_images: pictures that the teacher itself encodes for it, beside those
+            of the batch.
     """
 
     what: ClassVar[str]  # as a message names it
@@ -29,6 +31,7 @@ class Need:
 
     images: float = 0.0
     texts: float = 0.0
+    teacher_images: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +74,21 @@ class Labels(Need):
     """
 
     what: ClassVar[str] = "labels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotated(Need):
+    """Every picture turned by 90, 180 and 270 degrees, for the student and for the
+    teacher itself.
+
+    Provides `rotated` (B, 3, E) of both.
+    """
+
+    what: ClassVar[str] = "features of turned pictures"
+    runs_teacher: ClassVar[bool] = True
+
+    images: float = 3.0
+    teacher_images: float = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)

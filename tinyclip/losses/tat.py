@@ -66,11 +66,11 @@ class Tat(OfTokens):
 
     h (B, N, D) are the student's tokens of one layer and H (B, M, F) the teacher's of
     the nearest one, normalised as for `layerwise`. γ (D, D), θ (D, F) and φ (F, D), of
-    each tower, are learned, start as identities where widths are the same, and end with
-    their phase; the paper's are convolutions with batch norm, which would make a pair
-    depend on its batch. For φ = 0 the distance is 1; for the teacher itself it nears 0
-    as the softmax sharpens. Which of the student's tokens is which does not matter, so
-    the models may cut pictures into other patches.
+    each tower, are learned, start as the identity where widths are the same (else φ as
+    0, θ at right angles), and end with their phase; the paper's are convolutions with
+    batch norm, which would make a pair depend on its batch. For φ = 0 the distance is
+    1; for the teacher itself it nears 0 as the softmax sharpens. Which of the student's
+    tokens is which does not matter, so the models may cut pictures into other patches.
     With groups n and m run over the same part of a picture or caption; a class token is
     a part of its own. Anchors are the means of parts; their distance is added. Weights
     take 8·N·M bytes a pair and tower, 8·N·M / groups² in groups: 2.7 MB of 577 tokens,
@@ -104,10 +104,11 @@ class Tat(OfTokens):
             if options.anchors
         }
         widths = {t: (mine.width, theirs.width) for t, (mine, theirs) in sides.items()}
-        self.gamma, self.theta, self.phi = (
-            nn.ModuleDict({t: projection(*of(*both)) for t, both in widths.items()})
-            for of in (lambda d, f: (d, d), lambda d, f: (f, d), lambda d, f: (d, f))
+        self.gamma = nn.ModuleDict(
+            {t: projection(d, d) for t, (d, _) in widths.items()}
         )
+        self.theta = nn.ModuleDict({t: _asking(f, d) for t, (d, f) in widths.items()})
+        self.phi = nn.ModuleDict({t: projection(d, f) for t, (d, f) in widths.items()})
 
     def distance(self, tower: str, mine: Tokens, theirs: Tokens) -> Tensor:
         ((own, other),) = self.layers[tower]
@@ -144,6 +145,14 @@ class Tat(OfTokens):
             scores_BMN = scores_BMN.masked_fill(~open_BN[:, None], float("-inf"))
         rebuilt_BMF = scores_BMN.softmax(dim=-1) @ self.phi[tower](mine.x_BND)
         return (rebuilt_BMF - theirs.x_BND).square().mean(dim=-1), theirs.counts_BN
+
+
+def _asking(teacher: int, student: int) -> nn.Linear:
+    """As `projection`, but not from 0, where nothing would be asked for."""
+    layer = projection(teacher, student)
+    if teacher != student:
+        nn.init.orthogonal_(layer.weight)
+    return layer
 
 
 @dataclass(frozen=True)

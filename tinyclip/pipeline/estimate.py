@@ -186,6 +186,13 @@ def runs_teacher(phase: PhaseSettings) -> bool:
     return any(need.runs_teacher for need in needs)
 
 
+def teacher_macs_beside(phase: PhaseSettings, teacher: ClipShape) -> float:
+    """Multiply-accumulates of what the teacher encodes for objectives beside a pair."""
+    needs = needs_of_phase(phase, Place()).values()
+    image = cost.tower_macs(teacher.image, teacher.embed_dim)
+    return float(sum(need.teacher_images * image for need in needs))
+
+
 def earlier_shapes(recipe: Recipe, number: int, teacher: ClipShape) -> list[ClipShape]:
     """About what the students of the stages before stage `number` are."""
     targets = [target for _, target in recipe.spans[: number - 1]]
@@ -200,9 +207,12 @@ def teaching_macs(
     others: tuple[ClipShape, ...] = (),
 ) -> float:
     """Multiply-accumulates of all who teach a phase, for each pair."""
-    works = sum(macs(earlier[place]) for place in phase.earlier_teachers(len(earlier)))
+    places = phase.earlier_teachers(len(earlier))
+    works = float(sum(macs(earlier[place]) for place in places))
     if not phase.asks_run_teacher(len(earlier)):
-        return works
+        beside = [teacher_macs_beside(phase, earlier[place]) for place in places]
+        return works + sum(beside)
+    works += teacher_macs_beside(phase, teacher)
     works += 0 if cached else sum(map(macs, others))
     return works + (macs(teacher) if runs_teacher(phase) or not cached else 0)
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...losses.needs import Hard, Labels, LayerTokens, Masked, Need, Neighbours
+from ...losses.needs import Hard, Labels, LayerTokens, Masked, Need, Neighbours, Rotated
 from ...losses.objectives import Weighted
 from ...model.clip import Clip
 from .hard import HardPairs
@@ -22,6 +22,7 @@ from .labels import FittingCaptions
 from .masked import MaskedPictures
 from .neighbours import Bags
 from .provider import MakeProvider, Offered, Pass, Provider
+from .rotated import RotatedPictures
 from .tokens import TokensOfLayers
 
 Providers: TypeAlias = Mapping[str, Provider]  # by the objective's name
@@ -32,6 +33,7 @@ PROVIDERS: Mapping[type[Need], MakeProvider] = {
     LayerTokens: TokensOfLayers,
     Masked: MaskedPictures,
     Neighbours: Bags,
+    Rotated: RotatedPictures,
 }
 
 
