@@ -80,7 +80,8 @@ def rows_of(work: Ablation, axes: Axes) -> list[Row]:
     rows += work.rows(axes.rated([*best(rows, axes.entries, 1), RATED]))
     rows += work.rows(axes.cells(names[CLIP_KD], first))
     rest = [n for n in [*single, *names[CLIP_KD]] if n not in again]
-    rows += work.rows(axes.cells(best(rows, rest, len(rest)), more))
+    for name in best(rows, rest, len(rest)):
+        rows += work.rows(axes.cells([name], more))
     return rows
 
 
