@@ -84,6 +84,7 @@ class Recorded:
         return [
             {
                 "method": cell.method,
+                "rate": cell.rate,
                 "tasks": {"dev": {"value": self.dev.get(cell.method, 0.0)}},
                 "divergence": {"dev": float(len(cell.method))},
             }
@@ -113,13 +114,20 @@ def test_the_first_seed_comes_first_and_of_mixes_only_the_best_get_more(
 def test_of_equals_on_dev_the_nearer_to_the_teacher_is_the_better(
     ablation: Any,
 ) -> None:
-    def row(method: str, right: float, far: float) -> dict[str, Any]:
+    def row(method: str, right: float, far: float, rate: float = 1.0) -> dict[str, Any]:
         dev = {"dev": {"value": right}}
-        return {"method": method, "tasks": dev, "divergence": {"dev": far}}
+        return {
+            "method": method,
+            "rate": rate,
+            "tasks": dev,
+            "divergence": {"dev": far},
+        }
 
     rows = [row("a", 0.4, 0.3), row("b", 0.4, 0.2), row("c", 0.3, 0.1)]
     rows += [row("c", 0.6, 0.1)]  # another seed: 0.45 in the mean
-    assert ablation("order").best(rows, ["a", "b", "c", "unknown"], 3) == [*"cba"]
+    rows += [row("a", 0.9, 0.3, rate=2.0)]
+    best = ablation("order").best(rows, ["a", "b", "c", "unknown"], 1.0, 3)
+    assert best == [*"cba"]
 
 
 # figures
