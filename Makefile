@@ -2,7 +2,8 @@
 # test   the tests
 # check  format, lint, types, tests: what CI runs
 # fix    what format and lint can mend by themselves
-# settings  docs/settings.md and docs/objectives.md, from the classes they tell of
+# settings  docs/settings.md and docs/objectives.md, from the classes they tell of and
+#           the last ablation of objectives
 # build  dist/*.tar.gz and, from it, dist/*.whl
 
 PYTHON ?= python3
@@ -10,6 +11,8 @@ VENV   ?= .venv
 RUN    ?= runs/demo
 
 PIP     := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
+# the last ablation of objectives, which their page ends with
+MEASURED := $(lastword $(sort $(wildcard benchmarks/results/*-objectives.json)))
 SOURCES := setup.cfg pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := check
@@ -49,6 +52,7 @@ fix: $(VENV)/installed-dev
 settings: $(VENV)/installed
 	$(VENV)/bin/python -m tinyclip.cli.settings > docs/settings.md
 	$(VENV)/bin/python -m tinyclip.cli.objectives > docs/objectives.md
+	$(VENV)/bin/python benchmarks/objectives.py --page $(MEASURED) >> docs/objectives.md
 
 # A stale build/ would ship files that were renamed, under both names.
 build: $(VENV)/installed-dev

@@ -114,7 +114,7 @@ def report(work: Ablation, axes: Axes) -> dict[str, Any]:
         "batch": work.base.stages[0].batch,
         "rate": axes.rate,
         "today": TODAY,
-        "best": best(rows, axes.entries, BEST),
+        "best": best(rows, axes.entries, axes.rate, BEST),
         "about": about(known),
         "orders": orders(entries, axes.rate),
         "summary": entries,

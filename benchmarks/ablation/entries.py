@@ -78,6 +78,11 @@ def beside(name: str, why: str, live: bool = False) -> Entry:
     return Entry(BESIDE, {"mimic": 1.0, name: 1.0}, why, live=live)
 
 
+def strategy(name: str, why: str) -> Entry:
+    settings = {f"{DISTIL}.strategies": {name: {}}}
+    return Entry(BESIDE, {"mimic": 1.0}, why, settings)
+
+
 def clip_kd(**losses: float) -> Entry:
     """As CLIP-KD's table has it: beside the student's own loss."""
     return Entry(CLIP_KD, {"contrastive": 1.0, **losses})
@@ -106,12 +111,9 @@ SINGLE: dict[str, Entry] = {
     "mimic+ickd": beside("ickd", PAIRS),
     "mimic+intra": beside("intra", PAIRS),
     "mimic+mfi": beside("mfi", "looks at captions alone, and asks the student alone"),
-    "mimic+ctkd": Entry(
-        BESIDE,
-        {"mimic": 1.0},
-        "a temperature of the objective beside it",
-        settings={f"{DISTIL}.strategies": {"ctkd": {}}},
-    ),
+    "mimic+ctkd": strategy("ctkd", "a temperature of the objective beside it"),
+    "mimic+kcd": strategy("kcd", "weights of the objective beside it"),
+    "mimic+dlb": strategy("dlb", "asks the student what it said itself"),
     "mimic+afd": beside("afd", FREE),
     "mimic+layerwise": beside("layerwise", FREE, live=True),
     "mimic+tat": beside("tat", FREE, live=True),

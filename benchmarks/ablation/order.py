@@ -75,24 +75,30 @@ def rows_of(work: Ablation, axes: Axes) -> list[Row]:
     first, more = axes.seeds[:1], axes.seeds[1:]
     rows = work.rows(axes.inherited())
     rows += work.rows(axes.cells([*single, *names[MIX]], first))
-    again = [n for n in [TODAY, *best(rows, names[MIX], BEST)] if n in axes.entries]
+    again = [TODAY, *best(rows, names[MIX], axes.rate, BEST)]
+    again = [name for name in again if name in axes.entries]
     rows += work.rows(axes.cells(again, more))
-    rows += work.rows(axes.rated([*best(rows, axes.entries, 1), RATED]))
+    rated = [*best(rows, axes.entries, axes.rate, 1), RATED]
+    rows += work.rows(axes.rated(rated))
     rows += work.rows(axes.cells(names[CLIP_KD], first))
     rest = [n for n in [*single, *names[CLIP_KD]] if n not in again]
-    rows += work.rows(axes.cells(best(rows, rest, len(rest)), more))
+    for name in best(rows, rest, axes.rate, len(rest)):
+        rows += work.rows(axes.cells([name], more))
     return rows
 
 
-def best(rows: Sequence[Row], names: Iterable[str], count: int) -> list[str]:
-    """Those with the highest mean of dev's top-1 over data and seeds; of equals the one
-    whose similarities there are nearer to the teacher's."""
+def best(
+    rows: Sequence[Row], names: Iterable[str], rate: float, count: int
+) -> list[str]:
+    """Those that do best on dev at a rate: the highest mean of top-1 over data and
+    seeds; of equals the one whose similarities are nearer to the teacher's."""
+    at_rate = [row for row in rows if row["rate"] == rate]
 
     def worth(name: str) -> tuple[float, float]:
-        own = [row for row in rows if row["method"] == name]
+        own = [row for row in at_rate if row["method"] == name]
         right = statistics.mean(row["tasks"]["dev"]["value"] for row in own)
         return right, -statistics.mean(row["divergence"]["dev"] for row in own)
 
-    there = {row["method"] for row in rows}
+    there = {row["method"] for row in at_rate}
     known = [name for name in names if name in there]
     return sorted(known, key=worth, reverse=True)[:count]

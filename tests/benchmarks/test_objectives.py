@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 from tinyclip.config.load import fingerprint, recipe_to_dict
 from tinyclip.config.schema import Recipe
 from tinyclip.config.setting import without_later
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +87,7 @@ class Recorded:
         return [
             {
                 "method": cell.method,
+                "rate": cell.rate,
                 "tasks": {"dev": {"value": self.dev.get(cell.method, 0.0)}},
                 "divergence": {"dev": float(len(cell.method))},
             }
@@ -113,13 +117,20 @@ def test_the_first_seed_comes_first_and_of_mixes_only_the_best_get_more(
 def test_of_equals_on_dev_the_nearer_to_the_teacher_is_the_better(
     ablation: Any,
 ) -> None:
-    def row(method: str, right: float, far: float) -> dict[str, Any]:
+    def row(method: str, right: float, far: float, rate: float = 1.0) -> dict[str, Any]:
         dev = {"dev": {"value": right}}
-        return {"method": method, "tasks": dev, "divergence": {"dev": far}}
+        return {
+            "method": method,
+            "rate": rate,
+            "tasks": dev,
+            "divergence": {"dev": far},
+        }
 
     rows = [row("a", 0.4, 0.3), row("b", 0.4, 0.2), row("c", 0.3, 0.1)]
     rows += [row("c", 0.6, 0.1)]  # another seed: 0.45 in the mean
-    assert ablation("order").best(rows, ["a", "b", "c", "unknown"], 3) == [*"cba"]
+    rows += [row("a", 0.9, 0.3, rate=2.0)]
+    best = ablation("order").best(rows, ["a", "b", "c", "unknown"], 1.0, 3)
+    assert best == [*"cba"]
 
 
 # figures
@@ -252,3 +263,40 @@ def test_an_unknown_entry_gets_the_nearest(start: Any, tmp_path: Path) -> None:
     out, err = child.communicate()
     assert (child.returncode, out) == (1, "")
     assert "Did you mean 'mimic'" in err
+
+
+# what is told
+
+
+@pytest.fixture(scope="module")
+def last() -> tuple[str, dict[str, Any]]:
+    """The name and the content of the last results."""
+    file = max((ROOT / "benchmarks" / "results").glob("*-objectives.json"))
+    return file.stem, json.loads(file.read_text())
+
+
+def test_the_page_of_objectives_ends_with_what_was_measured(
+    ablation: Any, last: tuple[str, dict[str, Any]]
+) -> None:
+    name, report = last
+    written = (ROOT / "docs" / "objectives.md").read_text()
+    assert written.endswith(ablation("page").page(report, name)), "make settings"
+
+
+def test_the_page_of_results_has_its_tables_from_its_json(
+    ablation: Any, last: tuple[str, dict[str, Any]]
+) -> None:
+    name, report = last
+    written = (ROOT / "benchmarks" / "results" / f"{name}.md").read_text()
+    assert written.endswith(ablation("table").table(report))
+
+
+def test_time_is_told_as_a_multiple_of_mimic_s(ablation: Any) -> None:
+    found = {
+        (method, "all"): {"cpu_seconds": seconds, "rate": 0.1}
+        for method, seconds in (("mimic", 40.0), ("slow", 90.0))
+    }
+    found["none", "all"] = {"cpu_seconds": 70.0, "rate": None}
+    time = ablation("page")._time
+    assert time("slow", ["all"], found) == "2.2"
+    assert time("none", ["all"], found) == ""

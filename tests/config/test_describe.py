@@ -65,6 +65,7 @@ def test_the_page_of_settings_is_the_one_that_the_classes_print() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == page(), "make settings"
 
 
-def test_the_page_of_objectives_is_the_one_that_they_print() -> None:
+def test_the_page_of_objectives_begins_with_what_they_print() -> None:
+    """What follows is measured (tests/benchmarks/test_objectives.py)."""
     written = (ROOT / "docs" / "objectives.md").read_text()
-    assert written == objectives.page(), "make settings"
+    assert written.startswith(objectives.page()), "make settings"

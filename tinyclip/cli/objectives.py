@@ -1,6 +1,8 @@
 """`tinyclip objectives`: what a stage's `losses` may name; and docs/objectives.md.
 
 python -m tinyclip.cli.objectives > docs/objectives.md
+
+and what benchmarks/objectives.py prints of its last results (`make settings`).
 """
 
 from __future__ import annotations
@@ -45,6 +47,7 @@ of its values under each; for the teacher's softmaxes and sigmoids that is the m
 them.
 
 A large batch is looked at in blocks of rows: memory grows with it, not with its square.
+[Which to take when](#which-to-take-when), measured, is at the end.
 What each costs beside `mimic`, in time and memory:
 [measured](../benchmarks/results/2026-11-26-objective-cost.md).
 """
