@@ -54,6 +54,14 @@ def feature(mine: Side, theirs: Side) -> float:
     return float(sum(np.square(x - y).sum(-1).mean() for x, y in pairs))
 
 
+def bingo(mine: Side, theirs: Side) -> float:
+    """Bags of two: a picture and the one that stands next."""
+    p = softmax(mine.a * mine.v @ theirs.v.T)
+    own = np.arange(len(p))
+    both = p[own, own], p[own, (own + 1) % len(p)]
+    return float(-sum(np.log(found).mean() for found in both))
+
+
 def crd(mine: Side, theirs: Side) -> float:
     return kl(theirs.z, mine.z) + kl(theirs.z.T, mine.z.T)
 
@@ -136,7 +144,16 @@ def mfi(mine: Side, _: Side, others: float = 1.0) -> float:
     return total / size
 
 
+def negclip(mine: Side, _: Side) -> float:
+    """A pair joins each, as `beside` has it; all captions are swapped."""
+    v, s = (np.concatenate([x, np.roll(x, 1, 0)]) for x in (mine.v, mine.s))
+    swapped = np.concatenate([-s[len(mine.s) :], 2 * s[len(mine.s) :]])
+    by_picture = info_nce(mine.a * v @ np.concatenate([s, swapped]).T)
+    return (by_picture + info_nce(mine.a * s @ v.T)) / 2
+
+
 FORMULAS: dict[str, Callable[..., Any]] = {
+    "bingo": bingo,
     "crd": crd,
     "dist": dist,
     "fd": feature,
@@ -148,4 +165,5 @@ FORMULAS: dict[str, Callable[..., Any]] = {
     "kd": kd,
     "mfd": feature,
     "mfi": mfi,
+    "negclip": negclip,
 }

@@ -32,7 +32,7 @@ from tinyclip.data.tasks import Task, ZeroShotTask
 from tinyclip.evaluation.features import Encoder
 from tinyclip.evaluation.zero_shot import class_features
 from tinyclip.formats.source import load_source
-from tinyclip.losses.misfits import refuse_misfits
+from tinyclip.losses.fitting import refuse_misfits
 from tinyclip.model.store import load_model
 from tinyclip.pipeline.plan import check
 from tinyclip.pipeline.stage import run_stage

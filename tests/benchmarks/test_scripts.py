@@ -53,6 +53,27 @@ def test_what_objectives_cost(script: Any) -> None:
         assert row["of_mimic"] > 0 and row["seconds"] > 0 and row["peak_mib"] >= 0
 
 
+def test_what_a_step_costs(script: Any) -> None:
+    report = script("step_cost.py", "--quick")
+    assert [row["name"] for row in report["rows"]] == ["mimic", "mfd", "dlb"]
+    for row in report["rows"]:
+        assert row["of_mimic"] > 0 and row["seconds"] > 0 and row["peak_mib"] >= 0
+
+
+@pytest.mark.slow
+def test_what_has_no_pair_is_worth(script: Any) -> None:
+    asked = "--entries", "pairs,both", "--seeds", "0"
+    report = script("unpaired.py", "--quick", *asked)
+    assert report["texts"] > report["pictures"] > 0
+    assert [row["seen"] for row in report["summary"]] == ["pairs", "both"]
+    for row in report["summary"]:
+        assert set(row["figures"]) == {
+            *("dev top-1", "dev KL", "designer top-1", "designer KL")
+        }
+    both = report["summary"][1]["figures"]["dev KL"]
+    assert both["over_pairs"] != 0
+
+
 def test_one_cut_at_its_full_size(script: Any) -> None:
     (cut,) = script("full_size.py", "--quick")["cuts"]
     parts = {"load", "magnitude", "taylor, 8 pairs", "choose", "inherit"}

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from tinyclip.cli.bench import best_batches, in_words
 from tinyclip.cli.main import main
+from tinyclip.errors import UserError
 from tinyclip.formats.onnx.export import export_onnx
 from tinyclip.formats.parity import random_probe
 from tinyclip.model.store import Loaded, save_model
+from tinyclip.pipeline.alone import alone, files_of
 
 
 @pytest.fixture
@@ -32,7 +36,7 @@ def bench(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 def test_models_are_compared_with_the_first(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = bench(capsys, "builtin:pico", str(saved), "--batch", "1,2")
+    report = bench(capsys, "builtin:pico", str(saved), "--batch", "1,2", "--no-alone")
     assert report["against"] == "builtin:pico"
     assert [model["name"] for model in report["models"]] == ["builtin:pico", str(saved)]
     small = report["models"][1]
@@ -43,13 +47,23 @@ def test_models_are_compared_with_the_first(
 def test_against_puts_another_first(
     saved: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = bench(capsys, str(saved), "--against", "builtin:pico", "--batch", "1")
+    report = bench(
+        capsys, str(saved), "--against", "builtin:pico", "--batch", "1", "--no-alone"
+    )
     assert [model["name"] for model in report["models"]] == ["builtin:pico", str(saved)]
 
 
 def test_threads_are_set_and_put_back(capsys: pytest.CaptureFixture[str]) -> None:
     before = torch.get_num_threads()
-    report = bench(capsys, "builtin:pico", "--batch", "1", "--threads", str(before + 1))
+    report = bench(
+        capsys,
+        "builtin:pico",
+        "--batch",
+        "1",
+        "--threads",
+        str(before + 1),
+        "--no-alone",
+    )
     assert report["threads"] == before + 1
     assert torch.get_num_threads() == before
 
@@ -100,3 +114,38 @@ def test_what_makes_no_sense_is_exit_2(
 def test_no_model_is_exit_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench"]) == 2
     assert "MODEL" in capsys.readouterr().err
+
+
+def test_a_sweep_goes_in_powers_of_two(capsys: pytest.CaptureFixture[str]) -> None:
+    report = bench(capsys, "builtin:pico", "--sweep", "5", "--no-alone")
+    rows = report["models"][0]["timings"]
+    assert [row["batch"] for row in rows] == [1, 2, 4, 1, 2, 4]
+    best = {"image": 0, "text": 0}
+    for row in rows:
+        most = max(r["per_second"] for r in rows if r["tower"] == row["tower"])
+        if row["per_second"] == most:
+            best[row["tower"]] = row["batch"]
+    assert best_batches(rows) == best
+
+
+def test_each_is_loaded_once_in_a_process_of_its_own(
+    saved: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (model,) = bench(capsys, str(saved), "--batch", "1")["models"]
+    alone = model["alone"]
+    assert set(alone) == {"load_seconds", "peak_bytes", "own_bytes"}
+    assert alone["load_seconds"] > 0
+    assert alone["peak_bytes"] > alone["own_bytes"] >= 0
+    assert model["files"] == {
+        path.name: path.stat().st_size for path in saved.iterdir()
+    }
+    assert "beyond the libraries" in in_words(model)
+
+
+def test_what_dies_alone_is_one_message(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(UserError, match="ended with 1 when it was loaded alone: noth"):
+        alone(str(saved), 1)
+    assert files_of("builtin:pico") is None

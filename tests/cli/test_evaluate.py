@@ -114,6 +114,58 @@ def test_without_a_teacher_it_says_why_there_is_no_retention(
     assert json.loads(out)["tasks"]["retrieval"]["retention"] is None
 
 
+def test_a_task_that_keeps_too_little_is_exit_4_after_the_report(
+    models, data, capsys, monkeypatch
+) -> None:
+    """Teacher and student are one model here, so it is half of itself that is lost."""
+    from tinyclip.evaluation import suite
+
+    found = suite.result
+
+    def halved(*args):
+        return {**found(*args), "retention": 0.5}
+
+    monkeypatch.setattr(suite, "result", halved)
+    words = ("student", "--data", data, "--json")
+    assert run(*words, "--fail-under", "0.9") == 4
+    out, err = capsys.readouterr()
+    assert json.loads(out)["tasks"]["retrieval"]["retention"] == 0.5
+    assert "student keeps less than 90.0 % of its teacher: retrieval 50.0 %" in err
+    assert run(*words, "--fail-under", "0.5") == 0
+
+
+@pytest.mark.parametrize("share", ["90", "0", "-1", "nan", "most"])
+def test_a_share_that_is_none_is_refused(models, data, share: str) -> None:
+    with pytest.raises(UserError, match="--fail-under: .* is no share"):
+        run("student", "--data", data, f"--fail-under={share}")
+
+
+def test_without_a_teacher_nothing_can_be_kept(models, data) -> None:
+    with pytest.raises(UserError) as caught:
+        run("orphan", "--data", data, "--fail-under", "0.9")
+    assert str(caught.value).startswith("--fail-under: the model names no teacher")
+
+
+def test_alarms_stand_before_the_table(capsys) -> None:
+    from tinyclip.cli.measured import tell_alarms
+
+    alarm = {"task": "stl", "metric": "top1", "value": 0.13, "teacher": 0.932}
+    alarm |= {"retention": 0.139, "chance": 0.1, "median": 0.9, "reasons": ["bound"]}
+    tell_alarms([alarm], "stage 2")
+    assert capsys.readouterr().out == (
+        "ALARM stage 2: stl keeps 13.9 % of the teacher's top1 (13.0 % of 93.2 %, by "
+        "chance 10.0 %); the median of its tasks is 90.0 %\n"
+    )
+
+
+def test_class_names_that_are_codes_are_one_message(models, tmp_path: Path) -> None:
+    for name in ("n01440764", "n01443537"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "1.png")
+    with pytest.raises(UserError, match="--set data.class_names=FILE"):
+        run("student", "--data", f"folder:{tmp_path}")
+
+
 def test_people_get_a_table(models, data, capsys) -> None:
     run("student", "--data", data)
     out = capsys.readouterr().out

@@ -63,6 +63,13 @@ def test_show_has_formula_source_and_options(output: Any) -> None:
     assert json.loads(output("show", "afd", "--json"))["learns"] is True
 
 
+def test_show_says_which_learn_from_what_has_no_pair(output: Any) -> None:
+    assert "`data.images`, `data.texts`" in output("show", "intra")
+    assert "`data.images`" not in output("show", "crd")
+    shown = (json.loads(output("show", name, "--json")) for name in ("intra", "crd"))
+    assert [told["unpaired"] for told in shown] == [True, False]
+
+
 def test_an_unknown_one_gets_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["objectives", "show", "crdd"]) == 2
     assert "unknown objective 'crdd'. Did you mean 'crd'?" in capsys.readouterr().err
@@ -72,3 +79,8 @@ def test_the_sum_of_clip_kd_is_a_stage() -> None:
     stage = load_stage("clip-kd")
     check_objectives(stage, Place("clip-kd"))
     assert set(stage.distil.losses) == {"contrastive", "feature", "crd", "icl"}
+
+
+def test_no_strategy_is_called_like_an_objective() -> None:
+    """What both log goes by their names."""
+    assert not set(objectives) & set(strategies)

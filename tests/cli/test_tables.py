@@ -49,3 +49,16 @@ def test_a_task_called_after_its_kind_is_named_once(
     show_summary(report("encoder", share, "clipart"))
     shown = capsys.readouterr().out
     assert "retrieval" in shown and "clipart" in shown
+
+
+def test_what_a_student_saw_beside_pairs_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = report("encoder", {"encoder": 0.4, "total": 0.6})
+    told["students"][0]["samples"] = {"pairs": 1200}
+    show_summary(told)
+    assert "stage 1: m\n" in capsys.readouterr().out
+    told["students"][0]["samples"] |= {"images": 2400, "texts": 600}
+    show_summary(told)
+    shown = capsys.readouterr().out
+    assert "stage 1: m (1,200 pairs, 2,400 images, 600 texts)\n" in shown

@@ -210,3 +210,20 @@ def test_threads_do_not_augment_at_once(make, preprocess, monkeypatch) -> None:
     monkeypatch.setattr(preprocess, "augmented", augmented)
     make(40, batch=20, workers=4, augmentations=2).batch(0)
     assert max(most) == 1
+
+
+def test_a_row_is_whole_or_counted(make) -> None:
+    loader = make(broken=(3,))
+    assert torch.equal(loader.whole(2, 0), loader.sample(2))
+    assert loader.broken == {}
+    assert loader.whole(3, 0) is None
+    assert loader.broken == {"k3": ("truncated", "row 3")}
+    opened = loader.pairs.opened
+    assert loader.whole(3, 0) is None
+    assert loader.pairs.opened == opened  # it is known
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_threads_give_what_is_made_of_each_in_its_order(make, workers: int) -> None:
+    loader = make(workers=workers)
+    assert list(loader.each(lambda i: -i, range(50))) == [-i for i in range(50)]

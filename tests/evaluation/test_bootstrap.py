@@ -73,7 +73,7 @@ def test_a_difference_is_of_pairs(hits) -> None:
     """Two models that differ on 20 of 400 items: far surer than two of other items."""
     better = hits.copy()
     better[np.flatnonzero(hits == 0)[:20]] = 1
-    found = paired(alone(better), alone(hits), np.subtract)
+    found, _ = paired(alone(better), alone(hits))
     theirs = stats.bootstrap(
         (better - hits,), np.mean, n_resamples=5_000, method="percentile", rng=0
     ).confidence_interval
@@ -81,7 +81,21 @@ def test_a_difference_is_of_pairs(hits) -> None:
     assert found[0] > 0
 
 
+def test_what_is_kept_is_a_quotient_of_pairs(hits) -> None:
+    worse = hits.copy()
+    worse[np.flatnonzero(hits)[::4]] = 0
+    _, found = paired(alone(worse), alone(hits))
+    theirs = stats.bootstrap(
+        (worse, hits),
+        lambda a, b, axis=-1: a.mean(axis) / b.mean(axis),
+        paired=True,
+        n_resamples=5_000,
+        method="percentile",
+        rng=0,
+    ).confidence_interval
+    assert found == pytest.approx(tuple(theirs), abs=0.01)
+
+
 def test_a_comparison_that_is_never_a_number_has_no_interval(hits) -> None:
     nothing = alone(np.zeros(400))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        assert paired(nothing, nothing, np.divide) is None
+    assert paired(nothing, nothing) == ((0, 0), None)

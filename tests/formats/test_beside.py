@@ -14,6 +14,8 @@ from tinyclip.errors import UserError
 from tinyclip.formats.beside import read_certificate, read_metrics, read_parity
 
 TASK = {"metric": "top1", "value": 0.5, "ci95": [0.4, 0.6], "n": 100}
+ALARM = {"task": "clipart", "metric": "top1", "value": 0.1, "teacher": 0.5}
+ALARM |= {"retention": 0.2, "chance": 0.1, "median": None, "reasons": ["bound"]}
 TOWER = {"mean": 1.0, "lowest": 0.9}
 LOSS = {"exact": False, "image": TOWER, "text": TOWER, "top1_agreement": 1, "n": 4}
 LOSS |= {"inputs": "random"}
@@ -22,7 +24,10 @@ WHOLE: dict[str, tuple[Callable[[Path], Any], dict[str, Any]]] = {
         read_certificate,
         {"max_abs_diff": 1e-7, "n": 64, "solved": {"max_abs_diff": 0.1}},
     ),
-    "metrics.json": (read_metrics, {"tasks": {"clipart": TASK}, "latency": {}}),
+    "metrics.json": (
+        read_metrics,
+        {"tasks": {"clipart": TASK}, "alarms": [ALARM], "latency": {}},
+    ),
     "parity.json": (
         read_parity,
         {"max_abs_diff": 0, "n": 4, "conversion": LOSS, "cosine": None},
@@ -70,6 +75,12 @@ def test_a_task_is_a_whole_one(
 ) -> None:
     put(tmp_path, "metrics.json", {"tasks": {"clipart": {**TASK, **change}}})
     with pytest.raises(UserError, match=what):
+        read_metrics(tmp_path)
+
+
+def test_an_alarm_is_a_whole_one(tmp_path: Path) -> None:
+    put(tmp_path, "metrics.json", {"alarms": [{**ALARM, "value": "<b>"}]})
+    with pytest.raises(UserError, match=r"alarms\[0\].value: wants a number"):
         read_metrics(tmp_path)
 
 

@@ -170,7 +170,7 @@ def test_what_compares_embeddings_sees_a_rotation(name: str) -> None:
     assert abs(float(before - after)) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["feature", "fd", "mfd", "icl", "ickd", "gd"])
+@pytest.mark.parametrize("name", ["bingo", "feature", "fd", "mfd", "icl", "ickd", "gd"])
 def test_a_student_of_some_channels_is_compared_with_those(name: str) -> None:
     theirs, kept = drawn(1, 6, 8), torch.tensor([0, 2, 3, 7])
     rows = [F.normalize(x[:, kept], dim=-1) for x in (theirs.image_BE, theirs.text_BE)]
@@ -180,7 +180,7 @@ def test_a_student_of_some_channels_is_compared_with_those(name: str) -> None:
     assert torch.equal(value(name, mine, theirs), value(name, alone, narrow))
 
 
-@pytest.mark.parametrize("name", ["feature", "fd", "mfd", "icl", "ickd", "gd"])
+@pytest.mark.parametrize("name", ["bingo", "feature", "fd", "mfd", "icl", "ickd", "gd"])
 def test_another_width_is_refused(name: str) -> None:
     with pytest.raises(UserError, match=rf"^losses\.{name}: the student embeds in 4"):
         value(name, drawn(0, 5, 4), drawn(1, 5, 6))

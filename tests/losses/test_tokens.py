@@ -14,51 +14,25 @@ import token_formulas as formulas  # type: ignore[import-not-found]
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from towers import plain_shape, siglip_shape  # type: ignore[import-not-found]
+from layered import (  # type: ignore[import-not-found]
+    GONE,
+    HALF,
+    SIZES,
+    WHOLE,
+    as_wide,
+    built,
+    evenly,
+    tokens,
+)
+from towers import siglip_shape  # type: ignore[import-not-found]
 
 from tinyclip.config.place import Place
 from tinyclip.errors import UserError
 from tinyclip.losses.objectives import settle, weighted
-from tinyclip.losses.tokens import Tokens, fewer, matched
+from tinyclip.losses.tokens import Tokens, fewer, matched, projection
 from tinyclip.model.clip import Features
 from tinyclip.model.norm import evened
-from tinyclip.shapes import BlockShape, ClipShape, TowerShape
-
-SIZES = {
-    "size": st.integers(2, 9),
-    "width": st.integers(3, 17),
-    "wide": st.integers(3, 17),
-    "seed": st.integers(0, 2**32),
-}
-WHOLE, GONE = (
-    BlockShape(heads=1, ffn=1),
-    BlockShape(heads=0, ffn=0, attention_layers=0, ffn_layers=0),
-)
-HALF = replace(GONE, ffn=1, ffn_layers=1)
-
-
-def as_wide(width: int, blocks: int = 2) -> ClipShape:
-    """A small CLIP with towers of a width."""
-    plain = plain_shape()
-    stack = (WHOLE,) * blocks
-    return replace(
-        plain,
-        image=replace(plain.image, width=width, blocks=stack),
-        text=replace(plain.text, width=width, blocks=stack),
-    )
-
-
-def built(name: str, mine: ClipShape, theirs: ClipShape, **options: Any) -> Any:
-    (asked,) = settle({name: {"weight": 1.0, **options}}, Place(path="losses"))
-    module = asked.built(mine, theirs, seed=3).module
-    assert module is not None
-    return module.double()
-
-
-def tokens(seed: int, size: int, count: int, width: int, layers: int = 1) -> Tokens:
-    draw = np.random.default_rng(seed)
-    drawn = (torch.from_numpy(draw.normal(size=(size, count, width))) for _ in range(9))
-    return Tokens({layer: x for layer, x in zip(range(layers), drawn, strict=False)})
+from tinyclip.shapes import BlockShape, TowerShape
 
 
 def tower(*blocks: BlockShape) -> TowerShape:
@@ -187,6 +161,11 @@ def test_layerwise_is_nothing_for_the_teacher_itself_and_more_for_others() -> No
     assert float(module.distance("image", mine, other).detach().min()) > 0.1
 
 
+def test_projections_start_as_the_identity_or_as_nothing() -> None:
+    assert torch.equal(projection(5, 5).weight, torch.eye(5))
+    assert not projection(4, 5).weight.any() and not projection(6, 5).weight.any()
+
+
 def test_layerwise_is_1_where_nothing_is_known() -> None:
     module = built("layerwise", as_wide(6), as_wide(30))
     torch.nn.init.zeros_(module.project["image"].weight)
@@ -230,12 +209,6 @@ def test_towers_and_layers_are_those_that_are_asked_for() -> None:
     assert [n for n, _ in image.named_parameters()] == ["project.image.weight"]
     some = built("layerwise", as_wide(6, 4), as_wide(6, 8), layers=2)
     assert some.layers["image"] == ((1, 3), (3, 7))
-
-
-def evenly(side: Tokens, shape: TowerShape, kind: torch.dtype) -> Tokens:
-    """Large tokens of a type, normalised."""
-    layers = {n: evened((100 * x).to(kind), shape) for n, x in side.layers_BND.items()}
-    return Tokens(layers)
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])

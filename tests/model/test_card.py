@@ -55,3 +55,14 @@ def test_a_licence_begins_no_heading_list_or_rule(
     config["provenance"] = {"licence": licence}
     last = model_card(config, None, None).rstrip().splitlines()[-1]
     assert re.match(r"\d*\\", last), last
+
+
+def test_what_was_lost_stands_before_how_to_load_it(config: dict[str, Any]) -> None:
+    alarm = {"task": WILD, "metric": "top1", "value": 0.13, "teacher": 0.932}
+    alarm |= {"retention": 0.14, "chance": 0.1, "median": None, "reasons": ["bound"]}
+    card = model_card(config, None, {"tasks": {}, "alarms": [alarm]})
+    before = card.partition("```python")[0]
+    assert "**Where it fails.**" in before
+    assert "13.0 % where the teacher has 93.2 % (top1; by chance 10.0 %)" in before
+    assert "\n# Injected" not in card
+    assert "fails" not in model_card(config, None, {"tasks": {}, "alarms": []})

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 
+from tinyclip import cost
 from tinyclip.config.load import load_recipe
 from tinyclip.config.place import Place
 from tinyclip.config.schema import Recipe
@@ -16,7 +17,12 @@ from tinyclip.errors import UserError
 from tinyclip.losses.needs import Masked, Need
 from tinyclip.losses.objectives import Objectives, objectives, settle
 from tinyclip.pipeline.caches import caching
-from tinyclip.pipeline.estimate import macs, macs_beside, runs_teacher
+from tinyclip.pipeline.estimate import (
+    macs,
+    macs_beside,
+    runs_teacher,
+    teaching_macs,
+)
 from tinyclip.pipeline.needs import needs_of, refuse_unprovided
 from tinyclip.shapes import ClipShape
 
@@ -103,6 +109,18 @@ def test_a_plan_counts_what_is_encoded_beside(pico_shape: ClipShape) -> None:
     assert macs_beside(recipe({"mimic": 1.0}).stages[0].distil, pico_shape) == 0
     assert not runs_teacher(phase)
     assert runs_teacher(recipe({"layers": 1.0}).stages[0].distil)
+
+
+def test_a_plan_counts_what_the_teacher_encodes_beside(pico_shape: ClipShape) -> None:
+    turned = recipe({"hsakd": 1.0}).stages[0].distil
+    alone = recipe({"layers": 1.0}).stages[0].distil
+    image = cost.tower_macs(pico_shape.image, pico_shape.embed_dim)
+    assert macs_beside(turned, pico_shape) == 3 * image
+    plain, more = (teaching_macs(x, pico_shape, [], True) for x in (alone, turned))
+    assert plain == macs(pico_shape)
+    assert more == plain + 3 * image
+    inherit = recipe({"hsakd": 1.0}).stages[0].running()["inherit"]
+    assert teaching_macs(inherit, pico_shape, [], False) == 0  # nobody teaches it
 
 
 def test_a_registry_keeps_needs_by_name() -> None:

@@ -11,8 +11,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from tinyclip.data.task import MultiLabelTask, ProbeTask
 from tinyclip.data.tasks import RetrievalTask, ZeroShotTask
-from tinyclip.report.gallery import SHOWN, SIDE, gallery
+from tinyclip.report.gallery import SHOWN, SIDE, gallery, has_answers
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 NAMES = tuple(COLOURS)
@@ -116,3 +117,11 @@ def test_what_is_shown_is_small_and_follows_from_keys_alone() -> None:
     assert kind == "data:image/jpeg;base64"
     with Image.open(io.BytesIO(base64.b64decode(encoded))) as picture:
         assert max(picture.size) == SIDE
+
+
+def test_a_task_without_one_answer_in_words_has_no_gallery() -> None:
+    pairs = Squares()
+    probe = ProbeTask("knn", "knn", pairs, (0,) * 30, pairs, (0,) * 30, ("a", "b"))
+    labels = MultiLabelTask("labels", pairs, ((0, 1),) * 30, ("a", "b"), ("{}",))
+    assert has_answers(RetrievalTask("retrieval", pairs))
+    assert not any(map(has_answers, (probe, labels, None)))

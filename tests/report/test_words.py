@@ -10,7 +10,9 @@ import pytest
 
 from tinyclip.report.collect import Told, collect
 from tinyclip.report.words import (
+    alarms,
     commands,
+    fidelity_table,
     headline,
     models_table,
     origins_table,
@@ -24,7 +26,8 @@ def measured(value: float, teacher: float | None) -> dict[str, Any]:
     ci = [value - 0.02, value + 0.02]
     kept = value / teacher if teacher else None
     about = {"metric": "top1", "n": 1000, "teacher": teacher, "retention": kept}
-    return {"value": value, "ci95": ci, **about}
+    paired = {"retention_ci95": [0.85, 0.95]} if teacher else None
+    return {"value": value, "ci95": ci, "difference": paired, **about}
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def told(finished: Path) -> Told:
 def test_the_headline_has_size_quality_and_uncertainty(told: Told) -> None:
     said = headline(told)
     assert said.startswith("25.0 % of the encoder of builtin:pico (")
-    assert "keeps 90.0 % [86.0 % to 94.0 %] of its teacher's top-1 on birds" in said
+    assert "keeps 90.0 % [85.0 % to 95.0 %] of its teacher's top-1 on birds" in said
     assert said.endswith("45.0 % in place of 50.0 %.")
 
 
@@ -66,6 +69,33 @@ def test_tables_have_a_row_a_model_and_a_task(told: Told) -> None:
     birds = next(row for row in table.rows if row[0] == "birds")
     assert birds[1:4] == ("top-1", "1,000", "50.0 [48.0, 52.0]")
     assert birds[-1] == "45.0 [43.0, 47.0], 90 %"
+
+
+def test_alarms_are_sentences_and_the_smallest_student_comes_first(told: Told) -> None:
+    lost = {"task": "birds", "metric": "top1", "value": 0.2, "teacher": 0.5}
+    lost |= {"retention": 0.4, "chance": 0.1, "median": None, "reasons": ["bound"]}
+    first, *others, last = told.students
+    students = (replace(first, alarms=(lost,)), *others, replace(last, alarms=(lost,)))
+    said = alarms(replace(told, students=students))
+    assert said[0] == (
+        f"{last.name}, 25.0 % of the encoder, keeps 40.0 % of its teacher's top-1 on "
+        "birds: 20.0 % in place of 50.0 %, by chance 10.0 %."
+    )
+    assert said[1].startswith(first.name)
+    assert alarms(told) == []
+
+
+def test_what_a_student_has_of_its_teacher_is_a_table(told: Told) -> None:
+    *others, last = told.students
+    alike = {"top1_agreement": 0.75, "kl": 0.125, "cka_images": 0.9, "cka_texts": None}
+    asked = {"student_queries": {"text_to_image_r1": 0.3}}
+    task = {**measured(0.45, 0.5), "fidelity": alike, "index": asked}
+    task |= {"modality_gap": {"value": 0.5, "teacher": 0.6}}
+    found = replace(last, tasks={"birds": task, "plain": measured(0.1, 0.2)})
+    table = fidelity_table(replace(told, students=(*others, found)))
+    assert table is not None
+    figures = "75.0 %", "0.125", "0.9", "–", "–", "30.0 %", "–", "0.5 (0.6)"
+    assert table.rows == (("birds", *figures),)
 
 
 def test_runs_side_by_side_are_matched_by_size(told: Told) -> None:

@@ -8,15 +8,20 @@ The tests launch it:
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional as F
 
 from tinyclip.config.objectives import Losses, Strategies
 from tinyclip.config.schema import Distil, Learn, Optim
-from tinyclip.data.batch import Batch
+from tinyclip.data.batch import Batch, Unpaired, UnpairedPictures, UnpairedTexts
 from tinyclip.goal import SizeGoal
 from tinyclip.masks.gates import Gates
 from tinyclip.model.clip import Clip
@@ -30,6 +35,7 @@ from tinyclip.training.step import backward
 from tinyclip.training.strategies import strategies
 from tinyclip.training.teacher.beside import Beside
 from tinyclip.training.teacher.live import LiveTeacher
+from tinyclip.training.unpaired import UnpairedTeacher
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -37,6 +43,7 @@ from learnable import registered  # type: ignore[import-not-found]  # noqa: E402
 from made import MadePairs, made_loader  # type: ignore[import-not-found]  # noqa: E402
 
 STEPS, SIZE, PAIRS = 20, 8, 12
+UNPAIRED = 4, 10  # pictures and texts of a step
 SHAPE = ClipShape(
     embed_dim=6,
     image=ImageShape(
@@ -73,19 +80,33 @@ def random_clip(shape: ClipShape, seed: int) -> Clip:
     return model
 
 
+class Looked(LiveTeacher):
+    """One whose features of other pictures can be looked up, as in a cache."""
+
+    def pictures(self, rows: Sequence[int]) -> Tensor:
+        draw = torch.Generator().manual_seed(9)
+        size = PAIRS, self.model.shape.embed_dim
+        features = torch.randn(*size, generator=draw, dtype=torch.float64)
+        return F.normalize(features, dim=-1)[list(rows)]
+
+
 def make_phase(kind: str, shape: ClipShape, engine: Engine) -> TrainingPhase:
     """`KIND` with the usual objectives, `KIND+NAME+...` with more of them; `projected`
     is one that the tests made, `several` is three teachers in place of one, and NAME
-    may be a strategy."""
+    may be a strategy; with `unpaired` a step sees more than pairs."""
     kind, *added = kind.split("+")
     how: Strategies = {name: {} for name in added if name in strategies}
-    names = [name for name in added if name not in {"several", *how}]
+    names = [n for n in added if n not in {"several", "unpaired", *how}]
     losses = {**LOSSES, **dict.fromkeys(names, 0.5)}
     with registered() if "projected" in added else nullcontext():
         phase = phase_of(kind, shape, engine, losses, how)
     if "several" in added:
         others = (LiveTeacher(random_clip(shape, s), engine, None) for s in (2, 3))
-        phase.beside = Beside((next(others),), (next(others),), 0.5, seed=5)
+        always, assistant = (UnpairedTeacher.live(one) for one in others)
+        phase.beside = Beside((always,), (assistant,), 0.5, seed=5)
+    if "unpaired" in added:
+        live = cast(LiveTeacher, phase.teacher)
+        phase.teacher = UnpairedTeacher.live(live)
     return phase
 
 
@@ -97,7 +118,7 @@ def phase_of(
     how: Strategies | None = None,
 ) -> TrainingPhase:
     student, teacher = random_clip(shape, 0), random_clip(shape, 1)
-    live = LiveTeacher(teacher, engine, None)
+    live = Looked(teacher, engine, None)
     loader = made_loader(SHAPE, PAIRS, SIZE)
     offered = Offered(engine, loader, live, lambda: live, seed=5)
     if kind == "distil":
@@ -124,6 +145,19 @@ def make_batch(shape: ClipShape, size: int, step: int) -> Batch:
     return Batch(rows, torch.zeros_like(rows), pixels, ids, captions)
 
 
+def make_unpaired(shape: ClipShape, step: int, engine: Engine) -> Unpaired:
+    """What this process sees of a step beside its pairs."""
+    batches = (make_batch(shape, size, 1000 * size + step) for size in UNPAIRED)
+    images, texts = (
+        batch.rows(torch.arange(len(batch)).chunk(engine.world)[engine.rank])
+        for batch in batches
+    )
+    return Unpaired(
+        UnpairedPictures(images.index_B, images.augmentation_B, images.pixels),
+        UnpairedTexts(texts.index_B, texts.tokens_BT),
+    )
+
+
 def train(phase: TrainingPhase, engine: Engine, pieces: int = 1) -> list[float]:
     """Losses of the steps; the phase is trained."""
     losses = []
@@ -131,6 +165,8 @@ def train(phase: TrainingPhase, engine: Engine, pieces: int = 1) -> list[float]:
     mine = torch.arange(SIZE).view(2, engine.world, -1)[:, engine.rank].flatten()
     for step in range(STEPS):
         batch = make_batch(SHAPE, SIZE, step).rows(mine)
+        if isinstance(phase.teacher, UnpairedTeacher):
+            batch = replace(batch, unpaired=make_unpaired(SHAPE, step, engine))
         phase.optimizer.set_lr_share(1.0)
         loss, _ = backward(phase, batch, step, engine, pieces)
         assert engine.update(phase.optimizer)

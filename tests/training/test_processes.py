@@ -27,6 +27,10 @@ from tinyclip.training.strategies import strategies
 
 KINDS = ["learn", "distil", "learn+projected", "distil+projected", "distil+several"]
 WAYS = [f"distil+{name}" for name in strategies]
+BESIDE = [
+    *("learn+unpaired+ickd+intra", "distil+unpaired+ickd+intra"),
+    "distil+unpaired+several",
+]
 OTHERS = sorted(set(objectives) - {"mimic", "contrastive", "feature", "sigmoid"})
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -48,9 +52,21 @@ def test_every_objective_sees_the_batch_whole(name: str) -> None:
     test_a_batch_in_pieces_is_the_batch(f"distil+{name}", 4)
 
 
+@pytest.mark.parametrize("kind", BESIDE)
+@pytest.mark.parametrize("pieces", [4, 3, 8])  # at 8 some hold no picture
+def test_what_has_no_pair_goes_in_pieces_too(kind: str, pieces: int) -> None:
+    test_a_batch_in_pieces_is_the_batch(kind, pieces)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "kind", [*KINDS, "+".join(["distil", *strategies]), "+".join(["distil", *OTHERS])]
+    "kind",
+    [
+        *KINDS,
+        *BESIDE,
+        "+".join(["distil", *strategies]),
+        "+".join(["distil", *OTHERS]),
+    ],
 )
 def test_two_processes_are_one_with_the_same_batch(kind: str, tmp_path: Path) -> None:
     out = tmp_path / "state"

@@ -23,6 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--against", metavar="TEACHER", help="what to compare with instead")
     add("--batch", metavar="A,B", default="1,32", help="batch sizes; default: 1,32")
+    add(
+        "--sweep",
+        metavar="N",
+        help="batch sizes 1, 2, 4, ... up to N instead, and the one with most a second",
+    )
+    add(
+        "--no-alone",
+        action="store_true",
+        help="leave out the load time and memory of each, which take a process each",
+    )
     add("--threads", metavar="N", help="of the CPU; default: PyTorch's own choice")
     add("--rounds", metavar="N", default="20", help="calls that count; default: 20")
     add("--json", action="store_true", help="one JSON object on stdout")
@@ -39,18 +49,32 @@ def whole_number(value: str, where: str) -> int:
     return int(value)
 
 
+def batches_of(args: argparse.Namespace) -> list[int]:
+    """The batch sizes that are asked for.
+
+    Raises:
+        UserError: one is no whole number.
+    """
+    if args.sweep is None:
+        sizes = [whole_number(part, "--batch") for part in args.batch.split(",")]
+        return list(dict.fromkeys(sizes))
+    most = whole_number(args.sweep, "--sweep")
+    return [2**power for power in range(most.bit_length())]
+
+
 def run(args: argparse.Namespace) -> int:
     """Load all models, then let them take turns.
 
     Raises:
         UserError: a model cannot be loaded, or a number is none.
     """
-    batches = [whole_number(part, "--batch") for part in args.batch.split(",")]
+    batches = batches_of(args)
     rounds = whole_number(args.rounds, "--rounds")
     threads = None if args.threads is None else whole_number(args.threads, "--threads")
     import torch
 
     from ..evaluation.bench import bench
+    from ..pipeline.alone import alone, files_of
     from .show import print_json, say
 
     before = torch.get_num_threads()
@@ -62,10 +86,15 @@ def run(args: argparse.Namespace) -> int:
             say(f"loading {name} ...")
             where = "--against" if name is args.against else "MODEL"
             contenders.append(contender(name, where))
-        report = bench(contenders, list(dict.fromkeys(batches)), rounds, say)
+        report = bench(contenders, batches, rounds, say)
+        report = {"against": names[0], **report}
+        for model in report["models"]:
+            model["files"] = files_of(model["name"])
+            if not args.no_alone:
+                say(f"{model['name']}: loaded in a process of its own ...")
+                model["alone"] = alone(model["name"], report["threads"])
     finally:
         torch.set_num_threads(before)
-    report = {"against": names[0], **report}
     print_json(report) if args.json else show(report)
     return 0
 
@@ -122,9 +151,39 @@ def show(report: dict[str, Any]) -> None:
         table.add_section()
     show_table(table, 160)
     for model in report["models"]:
-        tell(
-            f"{model['name']}: {rounded(model['params'].get('total', 0))} parameters, "
-            f"{rounded(model['bytes'])}B of weights"
-        )
+        tell(in_words(model))
     peak = report["peak_rss"] / 2**30
     tell(f"Peak memory of all of them together: {peak:.2f} GiB")
+
+
+def in_words(model: dict[str, Any]) -> str:
+    """A model's size, what it takes alone, and at which batch it does most."""
+    from ..words import rounded
+
+    parts = [
+        f"{rounded(model['params'].get('total', 0))} parameters",
+        f"{rounded(model['bytes'])}B of weights",
+    ]
+    if model.get("files"):
+        parts.append(f"{rounded(sum(model['files'].values()))}B of files")
+    if "alone" in model:
+        own = model["alone"]
+        parts.append(
+            f"loaded in {own['load_seconds']:.2f} s, takes "
+            f"{rounded(own['own_bytes'])}B "
+            f"beyond the libraries ({rounded(own['peak_bytes'])}B in all)"
+        )
+    best = best_batches(model["timings"])
+    if len({row["batch"] for row in model["timings"]}) > 2:
+        parts += [f"most {tower}s a second with {size}" for tower, size in best.items()]
+    return f"{model['name']}: {', '.join(parts)}"
+
+
+def best_batches(timings: list[dict[str, Any]]) -> dict[str, int]:
+    """The batch size with the most items a second, by tower."""
+    best: dict[str, dict[str, Any]] = {}
+    for row in timings:
+        first = best.setdefault(row["tower"], row)
+        if row["per_second"] > first["per_second"]:
+            best[row["tower"]] = row
+    return {tower: int(row["batch"]) for tower, row in best.items()}

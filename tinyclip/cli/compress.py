@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..cost import BUDGETS
 from ..errors import UserError
 from ..goal import LAYOUTS
 from ..leaving import asked
+from .measured import FAIL_UNDER, add_fail_under, least_kept, verdict
 
 if TYPE_CHECKING:
     from ..config.schema import Recipe
@@ -73,6 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also log to tensorboard (RUN/tracking), or another tracker that "
         "accelerate knows",
     )
+    add_fail_under(parser, "a task of the last student")
     add("--no-report", action="store_true", help="write no RUN/report.html at the end")
     add("--dry-run", action="store_true", help="print the plan; write and run nothing")
     add(
@@ -157,6 +159,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError, Interrupted: as `pipeline.scheduler.execute`.
     """
+    least = least_kept(args.fail_under)
     request = request_from(args)
     from ..pipeline.request import settle
     from ..pipeline.run_dir import RunDir
@@ -166,6 +169,8 @@ def run(args: argparse.Namespace) -> int:
     from .progress import watcher
     from .show import print_json
 
+    if least is not None:
+        refuse_unmeasured(request.recipe or settle(request)[1])
     if args.dry_run:
         recipe = request.recipe
         # nothing is written, so a folder in use is no obstacle to a new plan
@@ -184,7 +189,7 @@ def run(args: argparse.Namespace) -> int:
     print_json(report) if args.json else tables.show_summary(report)
     if not args.no_report:
         tell_in_a_page(finished.path)
-    return 0
+    return verdict(_last_tasks(report), least, report["model"])
 
 
 def tell_in_a_page(run: Path) -> None:
@@ -199,3 +204,22 @@ def tell_in_a_page(run: Path) -> None:
         say(f"A page that tells it all: {run / NAME}")
     except TinyclipError as error:
         say(f"no {NAME}: {error}")
+
+
+def refuse_unmeasured(recipe: Recipe) -> None:
+    """Find out now that nothing will be measured which could be too little.
+
+    Raises:
+        UserError: the recipe has `evaluate: false`.
+    """
+    if not recipe.evaluate:
+        what = "the recipe measures no student (evaluate: false)"
+        raise UserError(FAIL_UNDER, what, "Leave it out, or --set evaluate=true")
+
+
+def _last_tasks(report: dict[str, Any]) -> dict[str, Any]:
+    """What was measured of the last student."""
+    students = report["students"]
+    metrics = students[-1]["metrics"] if students else None
+    tasks: dict[str, Any] = (metrics or {}).get("tasks", {})
+    return tasks

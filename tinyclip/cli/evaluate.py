@@ -3,40 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
 from typing import Any
 
+from .measured import add_options, asked_for, tell_alarms, verdict
 from .show import percent, print_json, say, show_table
-
-DATA = "builtin:pictograms"
-BASE = "standard"  # the recipe whose settings of the data are changed
-OWN = {"--data": "data.source", "--tasks": "tasks"}  # what options say, not --set
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "model",
         metavar="MODEL",
-        help="a model directory, a run, an exported folder, or another source",
+        help="a model directory, a run (of one that still goes, its last whole stage), "
+        "an exported folder, or another source",
     )
-    add("--data", metavar="SOURCE", default=DATA, help=f"pairs to test on; {DATA}")
-    add("--tasks", metavar="A,B", help="only these tasks; default: all of the data's")
-    add(
-        "--against",
-        metavar="TEACHER",
-        help="the model that retention compares with; default: the teacher that the "
-        "model names, where it can be loaded",
-    )
-    add(
-        "--set",
-        metavar="A.B=V",
-        action="append",
-        default=[],
-        help="a setting of the data, e.g. data.class_names=FILE, data.caption_column=X",
-    )
-    add("--json", action="store_true", help="one JSON object on stdout")
+    add_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,32 +26,27 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: model, data, tasks or teacher cannot be had.
     """
-    from ..config.load import load_recipe
-    from ..config.options import check_of_data
+    asked = asked_for(args)
     from ..pipeline.quality import measure
 
-    check_of_data(args.set, OWN)
-    data = replace(load_recipe(BASE, args.set).data, source=args.data)
-    tasks = None
-    if args.tasks is not None:
-        tasks = [part.strip() for part in args.tasks.split(",")]
-    report = measure(args.model, data, tasks, args.against, say)
+    report = measure(args.model, asked, say)
     print_json(report) if args.json else _show(report)
-    return 0
+    return verdict(report["tasks"], asked.fail_under, args.model)
 
 
 def _show(report: dict[str, Any]) -> None:
-    """The table that people read."""
+    """The table that people read, alarms before it."""
     from .tables import make_table
 
+    tell_alarms(report["alarms"])
     against = f", against {report['against']}" if report["against"] else ""
     table = make_table(
         f"{report['model']} on {report['data']}{against}",
-        *("task", "metric", "value", "95 %", "n", "teacher", "retention"),
+        *("task", "metric", "value", "95 %", "n", "chance", "teacher", "retention"),
+        *("difference, 95 %", "agrees"),
     )
     table.add_column("also", justify="left")
     for name, task in report["tasks"].items():
-        low, high = task["ci95"]
         also = ", ".join(
             f"{key} {_brief(value)}" for key, value in task["also"].items()
         )
@@ -78,13 +54,29 @@ def _show(report: dict[str, Any]) -> None:
             name,
             task["metric"],
             percent(task["value"]),
-            f"{100 * low:.1f} to {100 * high:.1f}",
+            interval(task["ci95"]),
             f"{task['n']:,}",
+            percent(task["chance"]),
             percent(task["teacher"]),
             percent(task["retention"]),
+            change(task["difference"]),
+            percent((task["fidelity"] or {}).get("top1_agreement")),
             also,
         )
     show_table(table, 160)
+
+
+def interval(ends: list[float] | None) -> str:
+    """Two shares as people read them."""
+    return "–" if ends is None else f"{100 * ends[0]:.1f} to {100 * ends[1]:.1f}"
+
+
+def change(difference: dict[str, Any] | None) -> str:
+    """A difference in points, and its interval."""
+    if difference is None:
+        return "–"
+    low, high = difference["ci95"] or (difference["value"],) * 2
+    return f"{100 * difference['value']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
 def _brief(value: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from .. import leaving
 
-# exit codes of design §3.1
+# exit codes of design §3.1; the verbs that measure have another, `measured.LOST`
 DONE, BUG, WRONG_INPUT, INTERRUPTED = 0, 1, 2, leaving.STOPPED
 
 

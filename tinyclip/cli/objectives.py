@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     Entry: TypeAlias = Objective | type[Strategy]
 
+ALONE = """\
+It looks at pictures alone and at texts alone, so that it also learns from those that
+have no pair: `data.images`, `data.texts`.
+"""
 OPENING = """\
 # Every objective
 
@@ -88,12 +92,17 @@ def run(args: argparse.Namespace) -> int:
 
 def _show(name: str, objective: Entry, as_json: bool) -> int:
     """What there is to know of one, and a line that can be put into a stage."""
+    from ..losses.objectives import objectives
+
     options = list(_options(objective))
     if as_json:
         about = {"name": name, "about": text(objective), "learns": learns(objective)}
+        about["unpaired"] = name in objectives.each_modality
         print_json({**about, "options": {one.pop("name"): one for one in options}})
         return 0
     tell(text(objective) + "\n")
+    if name in objectives.each_modality:
+        tell(ALONE)
     if is_strategy(objective):
         tell(f"strategies:\n  {name}:")
     else:
@@ -144,12 +153,14 @@ def learns(objective: Entry) -> bool:
 
 def section(name: str, objective: Entry) -> str:
     """One objective in Markdown: formulas as code."""
-    from ..losses.objectives import options_class
+    from ..losses.objectives import objectives, options_class
 
     parts = [f"## {name}"]
     for paragraph in text(objective).split("\n\n"):
         is_formula = paragraph.startswith("L = ")
         parts.append(f"```text\n{paragraph}\n```" if is_formula else paragraph)
+    if name in objectives.each_modality:
+        parts.append(ALONE.strip())
     kind = options_class(objective)
     if kind is not None:
         parts.append(table(kind))

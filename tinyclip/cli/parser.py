@@ -17,6 +17,7 @@ from .show import complain
 VERBS = {
     "bench": "latency, throughput and MACs of several models, side by side",
     "cache": "a teacher's features of a data set, computed once and stored",
+    "compare": "evaluate for several models, and how sure their differences are",
     "compress": "make a family of smaller models: the main job",
     "evaluate": "zero-shot, retrieval, and retention against the teacher",
     "export": "write a model in another format, re-loaded and compared",

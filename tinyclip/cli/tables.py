@@ -10,6 +10,7 @@ from rich.table import Table
 from ..config.schema import PHASES
 from ..quoting import as_source, python
 from ..words import rounded
+from .measured import tell_alarms
 from .show import percent, show_table, tell
 
 
@@ -83,7 +84,10 @@ def _first_task(tasks: dict[str, Any], metric: str) -> str:
 
 
 def show_summary(report: dict[str, Any]) -> None:
-    """Print the family: teacher and students, and where they are."""
+    """Print the family: alarms, then teacher and students, and where they are."""
+    for entry in report["students"]:
+        alarms = (entry["metrics"] or {}).get("alarms") or []
+        tell_alarms(alarms, f"stage {entry['stage']}")
     tasks = (report["teacher"]["metrics"] or {}).get("tasks", {})
     first, second = _first_task(tasks, "top1"), _first_task(tasks, "r1")
     towers = report["towers"]
@@ -109,7 +113,7 @@ def show_summary(report: dict[str, Any]) -> None:
         table.add_row(*_row(f"stage {entry['stage']}", entry, *shown))
     show_table(table, 160)
     for entry in report["students"]:
-        tell(f"stage {entry['stage']}: {entry['model']}")
+        tell(f"stage {entry['stage']}: {entry['model']}{_seen(entry)}")
     last = report["model"]
     tell(
         "\nLoad one: model, preprocess, tokenizer = "
@@ -117,10 +121,24 @@ def show_summary(report: dict[str, Any]) -> None:
     )
 
 
+def _seen(entry: dict[str, Any]) -> str:
+    """How much of each kind a student saw, where it was more than pairs."""
+    samples = entry.get("samples", {})
+    told = (f"{count:,} {kind}" for kind, count in samples.items())
+    return f" ({', '.join(told)})" if len(samples) > 1 else ""
+
+
+def _beside(first: str, counts: dict[str, int]) -> str:
+    """Pairs, and below them how many there are of the other kinds."""
+    return "\n".join([first, *(f"+ {n:,} {kind}" for kind, n in counts.items())])
+
+
 def show_plan(plan: dict[str, Any]) -> None:
     """Print what a run would do."""
+    counts = [f"{plan['pairs']} training pairs"]
+    counts += [f"{count} {kind} beside" for kind, count in plan["unpaired"].items()]
     table = make_table(
-        f"{plan['teacher']} on {plan['data']} ({plan['pairs']} training pairs)",
+        f"{plan['teacher']} on {plan['data']} ({', '.join(counts)})",
         "stage",
         "share",
         "steps",
@@ -136,7 +154,7 @@ def show_plan(plan: dict[str, Any]) -> None:
             str(stage["number"]),
             f"{percent(stage['start'])} → {percent(stage['target'])}",
             work_of(stage),
-            f"{stage['samples']:,}",
+            _beside(f"{stage['samples']:,}", stage["unpaired"]),
             rounded(stage["params_encoder"]),
             rounded(stage["params_total"]),
             f"{stage['memory_gib']:.1f} GiB",

@@ -46,6 +46,18 @@ class Stage:
     )
     sites: tuple[str, ...] = setting(USUAL, "what may shrink", among=lambda: SITES)
     batch: int = setting(128, "pairs of a step, of all processes together", low=2)
+    images: int | None = setting(
+        None,
+        "pictures of data.images that a step sees; null: as many as pairs",
+        low=1,
+        later=True,
+    )
+    texts: int | None = setting(
+        None,
+        "texts of data.texts that a step sees; null: as many as pairs",
+        low=1,
+        later=True,
+    )
     accumulate: int = setting(
         1, "pieces in which a batch goes through; the loss sees all of it", low=1
     )

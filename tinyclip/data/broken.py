@@ -11,7 +11,9 @@ from ..errors import TinyclipError, UserError
 
 NAMED = 1_000  # rows left out at opening that are named; all of them are counted
 # left out on purpose, so not broken
-HARMLESS = frozenset({"excluded", "repeated", "other picture"})
+HARMLESS = frozenset(
+    {"excluded", "repeated", "other picture", "held out", "blank line"}
+)
 CAPTION_LIMIT = 16_384  # characters; longer text is a page, not a caption
 CAPTIONS_LIMIT = 16 * 2**20  # bytes of a file of captions of one picture
 

@@ -14,6 +14,7 @@ from ..config.schema import Data
 from ..errors import UserError, nearest
 from .pictograms import Pictograms, is_pictograms, open_pictograms
 
+TRAIN = "train"  # the split to train on
 EMOJI_TEMPLATES = ("an emoji of {}", "{}", "a picture of {}")
 
 
@@ -121,6 +122,10 @@ class EmbeddedFile:
     def open(self, data: Data, split: str) -> Pictograms:
         """The pairs of a split; raises `UserError`."""
         return open_pictograms(data, self.path, split)
+
+    def held_out(self, data: Data) -> Pictograms:
+        """The pairs of all splits but the one to train on."""
+        return Pictograms(self.path, data.source, lambda split, _: split != TRAIN)
 
 
 def embedded_in(data: Data) -> EmbeddedFile | None:

@@ -16,6 +16,7 @@ from .elsewhere import TEXTS, refuse_captions_elsewhere
 from .files import FilePairs
 from .notes import number_of
 from .pictures import SUFFIXES, UNREAD_SUFFIXES, parse_background
+from .protocol import BARE
 
 
 def open_folder(data: Data, directory: str) -> FilePairs:
@@ -23,7 +24,8 @@ def open_folder(data: Data, directory: str) -> FilePairs:
 
     With a ``.txt`` of the same name beside any picture, captions are read from there,
     one a line. Otherwise the folders right under it are classes, as torchvision's
-    ImageFolder has them, and captions are made of their names (`classes`).
+    ImageFolder has them, and captions are made of their names (`classes`). Where none
+    are asked for (`Data.captioned`), every picture below the folder is taken.
 
     Raises:
         UserError: no such folder, no pictures, neither captions nor classes, or
@@ -31,20 +33,16 @@ def open_folder(data: Data, directory: str) -> FilePairs:
     """
     root = Path(directory).expanduser()
     where = data.source
-    pictures, texts, others = _listed(root, where)
-    empty = _empty(root, [*pictures, *others])
     dropped = Dropped()
-    if (pattern := excluder(data.exclude)) is not None:
-        kept = [key for key in pictures if not pattern.match(key)]
-        dropped.add("excluded", count=len(pictures) - len(kept))
-        pictures = kept
-        texts = [key for key in texts if not pattern.match(key)]
-        others = [key for key in others if not pattern.match(key)]
-    for key in others:
-        dropped.add("not a picture", key, "this format is not read here")
+    pictures, texts, empty = _wanted(data, root, dropped)
+    background = parse_background(data.background)
+    if not data.captioned:
+        dropped.check(where, len(pictures), data.max_broken_share)
+        bare = [(BARE,)] * len(pictures)
+        return FilePairs(where, root, pictures, bare, background, dropped)
     captioned = any((root / key).with_suffix(".txt").is_file() for key in pictures)
     names = {} if captioned else _classes(data, root, pictures, texts)
-    captions: dict[str, tuple[str, ...]] = {}
+    captions = {}
     for key in pictures:
         try:
             captions[key] = (
@@ -58,11 +56,28 @@ def open_folder(data: Data, directory: str) -> FilePairs:
         root=root,
         keys=tuple(captions),
         texts=tuple(captions.values()),
-        background=parse_background(data.background),
+        background=background,
         dropped=dropped,
         labels=None if captioned else tuple(names[_folder(key)] for key in captions),
         empty=() if captioned else empty,
     )
+
+
+def _wanted(
+    data: Data, root: Path, dropped: Dropped
+) -> tuple[list[str], list[str], tuple[str, ...]]:
+    """The keys of pictures and of texts that are not excluded, and empty folders."""
+    pictures, texts, others = _listed(root, data.source)
+    empty = _empty(root, [*pictures, *others])
+    if (pattern := excluder(data.exclude)) is not None:
+        kept = [key for key in pictures if not pattern.match(key)]
+        dropped.add("excluded", count=len(pictures) - len(kept))
+        pictures = kept
+        texts = [key for key in texts if not pattern.match(key)]
+        others = [key for key in others if not pattern.match(key)]
+    for key in others:
+        dropped.add("not a picture", key, "this format is not read here")
+    return pictures, texts, empty
 
 
 def _classes(

@@ -26,6 +26,7 @@ from .fields import (
 )
 from .parquets import IMAGES
 from .pictures import parse_background, read_file
+from .protocol import BARE
 from .rows import RowPairs, picture_bytes, usable
 from .swallowed import MARK, Swallowed, refuse_swallowed, swallowed, unclosed
 from .tables import CAPTION_NAMES, find_column, usual_column
@@ -84,13 +85,19 @@ def open_hub(data: Data, rest: str) -> RowPairs:
     table = _load(where, rest)
     features = table.features
     image = _image_column(data, features)
-    caption, field, labelled = _caption_column(data, features)
     rows = HubRows(rest, _undecoded(table.select_columns([image]), image), image)
     dropped = Dropped()
     lost = _lost(table, rest, where)
     for each in lost.values():
         why = f"a text holds {each.rows} rows of its table: {MARK}"
         dropped.add("bad row", rows.key(each.row), why, each.rows)
+    background = parse_background(data.background)
+    if not data.captioned:
+        bare = (None if row in lost else BARE for row in range(len(table)))
+        kept, captions = usable(bare, rows.key, data.exclude, dropped)
+        dropped.check(where, len(kept), data.max_broken_share)
+        return RowPairs(where, rows, kept, captions, background, dropped)
+    caption, field, labelled = _caption_column(data, features)
     by_label: list[str] = []
     cells: Iterator[Any] = (
         None if row in lost else value_at(cell, field)
@@ -107,7 +114,6 @@ def open_hub(data: Data, rest: str) -> RowPairs:
     if labelled:
         numbers = list(_cells(table, caption))
         labels = [by_label[numbers[row]] for row in kept]
-    background = parse_background(data.background)
     return RowPairs(where, rows, kept, captions, background, dropped, labels)
 
 
@@ -121,7 +127,7 @@ def _image_column(data: Data, features: Mapping[str, Any]) -> str:
     pictures = [name for name, kind in features.items() if _kind(kind) == "Image"]
     if data.image_column is None and pictures:
         return pictures[0]
-    column = find_column(list(features), data.image_column, IMAGES, "image", where)
+    column = find_column(list(features), data.image_column, IMAGES, data.column, where)
     kind = features[column]
     if not (
         _kind(kind) == "Image"
@@ -131,7 +137,7 @@ def _image_column(data: Data, features: Mapping[str, Any]) -> str:
         raise UserError(
             where,
             f"the column {column!r} holds {described(_plain(kind))}, not pictures",
-            "Name another with --set data.image_column=NAME",
+            f"Name another with --set data.{data.column}_column=NAME",
         )
     return column
 

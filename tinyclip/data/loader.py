@@ -6,11 +6,11 @@ Legend: B batch, T tokens, S image size.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from threading import Lock
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,15 +19,17 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
-from .batch import Batch
+from .batch import Batch, Unpaired
 from .broken import Broken, too_many_broken
 from .pixels import PixelStore
 from .protocol import Pairs
 from .seeds import block_order, number, order
+from .tokens import TokenMaker, TokenStore
 from .views import Subset, blocks_of
 
 TRIED_FIRST = 100  # rows tried before the share of broken ones is judged
-CAPTIONS_HELD = 200_000
+
+Made = TypeVar("Made")
 
 
 class PixelMaker(Protocol):
@@ -36,12 +38,6 @@ class PixelMaker(Protocol):
     def __call__(self, image: Image.Image) -> Tensor: ...
 
     def augmented(self, image: Image.Image, seed: int, crop: float) -> Tensor: ...
-
-
-class TokenMaker(Protocol):
-    """What the loader asks of a tokenizer."""
-
-    def __call__(self, texts: list[str]) -> Tensor: ...
 
 
 class Loader:
@@ -102,7 +98,7 @@ class Loader:
             )
         self.part = part
         self.pairs, self.indices = pairs, np.asarray(indices, dtype=np.int64)
-        self.preprocess, self.tokenizer = preprocess, tokenizer
+        self.preprocess, self.tokens = preprocess, TokenStore(tokenizer)
         self.seed, self.size = seed, batch
         self.augmentations, self.crop = augmentations, crop
         self.max_broken_share = max_broken_share
@@ -111,7 +107,6 @@ class Loader:
         self._blocks = blocks_of(Subset(pairs, self.indices))
         self._orders: dict[int, NDArray[np.int64]] = {}
         self._held = PixelStore(memory)
-        self._tokens: dict[str, bytes] = {}
         self._augmenting = Lock()
         self._pool = ThreadPoolExecutor(workers) if workers else None
 
@@ -123,6 +118,10 @@ class Loader:
         """
         return self.span(step * self.size, self.size)
 
+    def beside(self, _step: int) -> Unpaired:
+        """Nothing: there are pairs alone."""
+        return Unpaired()
+
     def span(self, first: int, size: int) -> Batch:
         """This process's part of so many pairs from a place on in the endless order.
 
@@ -133,7 +132,7 @@ class Loader:
         share = size // world
         first += rank * share
         places = range(first, first + share)
-        drawn = list((self._pool.map if self._pool else map)(self._draw, places))
+        drawn = list(self.each(self._draw, places))
         rows, augmentations, captions, pixels = zip(*drawn, strict=True)
         return Batch(
             torch.tensor(rows),
@@ -184,15 +183,23 @@ class Loader:
         self._held.put((i, augmentation), pixels)
         return pixels
 
+    def each(self, of: Callable[[int], Made], numbers: Iterable[int]) -> Iterator[Made]:
+        """What a function makes of each number, in the threads that decode pictures."""
+        return self._pool.map(of, numbers) if self._pool else map(of, numbers)
+
+    def whole(self, row: int, augmentation: int) -> Tensor | None:
+        """Pixels of a row, or None where it is broken, which counts.
+
+        Raises:
+            UserError: too many pictures are broken.
+        """
+        key = self.pairs.key(row)
+        return None if key in self.broken else self._whole(row, key, augmentation)
+
     def pixels_or_blank(self, row: int, augmentation: int) -> Tensor:
         """Pixels of a row, zeros where it is broken: no batch ever shows those."""
-        key = self.pairs.key(row)
-        pixels = None
-        if key not in self.broken:
-            pixels = self._whole(row, key, augmentation)
-        if pixels is not None:
-            return pixels
-        return torch.zeros_like(self._blank())
+        pixels = self.whole(row, augmentation)
+        return torch.zeros_like(self._blank()) if pixels is None else pixels
 
     def _blank(self) -> Tensor:
         return self.preprocess(Image.new("RGB", (8, 8)))
@@ -201,21 +208,6 @@ class Loader:
         """Every distinct caption of the rows, in the rows' order."""
         texts = (text for row in self.indices for text in self.pairs.captions(int(row)))
         return list(dict.fromkeys(texts))
-
-    def tokens(self, captions: Sequence[str]) -> Tensor:
-        """Token ids (B, T) of captions, each caption tokenised once."""
-        new = [text for text in dict.fromkeys(captions) if text not in self._tokens]
-        if new and len(self._tokens) + len(new) > CAPTIONS_HELD:
-            self._tokens.clear()
-            new = list(dict.fromkeys(captions))
-        if new:
-            ids_BT = self.tokenizer(new).to(torch.int32).numpy()
-            self._tokens.update(
-                (t, ids.tobytes()) for t, ids in zip(new, ids_BT, strict=True)
-            )
-        rows = b"".join(self._tokens[text] for text in captions)
-        flat = np.frombuffer(rows, dtype=np.int32).reshape(len(captions), -1)
-        return torch.from_numpy(flat.astype(np.int64))
 
     def _draw(self, place: int) -> tuple[int, int, str, Tensor]:
         """Row, augmentation, caption and pixels of one place in the endless order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +55,8 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
     if split != "train":
         raise ValueError(f"{data.source} has no split {split!r}")
     pairs = OPENERS[scheme](data, rest)
+    if not data.captioned:
+        return pairs
     rows = evenly(len(pairs), CAPTIONS_LOOKED_AT)
     warn_of_codes_in(data.source, [pairs.captions(i)[0] for i in rows])
     if labels_of(pairs) is None and label_sets_of(pairs) is None:
@@ -114,18 +116,24 @@ def _without(pairs: Pairs, held_out: Pairs) -> Pairs:
     Raises:
         UserError: none is left.
     """
-    places, taken = places_of(pairs), places_of(held_out)
-    if places is None or taken is None:
-        return pairs
-    held_out_places = set(taken)
-    rows = [i for i, place in enumerate(places) if place not in held_out_places]
-    if not rows:
+    rows = rows_elsewhere(pairs, [held_out])
+    if not len(rows):
         raise UserError(
             "data.val",
             f"every picture of {pairs.name} is in {held_out.name} too",
             "Leave --val out, or give other pictures",
         )
     return pairs if len(rows) == len(pairs) else Subset(pairs, rows)
+
+
+def rows_elsewhere(pairs: Pairs, others: Iterable[Pairs]) -> NDArray[np.int64]:
+    """The rows, in order, whose picture does not lie where one of the others does."""
+    places = places_of(pairs)
+    if places is None:
+        return np.arange(len(pairs))
+    taken = {place for other in others for place in places_of(other) or ()}
+    rows = [i for i, place in enumerate(places) if place not in taken]
+    return np.asarray(rows, dtype=np.int64)
 
 
 def split_validation(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

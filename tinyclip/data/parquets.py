@@ -8,7 +8,7 @@ epoch goes through these in turn (`seeds.block_order`), so that each is read onc
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,11 +20,12 @@ from ..config.schema import Data
 from ..errors import UserError
 from .broken import Dropped
 from .columns import tidy_paths
-from .fields import TEXT, Kind, caption_column, described, value_at
+from .fields import TEXT, Field, Kind, caption_column, described, value_at
 from .files import FilePairs
 from .labels import labelled
 from .parquet_files import LARGEST, footer, read_cells, read_group, read_texts
 from .pictures import parse_background
+from .protocol import BARE
 from .rows import RowPairs, picture_bytes, usable
 from .shards import find_shards, shard_labels
 from .tables import IMAGE_NAMES, as_strings, file_pairs, find_column
@@ -138,18 +139,16 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     where = data.source
     files = find_shards(where, patterns, ".parquet")
     schema = footer(where, files[0]).schema.to_arrow_schema()
-    image = find_column(schema.names, data.image_column, IMAGES, "image", where)
+    image = find_column(schema.names, data.image_column, IMAGES, data.column, where)
     kinds = {field.name: _plain(field.type) for field in schema}
-    named = data.label_column or data.caption_column
-    caption, field = caption_column(where, named, kinds)
+    caption, cells = None, iter([BARE] * _rows_of(where, files))
+    if data.captioned:
+        named = data.label_column or data.caption_column
+        caption, field = caption_column(where, named, kinds)
+        cells = _captions(where, files, caption, field)
     for path in files[1:]:
-        _check_alike(where, path, {name: kinds[name] for name in (image, caption)})
-    cells = (
-        value_at(cell, field)
-        for path in files
-        for cell in read_cells(where, path, caption)
-    )
-    if kinds[image] == TEXT and kinds[caption] == TEXT:
+        _check_alike(where, path, {n: kinds[n] for n in (image, caption) if n})
+    if kinds[image] == TEXT and caption and kinds[caption] == TEXT:
         columns = pa.concat_tables(
             read_texts(where, path, [image, caption]) for path in files
         )
@@ -167,6 +166,19 @@ def open_parquet(data: Data, patterns: str) -> RowPairs | FilePairs:
     return RowPairs(
         *(where, rows, kept, of.texts, background, dropped, of.labels, of.label_sets)
     )
+
+
+def _rows_of(where: str, files: Sequence[Path]) -> int:
+    return sum(footer(where, path).num_rows for path in files)
+
+
+def _captions(
+    where: str, files: Sequence[Path], column: str, field: Field
+) -> Iterator[Any]:
+    """What each row says in a field of a column."""
+    for path in files:
+        for cell in read_cells(where, path, column):
+            yield value_at(cell, field)
 
 
 def _one_a_row(

@@ -70,6 +70,10 @@ class Pictograms:
     def key(self, i: int) -> str:
         return str(self._table.column("key")[i].as_py())
 
+    def place(self, i: int) -> str:
+        """The file, and where in it: as a source of all its rows has it."""
+        return f"{self._path.absolute()}#{self._rows[i]}"
+
     def captions(self, i: int) -> tuple[str, ...]:
         return tuple(self._table.column("captions")[i].as_py())
 

@@ -25,7 +25,7 @@ from ..sealed import Sealed, digest_of, read_sealed, write_sealed
 from .kept import cache_folder, only_looking
 from .shards import expand
 from .tar_index import index_shards
-from .tars import TarPairs, tars_of
+from .tars import TarPairs, captions_under, tars_of
 from .views import Subset
 
 log = logging.getLogger("tinyclip")
@@ -47,9 +47,9 @@ def open_pipe(data: Data, command: str) -> TarPairs | Subset:
         return tars_of(data, _there(data.source, commands, folder))
     make_folder(folder)
     shards = fetch(data.source, commands, folder)
-    if _drop_torn(shards, data.caption_column):  # kept by one that was less careful
+    if _drop_torn(shards, captions_under(data)):  # kept by one that was less careful
         shards = fetch(data.source, commands, folder)
-    if torn := _drop_torn(shards, data.caption_column):
+    if torn := _drop_torn(shards, captions_under(data)):
         place, why = next(iter(torn.items()))
         raise UserError(
             data.source,
@@ -76,9 +76,9 @@ def _there(where: str, commands: Sequence[str], folder: Path) -> list[Path]:
     return paths
 
 
-def _drop_torn(shards: Sequence[Path], caption_key: str | None) -> dict[int, str]:
+def _drop_torn(shards: Sequence[Path], key: str | None) -> dict[int, str]:
     """Remove what is no whole tar; why, by the place of its command."""
-    indices = index_shards(shards, caption_key)
+    indices = index_shards(shards, key)
     torn = {place: index.torn for place, index in enumerate(indices) if index.torn}
     for place in torn:
         shards[place].unlink(missing_ok=True)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from PIL import Image
 
+BARE = "-"  # stands for a caption where those are neither looked for nor needed
+
 
 class Pairs(Protocol):
     """Pictures in a fixed order, each with a distinct key and at least one caption."""

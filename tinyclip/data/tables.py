@@ -17,6 +17,7 @@ from .files import FilePairs
 from .labels import labelled
 from .notes import note, number_of
 from .pictures import SUFFIXES, parse_background
+from .protocol import BARE
 from .quotes import Mended, Rows, mended
 from .quotes import header as names_of
 
@@ -57,20 +58,19 @@ def open_table(data: Data, file: str, delimiter: str | None = None) -> FilePairs
 
     path = Path(file).expanduser()
     where = data.source
-    line = QUOTED.sub("", _header(path, where))
+    line = QUOTED.sub("", header_line(path, where))
     delimiter = delimiter or max(DELIMITERS, key=line.count)
     table = mended(path, delimiter, _rows(path, delimiter, data))
-    _note_marks(where, table)
+    note_marks(where, table)
     dropped = Dropped()
     keys: list[pa.Array] = []
     texts: list[pa.Array] = []
-    for piece in _pieces(table, where, delimiter):
+    for piece in pieces_of(table, where, delimiter):
         if not keys:
             _refuse_headless(where, piece.columns, data)
-            image = find_column(piece, data.image_column, IMAGE_NAMES, "image", where)
-            text = _text_column(piece, data)
+            image, text = _columns(piece, data)
         keys.append(tidy_paths(as_strings(piece[image])))
-        texts.append(as_strings(piece[text]))
+        texts.append(as_strings([BARE] * len(piece) if text is None else piece[text]))
         for line, why in piece.attrs["bad"]:
             dropped.add("bad row", line, why + HINT)
     if not sum(map(len, keys)) + dropped.broken:
@@ -120,6 +120,16 @@ def file_pairs(
     return pairs
 
 
+def _columns(table: Iterable[Any], data: Data) -> tuple[str, str | None]:
+    """The columns of pictures and of captions; the latter where they are wanted.
+
+    Raises:
+        UserError: there is none.
+    """
+    image = find_column(table, data.image_column, IMAGE_NAMES, data.column, data.source)
+    return image, _text_column(table, data) if data.captioned else None
+
+
 def _refuse_headless(where: str, columns: Iterable[str], data: Data) -> None:
     """Refuse a table whose first line is a row already."""
     if data.image_column is None and usual_column(columns, IMAGE_NAMES) is None:
@@ -148,7 +158,7 @@ def _rows(path: Path, delimiter: str, data: Data) -> Rows:
     return Rows(len(names), at, path.parent)
 
 
-def _pieces(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
+def pieces_of(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]:
     """The table in pieces of `PIECE` rows, every cell as text under its column's name.
 
     `attrs["bad"]` of a piece names its rows that do not fit, and says why.
@@ -192,7 +202,7 @@ def _pieces(table: Mended, where: str, delimiter: str) -> Iterator[pd.DataFrame]
         ) from None
 
 
-def _note_marks(where: str, table: Mended) -> None:
+def note_marks(where: str, table: Mended) -> None:
     if lines := table.strays:
         begin = number_of(len(lines), "field begins", "fields begin")
         note(
@@ -217,7 +227,7 @@ def _skipped(warned: Sequence[warnings.WarningMessage]) -> Iterator[tuple[int, s
                 yield int(match[1]), match[2]
 
 
-def _header(path: Path, where: str) -> str:
+def header_line(path: Path, where: str) -> str:
     """The first line of a text file."""
     try:
         with open_regular(path) as file:

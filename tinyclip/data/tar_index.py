@@ -31,6 +31,7 @@ from .broken import (
 from .fields import field_path, fields_of, is_text, kind_of, no_text, value_at
 from .kept import cache_folder, only_looking
 from .pictures import SUFFIXES
+from .protocol import BARE
 from .tables import CAPTION_NAMES
 from .tar_dots import Dotted, hidden
 from .tar_members import read_members
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("tinyclip")
 VERSION = 4  # of the index: another one is not read
 SEAL = 32  # bytes of the SHA-256 of what comes before
+NO_CAPTIONS = "\0"  # a caption key that asks for none
 NO_TEXT = "no text"  # kind of a caption that holds fields
 LOG_EVERY = 10.0  # seconds between lines of the log while shards are scanned
 _NAME = re.compile(r"((?:.*/)?[^/.]+)\.([^/]+)", re.DOTALL)  # key, extension
@@ -97,7 +99,8 @@ def scan(path: Path, caption_key: str | None) -> Index:
 
     Members that share a name up to the first dot after the last slash are a sample, as
     webdataset has it. The caption is the whole ``.txt``, or of a ``.json`` the value
-    under `caption_key` (else under the first usual name), a text or a list of them.
+    under `caption_key` (else under the first usual name), a text or a list of them;
+    under `NO_CAPTIONS` none is looked for.
     """
     images: dict[str, tuple[int, int]] = {}
     texts: dict[str, Sequence[str] | Broken] = {}
@@ -119,6 +122,8 @@ def scan(path: Path, caption_key: str | None) -> Index:
                     dropped.add("duplicate key", key, f"{member.name} is a second one")
                 else:
                     images[key] = (member.offset, member.size)
+            elif caption_key == NO_CAPTIONS:
+                dotted.add(key, match[2], plain=False)
             elif (kind == "txt" and caption_key is None) or kind == "json":
                 if kind == "txt" or key not in texts:
                     start = member.offset
@@ -129,6 +134,8 @@ def scan(path: Path, caption_key: str | None) -> Index:
     except Broken as broken:
         torn = broken.detail
         dropped.add("torn tar", path.name, torn)
+    if caption_key == NO_CAPTIONS:
+        texts = dict.fromkeys(images, [BARE])
     return _index(images, texts, dotted, dropped, torn)
 
 

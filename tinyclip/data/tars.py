@@ -22,7 +22,7 @@ from .columns import Column, excluder
 from .files import HASHED, evenly
 from .pictures import RGB, decode_picture, parse_background
 from .shards import find_shards, shard_labels
-from .tar_index import NO_TEXT, Index, index_shards
+from .tar_index import NO_CAPTIONS, NO_TEXT, Index, index_shards
 from .views import Subset
 
 
@@ -112,6 +112,11 @@ class TarPairs:
         return digest.hexdigest()
 
 
+def captions_under(data: Data) -> str | None:
+    """The caption key that shards are indexed by."""
+    return data.caption_column if data.captioned else NO_CAPTIONS
+
+
 def open_tars(data: Data, patterns: str) -> TarPairs | Subset:
     """The pairs of tar shards; captions are ``.txt`` or a value of a ``.json``.
 
@@ -124,7 +129,7 @@ def open_tars(data: Data, patterns: str) -> TarPairs | Subset:
 def tars_of(data: Data, shards: Sequence[Path]) -> TarPairs | Subset:
     """The pairs of these files, as `open_tars`."""
     where = data.source
-    indices = index_shards(shards, data.caption_column)
+    indices = index_shards(shards, captions_under(data))
     torn = {
         str(path): ("torn tar", index.torn)
         for path, index in zip(shards, indices, strict=True)

@@ -140,6 +140,13 @@ def take_turns(
     return seconds
 
 
+def run_once(contender: Contender) -> None:
+    """One picture and one caption, for what that takes."""
+    with evaluating(contender.model):  # type: ignore[arg-type]
+        for tower in ("image", "text"):
+            _call(contender, tower, 1)()
+
+
 def _call(contender: Contender, tower: str, batch: int) -> Callable[[], object]:
     """One forward pass on inputs made beforehand."""
     shape: ClipShape = contender.model.shape

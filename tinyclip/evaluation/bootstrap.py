@@ -8,7 +8,7 @@ Legend: N items, K clusters, D draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -99,9 +99,12 @@ def intervals(samples: Sequence[Sample]) -> list[tuple[float, float]]:
 
 
 def paired(
-    ours: Sample, theirs: Sample, compare: Callable[[Floats, Floats], Floats]
-) -> tuple[float, float] | None:
-    """The 95 % interval of a comparison of two figures on the same items; None where
-    no draw of it is a number."""
-    compared_D = compare(*redrawn([ours, theirs]))
-    return ends(compared_D) if np.isfinite(compared_D).any() else None
+    ours: Sample, theirs: Sample
+) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
+    """The 95 % intervals of the difference and of the quotient of two figures on the
+    same items, ours less and by theirs; None where no draw of it is a number."""
+    ours_D, theirs_D = redrawn([ours, theirs])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        compared = ours_D - theirs_D, ours_D / theirs_D
+    change, share = (ends(c_D) if np.isfinite(c_D).any() else None for c_D in compared)
+    return change, share

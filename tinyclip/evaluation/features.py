@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.broken import Broken
-from ..data.loader import PixelMaker, TokenMaker
+from ..data.loader import PixelMaker
 from ..data.protocol import Pairs
+from ..data.tokens import TokenMaker
 from ..data.views import rows_of
 from ..errors import UserError
 from ..model.clip import Clip
@@ -89,6 +90,12 @@ class Encoder:
             self._texts.update(zip(some, features, strict=True))
         return torch.stack([self._texts[text] for text in texts])
 
+    @property
+    def scale(self) -> float | None:
+        """What similarities are multiplied with; None where the model does not say."""
+        scale = getattr(self.model, "logit_scale", None)
+        return None if scale is None else float(scale.detach().exp())
+
     def seen(self, source: Pairs) -> _Seen:
         """What it knows of a source, by identity."""
         for known in self._seen:
@@ -116,9 +123,10 @@ def look_together(encoders: Sequence[Encoder], pairs: Pairs) -> None:
     """Show pictures to several models: each is decoded once, and preprocessed once for
     all models that want it alike."""
     source, rows = rows_of(pairs)
+    encoders = [e for e in encoders if not all(map(e.seen(source).knows, rows))]
     seen = [encoder.seen(source) for encoder in encoders]
     new = [row for row in rows if not all(known.knows(row) for known in seen)]
-    batch = min(encoder.batch for encoder in encoders)
+    batch = min([encoder.batch for encoder in encoders], default=1)
     for start in range(0, len(new), batch):
         whole, pixels = _pixels(source, new[start : start + batch], encoders)
         if whole:

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.task import ProbeTask
 from .features import Encoder
 from .measures import Outcome, measures
-from .probe import outcome, scored
+from .probe import probed
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -39,4 +39,4 @@ def neighbour_scores(
 @measures.register("knn")
 def knn(encoder: Encoder, task: ProbeTask) -> Outcome:
     """Top-1 and top-5 of the weighted vote."""
-    return outcome(task, *scored(encoder, task, neighbour_scores))
+    return probed(encoder, task, neighbour_scores)

@@ -18,7 +18,7 @@ from ..data.task import ProbeTask
 from ..errors import UserError
 from .features import Encoder
 from .measures import Outcome, measures
-from .probe import outcome, scored
+from .probe import probed
 
 STRENGTHS = (0.1, 1.0, 10.0, 100.0, 1000.0)  # C: the inverse of the penalty
 STEPS = 1000  # of L-BFGS, at most
@@ -94,4 +94,4 @@ def linear_probe(encoder: Encoder, task: ProbeTask) -> Outcome:
         UserError: scikit-learn is not installed.
     """
     require(task.name)
-    return outcome(task, *scored(encoder, task, probe_scores))
+    return probed(encoder, task, probe_scores)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..registry import Registry
+from .answers import Answers
 from .bootstrap import Mean, Sample, intervals
 from .features import Encoder
 
@@ -27,12 +28,14 @@ class Outcome:
         samples: the figures with their items; the first is the task's own.
         n: items of that figure.
         chance: its value for a model that guesses.
+        answers: what the model said.
         counts: what else is told: classes, captions, broken pictures.
     """
 
     samples: Mapping[str, Sample]
     n: int
     chance: float
+    answers: Answers
     counts: Mapping[str, int] = field(default_factory=dict)
 
     @property

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ..data.task import MultiLabelTask
 from .bootstrap import Floats
 from .features import Encoder
 from .measures import Outcome, clusters_of, measures
-from .zero_shot import named_features
+from .zero_shot import answered, named_features
 
 
 class MeanAveragePrecision:
@@ -74,24 +73,19 @@ def labels_matrix(
     return labels_NC[:, shown_C], shown_C
 
 
-def similarities(encoder: Encoder, task: MultiLabelTask) -> tuple[list[int], Tensor]:
-    """The rows that can be read, and how near each picture is to each class, (N, C)."""
-    whole, images_NE = encoder.pictures(task.pairs)
-    classes_CE = named_features(encoder, task.classes, task.templates)
-    return whole, images_NE @ classes_CE.T
-
-
 @measures.register("multi_label")
 def multi_label(encoder: Encoder, task: MultiLabelTask) -> Outcome:
     """The mean average precision; by chance it is the share of pictures that a class
     has, in the mean."""
-    whole, scores_NC = similarities(encoder, task)
+    whole, images_NE = encoder.pictures(task.pairs)
+    classes_CE = named_features(encoder, task.classes, task.templates)
     labels_NC, shown_C = labels_matrix(task, whole)
-    scores = scores_NC.double().numpy()[:, shown_C]
+    scores = (images_NE @ classes_CE.T).double().numpy()[:, shown_C]
     figure = MeanAveragePrecision(scores, labels_NC, *clusters_of(task.clusters, whole))
     return Outcome(
         {"mean_average_precision": figure},
         n=len(whole),
         chance=float(labels_NC.mean()),
+        answers=answered(encoder, images_NE, classes_CE),
         counts={"classes": len(shown_C), "broken": len(task.pairs) - len(whole)},
     )

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..data.task import ProbeTask
 from ..errors import UserError
+from .answers import Answers
 from .features import Encoder
 from .measures import Outcome, clusters_of, share_of
 
@@ -20,10 +21,8 @@ from .measures import Outcome, clusters_of, share_of
 Scores = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
-def scored(
-    encoder: Encoder, task: ProbeTask, score: Scores
-) -> tuple[list[int], Tensor]:
-    """The rows whose picture can be read, and what each class scores, (N, C).
+def probed(encoder: Encoder, task: ProbeTask, score: Scores) -> Outcome:
+    """Top-1 and top-5; ties count against the model.
 
     Raises:
         UserError: of a class there is no picture to learn from that can be read.
@@ -39,11 +38,7 @@ def scored(
             "Mend the pictures, or leave these classes out",
         )
     whole, images_NE = encoder.pictures(task.pairs)
-    return whole, score(train_ME, labels_M, images_NE, len(task.classes))
-
-
-def outcome(task: ProbeTask, whole: list[int], scores_NC: Tensor) -> Outcome:
-    """Top-1 and top-5; ties count against the model."""
+    scores_NC = score(train_ME, labels_M, images_NE, len(task.classes))
     labels_N = torch.tensor([task.labels[row] for row in whole])
     right_N1 = scores_NC.gather(1, labels_N[:, None])
     rank_N = (~(scores_NC < right_N1)).sum(dim=1) - 1
@@ -52,6 +47,7 @@ def outcome(task: ProbeTask, whole: list[int], scores_NC: Tensor) -> Outcome:
         {"top1": share_of(rank_N < 1, *items), "top5": share_of(rank_N < 5, *items)},
         n=len(whole),
         chance=1 / len(task.classes),
+        answers=Answers(images_NE, scores_NC.argmax(dim=1)),
         counts={
             "classes": len(task.classes),
             "learnt_from": len(task.train),

@@ -5,6 +5,8 @@ Legend: N pictures, M captions, E joint embedding.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from ..data.task import RetrievalTask
 from .bootstrap import Sample
 from .features import Encoder
 from .measures import Outcome, clusters_of, measures, share_of
+from .zero_shot import answered
 
 RECALLS = (1, 5, 10)
 
@@ -85,9 +88,13 @@ def retrieval(encoder: Encoder, task: RetrievalTask) -> Outcome:
     """Recalls both ways; the value is picture to caption at 1."""
     whole, rank_N, rank_M, owner_M = caption_ranks(encoder, task)
     own_N = torch.bincount(owner_M, minlength=len(whole))
+    images_NE = encoder.pictures(task.pairs)[1]
+    texts_ME = encoder.texts(captions_of(task, whole)[0])
+    answers = answered(encoder, images_NE, texts_ME)
     return Outcome(
         recalls(task, whole, rank_N, rank_M, owner_M),
         n=len(whole),
         chance=float((own_N / len(owner_M)).mean()),
+        answers=replace(answers, owner_M=owner_M),
         counts={"captions": len(owner_M), "broken": len(task.pairs) - len(whole)},
     )

@@ -1,14 +1,17 @@
-"""Every task of a data source on one model."""
+"""Every task of a data source on one model or several."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from ..data.loader import PixelMaker, TokenMaker
+from ..data.loader import PixelMaker
 from ..data.task import ProbeTask, Task
+from ..data.tokens import TokenMaker
 from ..model.clip import Clip
 from . import knn, linear_probe, multi_label, retrieval, zero_shot
+from .against import difference, result
+from .alarm import alarms
 from .features import Encoder, look_together
 from .measures import Outcome, measures
 
@@ -59,43 +62,46 @@ def outcomes(encoders: Sequence[Encoder], task: Task) -> list[Outcome]:
     return [measure(encoder, task) for encoder in encoders]
 
 
-def evaluate(
-    loaded: Measurable,
-    tasks: Sequence[Task],
-    teacher_values: Mapping[str, float] | None = None,
-    batch: int = BATCH,
-) -> dict[str, dict[str, Any]]:
-    """The quality of a model.
+def reports(
+    encoders: Sequence[Encoder], tasks: Sequence[Task], teacher: Encoder | None = None
+) -> list[dict[str, Any]]:
+    """The quality of several models, each beside their teacher and the first of them.
 
     Args:
-        loaded: a model with its preprocess and tokenizer.
+        encoders: the models.
         tasks: what to measure.
-        teacher_values: the teacher's value of each task (`values_of` its own result).
-        batch: pictures or texts that are encoded at once.
+        teacher: what retention compares with.
 
     Returns:
-        By name of the task: `metric`, `value`, `ci95`, `n`, `clusters`, `chance`,
-        `teacher`, `retention` (value by the teacher's value; None where that is unknown
-        or 0), under `also` further figures, and under `intervals` how sure these are.
+        Of each model `alarms` (`alarm.alarms`), `tasks` (`against.result` by name), and
+        `against_first`, the paired `against.difference` by task from the first model.
     """
-    encoder = encoder_of(loaded, batch)
-    teachers = teacher_values or {}
-    results: dict[str, dict[str, Any]] = {}
+    found: list[dict[str, Any]] = [
+        {"alarms": [], "tasks": {}, "against_first": {}} for _ in encoders
+    ]
+    beside = [] if teacher is None else [teacher]
     for task in tasks:
-        (found,) = outcomes([encoder], task)
-        results[task.name] = result(found, teachers.get(task.name))
-    return results
+        measured = outcomes([*beside, *encoders], task)
+        theirs, own = measured[: len(beside)], measured[len(beside) :]
+        for entry, outcome in zip(found, own, strict=True):
+            entry["tasks"][task.name] = result(outcome, theirs[0] if theirs else None)
+            entry["against_first"][task.name] = difference(outcome, own[0])
+    for entry in found:
+        entry["alarms"] = alarms(entry["tasks"])
+    return found
 
 
-def result(found: Outcome, teacher: float | None) -> dict[str, Any]:
-    """An outcome as a report has it, beside the teacher's value."""
-    told = found.told()
-    also, sure = told.pop("also"), told.pop("intervals")
-    retention = found.value / teacher if teacher else None
-    own = {"teacher": teacher, "retention": retention}
-    return {**told, **own, "also": also, "intervals": sure}
+def report(
+    encoder: Encoder, tasks: Sequence[Task], teacher: Encoder | None = None
+) -> dict[str, Any]:
+    """`alarms` and `tasks` of one model, as `reports` has them."""
+    (found,) = reports([encoder], tasks, teacher)
+    return {"alarms": found["alarms"], "tasks": found["tasks"]}
 
 
-def values_of(results: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
-    """The value of each task of a result: what `evaluate` asks of a teacher."""
-    return {name: float(result["value"]) for name, result in results.items()}
+def evaluate(
+    loaded: Measurable, tasks: Sequence[Task], batch: int = BATCH
+) -> dict[str, dict[str, Any]]:
+    """The quality of a model by itself: `tasks` of its `report`."""
+    found: dict[str, dict[str, Any]] = report(encoder_of(loaded, batch), tasks)["tasks"]
+    return found

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.task import ZeroShotTask
+from .answers import Answers
 from .features import Encoder
 from .measures import Outcome, clusters_of, measures, share_of
 
@@ -50,6 +51,18 @@ def ranks(images_NE: Tensor, classes_CE: Tensor, labels_N: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def nearest(images_NE: Tensor, texts_CE: Tensor) -> Tensor:
+    """The text that is nearest to each picture, (N,)."""
+    parts = images_NE.split(ROWS)
+    return torch.cat([(part @ texts_CE.T).argmax(dim=1) for part in parts])
+
+
+def answered(encoder: Encoder, images_NE: Tensor, texts_CE: Tensor) -> Answers:
+    """What a model says of pictures by these texts."""
+    chosen_N = nearest(images_NE, texts_CE)
+    return Answers(images_NE, chosen_N, texts_CE, encoder.scale)
+
+
 def class_ranks(encoder: Encoder, task: ZeroShotTask) -> tuple[list[int], Tensor]:
     """The rows whose picture can be read, and `ranks` of each, (N,)."""
     whole, images_NE = encoder.pictures(task.pairs)
@@ -62,10 +75,13 @@ def class_ranks(encoder: Encoder, task: ZeroShotTask) -> tuple[list[int], Tensor
 def zero_shot(encoder: Encoder, task: ZeroShotTask) -> Outcome:
     """Top-1 and top-5 of a task."""
     whole, rank_N = class_ranks(encoder, task)
+    _, images_NE = encoder.pictures(task.pairs)
+    classes_CE = named_features(encoder, task.classes, task.templates)
     items = clusters_of(task.clusters, whole)
     return Outcome(
         {"top1": share_of(rank_N < 1, *items), "top5": share_of(rank_N < 5, *items)},
         n=len(whole),
         chance=1 / len(task.classes),
+        answers=answered(encoder, images_NE, classes_CE),
         counts={"classes": len(task.classes), "broken": len(task.pairs) - len(whole)},
     )

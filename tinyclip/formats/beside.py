@@ -22,7 +22,17 @@ TASK = {
     "teacher": Maybe(float),
     "retention": Maybe(float),
 }
-METRICS = {"tasks": Maybe({str: TASK})}
+ALARM = {
+    "task": str,
+    "metric": str,
+    "value": float,
+    "teacher": float,
+    "retention": float,
+    "chance": float,
+    "median": Maybe(float),
+    "reasons": [str],
+}
+METRICS = {"tasks": Maybe({str: TASK}), "alarms": Maybe([ALARM])}
 COSINE = {"image": float, "text": float}
 PARITY = {
     **EXACT,

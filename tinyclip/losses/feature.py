@@ -12,7 +12,7 @@ from .narrowed import narrowed
 from .objectives import Parts, objectives
 
 
-@objectives.register("feature", compares="embeddings")
+@objectives.register("feature", each_modality=True, compares="embeddings")
 def feature(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """Squared distance of normalised features, image and text summed (fd of CLIP-KD,
     Yang et al., CVPR 2024).
@@ -31,7 +31,7 @@ def feature(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     return apart(student.image_BE, student.text_BE, kept)
 
 
-@objectives.register("fd", compares="embeddings")
+@objectives.register("fd", each_modality=True, compares="embeddings")
 def fd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """`feature`, by the name that CLIP-KD has for it."""
     kept = narrowed(teacher, student, "fd")

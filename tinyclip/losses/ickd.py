@@ -12,7 +12,7 @@ from .narrowed import narrowed
 from .objectives import Parts, objectives
 
 
-@objectives.register("ickd", compares="embeddings")
+@objectives.register("ickd", each_modality=True, compares="embeddings")
 def ickd(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """Squared distance of the channels' correlation matrices over the batch, image and
     text summed (ICKD, Liu et al., ICCV 2021).

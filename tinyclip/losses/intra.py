@@ -14,7 +14,7 @@ from .objectives import Parts, objectives
 from .products import Products, mean_over_rows, own_columns, regained, softened
 
 
-@objectives.register("intra", compares="distributions")
+@objectives.register("intra", each_modality=True, compares="distributions")
 def intra(student: Features, teacher: Features) -> tuple[Tensor, Parts]:
     """The divergence of picture-to-picture and caption-to-caption similarities from the
     teacher's (Park et al., CVPR 2019, "Relational Knowledge Distillation", with the

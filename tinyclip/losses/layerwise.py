@@ -51,11 +51,11 @@ class Layerwise(OfTokens):
     h (B, L, N, D) are the student's tokens, H the teacher's, each normalised as the
     blocks' own norms do it, without their weights: the distance grows neither with
     depth nor with width, is 0 for the teacher itself and 1 for W = 0. W (F, D), one a
-    tower, is learned, starts as the identity where the widths are the same, and ends
-    with its phase. The k-th of n blocks that the student has left goes to the
-    teacher's k·N/n-th of N, rounded. What a caption has after its end does not count.
-    The teacher runs at every step (with `accumulate` three times), and no cache is of
-    use.
+    tower, is learned, starts as the identity where the widths are the same and else as
+    0, and ends with its phase. The k-th of n blocks that the student has left goes to
+    the teacher's k·N/n-th of N, rounded. What a caption has after its end does not
+    count. The teacher runs at every step (with `accumulate` three times), and no cache
+    is of use.
 
     Args:
         student, teacher: shapes of the models.

@@ -25,23 +25,28 @@ def narrowed(teacher: Features, student: Features, objective: str) -> Features:
         UserError: the embeddings differ in width, and which channels the student kept
             is not known.
     """
+    image_BE, text_BE = (
+        narrowed_rows(rows_BF, student, objective)
+        for rows_BF in (teacher.image_BE, teacher.text_BE)
+    )
+    return replace(teacher, image_BE=image_BE, text_BE=text_BE)
+
+
+def narrowed_rows(rows_NF: Tensor, student: Features, objective: str) -> Tensor:
+    """Any features of the teacher's, (N, E), as `narrowed`."""
     kept_E = student.channels_E
     if kept_E is not None:
-        image_BE, text_BE = (
-            F.normalize(rows_BF[:, kept_E], dim=-1)
-            for rows_BF in (teacher.image_BE, teacher.text_BE)
-        )
-        teacher = replace(teacher, image_BE=image_BE, text_BE=text_BE)
-    _check_width(student.image_BE, teacher.image_BE, objective)
-    return teacher
+        rows_NF = F.normalize(rows_NF[:, kept_E], dim=-1)
+    _check_width(student.image_BE, rows_NF, objective)
+    return rows_NF
 
 
-def _check_width(mine_BE: Tensor, theirs_BE: Tensor, objective: str) -> None:
-    if mine_BE.shape == theirs_BE.shape:
+def _check_width(mine_BE: Tensor, theirs_NE: Tensor, objective: str) -> None:
+    if mine_BE.shape[1] == theirs_NE.shape[1]:
         return
     raise UserError(
         f"losses.{objective}",
         f"the student embeds in {mine_BE.shape[1]} dimensions and the teacher in "
-        f"{theirs_BE.shape[1]}",
+        f"{theirs_NE.shape[1]}",
         "Use mimic, which compares similarities only",
     )

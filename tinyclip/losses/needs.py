@@ -21,6 +21,8 @@ class Need:
     Args:
         images, texts: pictures and captions that the student encodes for it, of every
             pair of the batch: what plans count.
+        teacher_images: pictures that the teacher itself encodes for it, beside those
+            of the batch.
     """
 
     what: ClassVar[str]  # as a message names it
@@ -29,6 +31,7 @@ class Need:
 
     images: float = 0.0
     texts: float = 0.0
+    teacher_images: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,3 +74,57 @@ class Labels(Need):
     """
 
     what: ClassVar[str] = "labels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotated(Need):
+    """Every picture turned by 90, 180 and 270 degrees, for the student and for the
+    teacher itself.
+
+    Provides `rotated` (B, 3, E) of both.
+    """
+
+    what: ClassVar[str] = "features of turned pictures"
+    runs_teacher: ClassVar[bool] = True
+
+    images: float = 3.0
+    teacher_images: float = 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbours(Need):
+    """The pictures that the teacher finds most like each picture of a batch.
+
+    Provides of the teacher's side `rows` (B, 1 + K), which pictures they are: its own
+    first, -1 where there are no more; and `features` (B, K, F), theirs.
+
+    Args:
+        count: K, how many of each.
+    """
+
+    what: ClassVar[str] = "the nearest others of each picture"
+    looks_around: ClassVar[bool] = True
+
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hard(Need):
+    """Near pictures that join a batch with their captions, and captions of which two
+    words are swapped.
+
+    Provides of the student `images` and `texts` (B, J, E) of what joins, and `swapped`
+    (B, 1 + J, E) of all captions with words swapped; of the teacher's side `rows`
+    (B, 1 + J), which pairs they are, -1 where none could be had, and `swaps`
+    (B, 1 + J), 1 where a caption could be swapped, else 0.
+
+    Args:
+        joining: J, how many of the nearest join.
+        nearest: of how many they are drawn.
+    """
+
+    what: ClassVar[str] = "the nearest others of each picture"
+    looks_around: ClassVar[bool] = True
+
+    joining: int
+    nearest: int

@@ -23,7 +23,10 @@ clipped by a norm of their own, saved and resumed with the phase under
 `objectives.NAME`, and in no model that is saved. The forward pass must not depend on
 chance (no dropout): a resume would not repeat it.
 
-What it needs beside the features of a batch it says there too (`needs`).
+What it needs beside the features of a batch it says there too (`needs`), and whether
+it looks at each modality alone: such a one is given pictures and texts that have no
+pair, too (`unpaired`), and its image side may have other rows, and more, than the text
+side.
 """
 
 from __future__ import annotations
@@ -46,8 +49,10 @@ from ..errors import UserError
 from ..model.clip import Features
 from ..registry import Registry
 from .needs import Need
+from .precise import precise
 from .sparsity import PENALTY
 from .teachers import Teachers, under_each
+from .unpaired import joined
 
 Parts: TypeAlias = dict[str, Tensor]
 Loss: TypeAlias = Callable[[Features, Features], tuple[Tensor, Parts]]
@@ -66,6 +71,7 @@ class Objectives(Registry[Objective]):
         super().__init__("objective", reserved=(PENALTY,))
         self.needs: dict[str, MakeNeed] = {}
         self.of_shapes: set[str] = set()
+        self.each_modality: set[str] = set()
         self.compared: dict[str, Compared] = {}
 
     def register(
@@ -73,6 +79,7 @@ class Objectives(Registry[Objective]):
         name: str,
         need: MakeNeed | None = None,
         shapes: bool = False,
+        each_modality: bool = False,
         compares: Compared | None = None,
     ) -> Callable[[Kind], Kind]:
         """As `Registry.register`.
@@ -81,10 +88,13 @@ class Objectives(Registry[Objective]):
             need: what it needs beside the features, made of its options if it has any.
             shapes: its module is made for the shapes of student and teacher, and not
                 for the widths of their embeddings.
+            each_modality: it looks at pictures alone and at texts alone.
             compares: what of the teacher's it looks at, where it matters to others:
                 its embeddings themselves, which no teacher of another make has, or
                 a distribution of each sample (`products.compared`).
         """
+        if each_modality:
+            self.each_modality.add(name)
         if compares is not None:
             self.compared[name] = compares
         if need is not None:
@@ -113,6 +123,7 @@ class Weighted:
         make: of one with parameters: its module for the widths of both embeddings.
         need: what it needs beside the features of a batch, if anything.
         of_shapes: it is made for the shapes of both models instead.
+        each_modality: whether it is given what has no pair, too.
     """
 
     name: str
@@ -121,6 +132,12 @@ class Weighted:
     make: Callable[[Any, Any], nn.Module] | None = None
     need: Need | None = None
     of_shapes: bool = False
+    each_modality: bool = False
+
+    @property
+    def sees_unpaired(self) -> bool:
+        """Whether what has no pair is of any use to it."""
+        return self.each_modality and self.weight != 0
 
     @property
     def module(self) -> nn.Module | None:
@@ -165,12 +182,14 @@ def settle(losses: Mapping[str, Asked], where: Place) -> tuple[Weighted, ...]:
         objective = objectives.get(name, str(where))
         options = _options(name, objective, asked, where.key(name))
         weight, need = weight_of(asked), objectives.need(name, options)
+        each = name in objectives.each_modality
         if isinstance(objective, type):
             make = partial(objective, **options)
             of_shapes = name in objectives.of_shapes
-            one = Weighted(name, weight, None, make, need, of_shapes)
+            one = Weighted(name, weight, None, make, need, of_shapes, each)
         else:
-            one = Weighted(name, weight, partial(objective, **options), need=need)
+            loss = partial(objective, **options)
+            one = Weighted(name, weight, loss, need=need, each_modality=each)
         settled.append(one)
     return tuple(settled)
 
@@ -233,26 +252,7 @@ def weighted(
     device = student.image_BE.device
     teachers = teacher if isinstance(teacher, tuple) else (teacher,)
     with torch.autocast(device.type, enabled=False):
-        return _sum(losses, _precise(student), tuple(map(_precise, teachers)))
-
-
-def _precise(features: Features) -> Features:
-    """In float32, or wider if it is so already."""
-
-    def cast(value: Tensor) -> Tensor:
-        return value.to(torch.promote_types(value.dtype, torch.float32))
-
-    bias, temperature = features.bias, features.temperature
-    rows = {
-        name: cast(value) if value.is_floating_point() else value
-        for name, value in features.rows().items()
-    }
-    return replace(
-        features.with_rows(rows),
-        scale=cast(features.scale),
-        bias=None if bias is None else cast(bias),
-        temperature=None if temperature is None else cast(temperature),
-    )
+        return _sum(losses, precise(student), tuple(map(precise, teachers)))
 
 
 def _sum(
@@ -260,6 +260,7 @@ def _sum(
 ) -> tuple[Tensor, Parts]:
     total = torch.zeros((), device=student.image_BE.device)
     parts: Parts = {}
+    pairs, each = (student, teachers), (joined(student), tuple(map(joined, teachers)))
     for objective in losses:
         if objective.weight == 0:
             continue
@@ -269,7 +270,8 @@ def _sum(
                 "has parameters, which somebody has to keep and train",
                 "Settle the losses and build each of them first",
             )
-        loss, logged = under_each(objective.loss, student, teachers)
+        rows = each if objective.each_modality else pairs
+        loss, logged = under_each(objective.loss, *rows)
         total = total + objective.weight * loss
         parts[objective.name] = loss.detach()
         for key, value in logged.items():

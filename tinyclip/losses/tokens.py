@@ -118,14 +118,13 @@ def fewer(pairs: Pairs, count: int) -> Pairs:
 def projection(student: int, teacher: int) -> nn.Linear:
     """From one width to another, starting as the identity where they are the same.
 
-    Else as directions at right angles: which of the teacher's channels a narrower
-    stream has is not known, and a rotated one has none of them.
+    Else as 0: which of the teacher's channels a narrower stream has is not known, a
+    rotated one has none of them, and a map by chance would pull the student about until
+    it has learned.
     """
     layer = nn.Linear(student, teacher, bias=False)
-    if student == teacher:
-        nn.init.eye_(layer.weight)
-    else:
-        nn.init.orthogonal_(layer.weight)
+    start = nn.init.eye_ if student == teacher else nn.init.zeros_
+    start(layer.weight)
     return layer
 
 

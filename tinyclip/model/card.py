@@ -39,6 +39,7 @@ def model_card(
         f"teacher's), of them {sizes['encoder']:,} in the encoders "
         f"({100 * share['encoder']:.1f} %). Made by tinyclip.",
         "",
+        *_lost(metrics),
         load.strip(),
         "",
         *_widths(config["shape"]),
@@ -87,6 +88,21 @@ def _widths(shape: Mapping[str, Any]) -> list[str]:
         rows.append([name, width, *units])
     head, *body = [f"| {' | '.join(cells)} |" for cells in rows]
     return ["## Widths", "", head, "|" + "---|" * len(rows[0]), *body]
+
+
+def _lost(metrics: Mapping[str, Any] | None) -> list[str]:
+    """What the model lost, before anything else is said of its use."""
+    alarms = (metrics or {}).get("alarms") or []
+    if not alarms:
+        return []
+    lines = ["**Where it fails.** A good average would hide this:", ""]
+    for alarm in alarms:
+        lines.append(
+            f"- {markdown(alarm['task'])}: {100 * alarm['value']:.1f} % where the "
+            f"teacher has {100 * alarm['teacher']:.1f} % "
+            f"({markdown(alarm['metric'])}; by chance {100 * alarm['chance']:.1f} %)"
+        )
+    return [*lines, ""]
 
 
 def _measured(metrics: Mapping[str, Any] | None) -> list[str]:

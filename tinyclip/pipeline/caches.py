@@ -29,12 +29,6 @@ PROBE = (
 )
 
 
-def tokenizer_fingerprint(tokenizer: TokenizerLike) -> str:
-    """Of the ids that it makes, whatever files and libraries they come from."""
-    ids = tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
-    return hashlib.sha256(ids).hexdigest()[:16]
-
-
 def model_fingerprint(model: Clip) -> str:
     """SHA-256 of every weight, one after the other: no second copy is made."""
     digest = hashlib.sha256()
@@ -42,6 +36,12 @@ def model_fingerprint(model: Clip) -> str:
         digest.update(f"{name}{tuple(value.shape)}{value.dtype}".encode())
         digest.update(value.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
+
+
+def tokenizer_fingerprint(tokenizer: TokenizerLike) -> str:
+    """Of the ids that it makes, whatever files and libraries they come from."""
+    ids = tokenizer(list(PROBE)).numpy().astype("<i8").tobytes()
+    return hashlib.sha256(ids).hexdigest()[:16]
 
 
 def identity(teacher: Loaded) -> dict[str, str]:
@@ -93,9 +93,25 @@ def caching(recipe: Recipe, pairs: int, width: int) -> bool:
     if any(need.runs_teacher for need in needs):
         return False
     augmented = pairs * recipe.data.augmentations
-    if augmented * width * 8 > CACHE_LIMIT:
-        return False
-    return _asked(recipe) > augmented
+    return pays(augmented, _asked(recipe), width)
+
+
+def caching_unpaired(recipe: Recipe, rows: int, seen: int, width: int) -> bool:
+    """Whether the teacher is run once a picture, or a text, that has no pair.
+
+    Args:
+        rows: pictures, each under its augmentations, or texts.
+        seen: how many of them all steps see.
+    """
+    if recipe.cache_teacher != "auto":
+        return recipe.cache_teacher == "always"
+    return pays(rows, seen, width)
+
+
+def pays(rows: int, seen: int, width: int) -> bool:
+    """Whether features of all rows are less work than those of what steps see, and
+    small enough to be held."""
+    return rows * width * 8 <= CACHE_LIMIT and seen > rows
 
 
 def _asked(recipe: Recipe) -> int:

@@ -17,8 +17,10 @@ from ..data.loader import Loader
 from ..data.pairs import open_split
 from ..data.protocol import Pairs
 from ..data.tasks import Task, tasks_of
+from ..data.unpaired import open_unpaired
+from ..evaluation.features import Encoder
 from ..evaluation.latency import latency
-from ..evaluation.suite import evaluate, refuse_unmeasurable, values_of
+from ..evaluation.suite import encoder_of, refuse_unmeasurable, report
 from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
@@ -31,6 +33,7 @@ from .belief import believed
 from .caches import cache_of, caching, identity
 from .others import OtherTeacher, open_others
 from .run_dir import RunDir
+from .run_unpaired import RunUnpaired
 from .vocabulary import trimmed
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
@@ -64,6 +67,7 @@ class RunContext:
         base: what the first stage starts from: the teacher, its vocabulary trimmed
             where the recipe asks for that.
         tasks: what every student is measured on.
+        unpaired: what it has beside the pairs.
         accept: go on with what the run did not write.
         others: teachers of another make, beside it.
     """
@@ -76,6 +80,7 @@ class RunContext:
     train: Pairs
     val: Pairs
     tasks: list[Task]
+    unpaired: RunUnpaired
     watcher: Watcher
     stop: Callable[[], bool]
     accept: bool = False
@@ -83,6 +88,7 @@ class RunContext:
     _loaders: dict[int, Loader] = field(default_factory=dict)
     _certify: Batch | None = None
     _cached: Cached | None = None
+    _measured_teacher: Encoder | None = None
     _known_fingerprints: dict[str, str] | None = None
 
     @classmethod
@@ -104,9 +110,11 @@ class RunContext:
         train, val = open_split(recipe.data)
         teacher.tokenizer(["a"])  # one that lives on a hub is fetched, or refused, now
         others = open_others(recipe, train)
-        base = trimmed(teacher, train, recipe.vocab)
         tasks = measured_tasks(recipe, (train, val))
-        found = teacher, base, train, val, tasks
+        sources = open_unpaired(recipe.data, val, tasks)
+        base = trimmed(teacher, train, recipe.vocab, sources.texts or ())
+        unpaired = RunUnpaired(recipe, sources, base, engine, folder, watcher)
+        found = teacher, base, train, val, tasks, unpaired
         return cls(recipe, folder, engine, *found, watcher, stop, accept, others)
 
     def fingerprints(self) -> dict[str, str]:
@@ -118,6 +126,7 @@ class RunContext:
     def _fingerprints(self) -> dict[str, str]:
         data = {"data": self.train.fingerprint()}
         fingerprints = identity(self.teacher) | data
+        fingerprints |= self.unpaired.sources.fingerprints
         if self.base is not self.teacher:
             fingerprints["vocabulary"] = fingerprint(self.base.tokenizer.to_dict())
         if self.recipe.cache is not None:
@@ -182,11 +191,10 @@ class RunContext:
 
     def broken(self) -> dict[str, Any]:
         """Every broken sample that was met, by key."""
-        return {
-            key: why
-            for loader in self._loaders.values()
-            for key, why in loader.broken.items()
-        }
+        found: dict[str, Any] = {}
+        for loader in self._loaders.values():
+            found |= loader.broken
+        return found | self.unpaired.broken()
 
     def caching(self) -> bool:
         """Whether the teacher is run once a picture: when that is less work."""
@@ -233,6 +241,14 @@ class RunContext:
         where = loader, self.folder.teacher_cache
         return self._held(self.teacher, made_of["teacher"], live, *where, made_of)
 
+    def features_made_of(self, teacher: Loaded, made_of: Mapping[str, str]) -> str:
+        """A fingerprint of all that a teacher's features depend on."""
+        recipe, data = self.recipe, self.recipe.data
+        augmentations = [data.augmentations, data.crop, recipe.seed]
+        how = {"augmentations": augmentations, "precision": recipe.precision}
+        transform = {"preprocess": teacher.preprocess.to_dict()}
+        return fingerprint({**made_of, **transform, **how})
+
     def _held(
         self,
         teacher: Loaded,
@@ -246,14 +262,7 @@ class RunContext:
         recipe, data = self.recipe, self.recipe.data
         if recipe.cache is not None:
             return open_stored(*cache_of(recipe, teacher, weights), live, loader)
-        fixed = fingerprint(
-            {
-                **made_of,
-                "preprocess": teacher.preprocess.to_dict(),
-                "augmentations": [data.augmentations, data.crop, recipe.seed],
-                "precision": recipe.precision,
-            }
-        )
+        fixed = self.features_made_of(teacher, made_of)
         total = len(self.train) * data.augmentations
         self.watcher.phase(0, "teacher features", 0, total)
 
@@ -263,22 +272,18 @@ class RunContext:
         with self.engine.main_first():  # the others read what it wrote
             return cache_teacher(live, loader, path, fixed, progress)
 
-    def measure(
-        self, loaded: Loaded, teacher_values: dict[str, float] | None
-    ) -> dict[str, Any]:
-        """What `metrics.json` says of a model: its tasks, and how fast it is here."""
-        return {
-            "tasks": evaluate(loaded, self.tasks, teacher_values),
-            "latency": latency(loaded.model),
-        }
-
-    def teacher_values(self) -> dict[str, float]:
-        """The teacher's own figures, measured once a run."""
-        metrics = believed(self.folder, "teacher.json", self.accept)
-        if metrics is None:
-            metrics = self.measure(self.teacher, None)
-            self.folder.write("teacher.json", metrics)
-        return values_of(metrics["tasks"])
+    def measure(self, student: Loaded) -> dict[str, Any]:
+        """What `metrics.json` says of a student: its tasks beside the teacher, alarms,
+        and how fast it is here."""
+        if self._measured_teacher is None:  # what it encodes is kept for all stages
+            self._measured_teacher = encoder_of(self.teacher)
+        teacher = self._measured_teacher
+        if believed(self.folder, "teacher.json", self.accept) is None:
+            figures = report(teacher, self.tasks)["tasks"]
+            found = {"tasks": figures, "latency": latency(self.teacher.model)}
+            self.folder.write("teacher.json", found)
+        found = report(encoder_of(student), self.tasks, teacher)
+        return {**found, "latency": latency(student.model)}
 
     def seed_of(self, stage: int, what: str) -> int:
         """A seed of one thing that is left to chance in a stage."""

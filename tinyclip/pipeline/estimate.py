@@ -7,6 +7,7 @@ backward pass of twice the work.
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from ..model.clip import Clip
 from ..shapes import ClipShape, TowerShape
 from ..sites import SITES, USUAL, resized, units_of
 from .needs import needs_of_phase
+from .unpaired import in_phase, most_unpaired, seen_by, step_bytes, step_macs
 
 GIB = 1024**3
 LARGE = 10**10  # multiply-accumulates a pair
@@ -96,10 +98,10 @@ def checkpoint_bytes(start: ClipShape) -> int:
     return 3 * 4 * int(cost.size(start, "total"))
 
 
-def gather_bytes(shape: ClipShape, batch: int, teachers: int = 1) -> int:
+def gather_bytes(shape: ClipShape, batch: float, teachers: int = 1) -> int:
     """What the processes send each other in a step, beside gradients: two features a
     pair of the student and of each teacher, float32."""
-    return 2 * (1 + teachers) * 4 * batch * int(shape.embed_dim)
+    return int(2 * (1 + teachers) * 4 * batch * shape.embed_dim)
 
 
 def cache_bytes(shape: ClipShape, pairs: int, augmentations: int) -> int:
@@ -129,10 +131,42 @@ def measure_speed(model: Clip) -> float:
 def works_of(stage: Stage, start: ClipShape, end: ClipShape) -> dict[str, float]:
     """Multiply-accumulates of one pair in each phase: of the model as it is there, with
     what objectives have it encode beside."""
-    works, shape = {}, start
+    shapes, phases = shapes_of(stage, start, end), stage.running()
+    return {n: macs(shapes[n]) + macs_beside(phases[n], shapes[n]) for n in phases}
+
+
+def shapes_of(stage: Stage, start: ClipShape, end: ClipShape) -> dict[str, ClipShape]:
+    """What the model is in each phase."""
+    shapes, shape = {}, start
     for name, phase in stage.running().items():
-        shape = end if phase.cuts else shape
-        works[name] = macs(shape) + macs_beside(phase, shape)
+        shape = shapes[name] = end if phase.cuts else shape
+    return shapes
+
+
+def macs_unpaired(
+    recipe: Recipe,
+    number: int,
+    shapes: Mapping[str, ClipShape],
+    teacher: ClipShape,
+    cached: Collection[str],
+) -> dict[str, float]:
+    """Multiply-accumulates of a step of each phase for what has no pair: the student's,
+    forward and back, and those of all who teach.
+
+    Args:
+        shapes: of the student, by phase.
+        cached: kinds of which the teacher's features are made once.
+    """
+    stage, works = recipe.stages[number - 1], {}
+    earlier = earlier_shapes(recipe, number, teacher)
+    for name, phase in stage.running().items():
+        counts = in_phase(recipe, stage, phase)
+        live = {kind: n for kind, n in counts.items() if kind not in cached}
+        works[name] = 3 * step_macs(counts, shapes[name])
+        for place in phase.earlier_teachers(len(earlier)):
+            works[name] += step_macs(counts, earlier[place])
+        if phase.asks_run_teacher(len(earlier)):
+            works[name] += step_macs(live, teacher)
     return works
 
 
@@ -152,6 +186,13 @@ def runs_teacher(phase: PhaseSettings) -> bool:
     return any(need.runs_teacher for need in needs)
 
 
+def teacher_macs_beside(phase: PhaseSettings, teacher: ClipShape) -> float:
+    """Multiply-accumulates of what the teacher encodes for objectives beside a pair."""
+    needs = needs_of_phase(phase, Place()).values()
+    image = cost.tower_macs(teacher.image, teacher.embed_dim)
+    return float(sum(need.teacher_images * image for need in needs))
+
+
 def earlier_shapes(recipe: Recipe, number: int, teacher: ClipShape) -> list[ClipShape]:
     """About what the students of the stages before stage `number` are."""
     targets = [target for _, target in recipe.spans[: number - 1]]
@@ -166,9 +207,12 @@ def teaching_macs(
     others: tuple[ClipShape, ...] = (),
 ) -> float:
     """Multiply-accumulates of all who teach a phase, for each pair."""
-    works = sum(macs(earlier[place]) for place in phase.earlier_teachers(len(earlier)))
+    places = phase.earlier_teachers(len(earlier))
+    works = float(sum(macs(earlier[place]) for place in places))
     if not phase.asks_run_teacher(len(earlier)):
-        return works
+        beside = [teacher_macs_beside(phase, earlier[place]) for place in places]
+        return works + sum(beside)
+    works += teacher_macs_beside(phase, teacher)
     works += 0 if cached else sum(map(macs, others))
     return works + (macs(teacher) if runs_teacher(phase) or not cached else 0)
 
@@ -195,10 +239,13 @@ def plan_stage(
     cached: bool,
     speed: float,
     others: tuple[ClipShape, ...] = (),
+    kinds: Collection[str] = (),
 ) -> dict[str, Any]:
     """The estimates of stage `number` (from 1), all but its fingerprint.
 
     Args:
+        cached: whether the teacher's features of pairs are made once.
+        kinds: of what has no pair, of which they are.
         others: teachers of another make.
     """
     stage = recipe.stages[number - 1]
@@ -213,16 +260,22 @@ def plan_stage(
         for name, phase in stage.running().items()
     }
     # a step is a forward pass and a backward pass of twice the work
-    flops_per_step = {p: 2.0 * stage.batch * (3 * works[p] + live[p]) for p in steps}
+    shapes = shapes_of(stage, start, end)
+    beside = macs_unpaired(recipe, number, shapes, teacher, kinds)
+    flops_per_step = {
+        p: 2.0 * (stage.batch * (3 * works[p] + live[p]) + beside[p]) for p in steps
+    }
     flops = sum(count * flops_per_step[phase] for phase, count in steps.items())
     # phases that look at pairs: a forward pass each, and about as much beside it
     looked = stage.looked
     flops += sum(4.0 * pairs * works[name] for name, pairs in looked.items())
     memory = stage_memory(start, teacher, stage.batch)
     held = sum(4 * int(cost.size(other, "total")) for other in others)
-    memory += (teaching_bytes(stage, earlier) + held) / GIB
+    seen = most_unpaired(recipe, stage)
+    memory += (teaching_bytes(stage, earlier) + held + step_bytes(seen, start)) / GIB
     teachers = max(1, most_teachers(stage, number - 1)) + len(others)
-    gathered = gather_bytes(teacher, stage.batch, teachers)
+    # a picture or a text alone is half a pair
+    gathered = gather_bytes(teacher, stage.batch + sum(seen.values()) / 2, teachers)
     return {
         "number": number,
         "start": share,
@@ -230,6 +283,7 @@ def plan_stage(
         "phases": steps,
         "looked": looked,
         "samples": sum(steps.values()) * stage.batch,
+        "unpaired": seen_by(recipe, stage),
         "params_encoder": planned(teacher, end, goal, "encoder"),
         "params_total": planned(teacher, end, goal, "total"),
         "memory_gib": round(memory, 2),

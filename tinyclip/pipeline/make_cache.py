@@ -147,6 +147,13 @@ def make_cache(
     Raises:
         UserError, StorageError, Interrupted: as `cache`.
     """
+    if request.base.data.has_unpaired:
+        raise UserError(
+            "data.images, data.texts",
+            "a cache is of pairs; of what has no pair a run makes the teacher's "
+            "features itself, where that is less work",
+            "Leave them out here, and name them where the cache is used",
+        )
     begun: list[int] = []
 
     def progress(done: int, total: int) -> None:

@@ -14,7 +14,7 @@ from ..config.setting import without_later
 from ..errors import UserError
 from ..inherit.manual import check_layers
 from ..inherit.turn import turned_clip
-from ..losses.misfits import refuse_misfits
+from ..losses.fitting import refuse_misfits
 from ..losses.objectives import check_objectives
 from ..masks.choose import check_target
 from ..model.clip import Clip
@@ -24,6 +24,7 @@ from .advice import advice_of
 from .estimate import GIB, cache_bytes, goal_of, measure_speed, plan_stage
 from .needs import refuse_unprovided
 from .others import refuse_other_kinds
+from .unpaired import cached_kinds, refuse_few, refuse_unused
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class StagePlan:
     phases: dict[str, int]  # steps of each training phase
     looked: dict[str, int]  # pairs that other phases take through the model
     samples: int
+    unpaired: dict[str, int]  # how many of each kind it sees beside
     params_encoder: int
     params_total: int
     memory_gib: float
@@ -53,6 +55,7 @@ class Plan:
     teacher: str
     data: str
     pairs: int
+    unpaired: dict[str, int]  # how many there are of each kind beside
     sizes: dict[str, int]  # the teacher's
     flops_per_second: float
     cached: bool
@@ -81,6 +84,7 @@ def check(recipe: Recipe) -> None:
     check_objectives(recipe, Place())
     check_strategies(recipe)
     refuse_unprovided(recipe)
+    refuse_unused(recipe)
 
 
 def refuse_unreachable(recipe: Recipe, teacher: ClipShape, base: ClipShape) -> None:
@@ -183,6 +187,7 @@ def make_plan(
     inputs: dict[str, str],
     cached: bool,
     others: tuple[ClipShape, ...] = (),
+    unpaired: Mapping[str, int] | None = None,
 ) -> Plan:
     """Estimate every stage of a recipe.
 
@@ -193,25 +198,29 @@ def make_plan(
         inputs: fingerprints of what the run is made of.
         cached: whether the teacher is run once per picture instead of once per step.
         others: shapes of the teachers of another make.
+        unpaired: how many pictures and texts there are that have no pair, by setting.
 
     Raises:
         UserError: there are fewer pairs than one batch holds, an objective does not
             fit the teacher, or a target cannot be reached.
     """
     refuse_few_pairs(recipe, pairs)
+    counts = dict(unpaired or {})
+    refuse_few(recipe, counts)
     refuse_misfits(recipe, teacher.shape, Place())
     refuse_other_kinds(recipe, teacher.shape, others)
     refuse_unreachable(recipe, teacher.shape, base)
     refuse_layers(recipe, base)
     speed = measure_speed(teacher)
     of_stages = stage_fingerprints(recipe, inputs)
+    kinds = cached_kinds(recipe, counts, teacher.shape.embed_dim)
     cache = sum(
         cache_bytes(shape, pairs, recipe.data.augmentations)
         for shape in (teacher.shape, *others)
     )
     stages = tuple(
         StagePlan(
-            **plan_stage(recipe, number, teacher.shape, cached, speed, others),
+            **plan_stage(recipe, number, teacher.shape, cached, speed, others, kinds),
             fingerprint=of_stages[number - 1],
         )
         for number in range(1, len(recipe.stages) + 1)
@@ -220,6 +229,7 @@ def make_plan(
         teacher=recipe.teacher,
         data=recipe.data.source,
         pairs=pairs,
+        unpaired=counts,
         sizes=cost.sizes(teacher.shape),
         flops_per_second=round(speed),
         cached=cached,

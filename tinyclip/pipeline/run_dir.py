@@ -157,6 +157,10 @@ class RunDir:
     def teacher_cache(self) -> Path:
         return self.path / "teacher.safetensors"
 
+    def cache_of(self, kind: str) -> Path:
+        """The teacher's features of what has no pair: `images` or `texts`."""
+        return self.path / f"teacher-{kind}.safetensors"
+
     @property
     def basis(self) -> Path:
         """What the members of a family share."""

@@ -90,6 +90,7 @@ def _plan(context: RunContext) -> Plan:
         context.fingerprints(),
         context.caching(),
         tuple(other.loaded.model.shape for other in context.others),
+        context.unpaired.sources.counts,
     )
 
 
@@ -205,7 +206,8 @@ def _report_broken(context: RunContext) -> None:
     """Name what was skipped in ``skipped.jsonl``, and count it by kind in the log."""
     path = context.folder.path / "skipped.jsonl"
     before = from_lines(read_regular(path)) if path.exists() else {}
-    counts, named = skipped_of(context.train.dropped, {**before, **context.broken()})
+    dropped = context.unpaired.dropped(context.train.dropped)
+    counts, named = skipped_of(dropped, {**before, **context.broken()})
     if not counts:
         return
     write_bytes(path, to_lines(named))

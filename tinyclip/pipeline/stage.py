@@ -16,6 +16,7 @@ from .context import on_cpu
 from .handover import Progress
 from .phases import phase_called
 from .stage_context import StageContext
+from .unpaired import provenance as seen_beside
 
 log = logging.getLogger("tinyclip")
 
@@ -74,6 +75,7 @@ def _store(stage: StageContext, progress: Progress) -> None:
         "towers": list(goal.towers),
         "data": run.recipe.data.source,
         "samples": progress.samples,
+        **seen_beside(run.recipe, folder.number - 1),
     }
     # what shares count is told, too
     teacher_sizes = cost.sizes(run.teacher.model.shape)
@@ -84,7 +86,7 @@ def _store(stage: StageContext, progress: Progress) -> None:
     if run.recipe.evaluate:
         run.watcher.phase(folder.number, "evaluate", 0, 1)
         student = Loaded(model, base.preprocess, base.tokenizer, {})
-        metrics = run.measure(student, run.teacher_values())
+        metrics = run.measure(student)
     save_model(
         folder.model,
         model,

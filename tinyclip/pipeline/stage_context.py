@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..config.phases.phase import TrainingSettings
 from ..config.schema import Stage
-from ..data.batch import Batch
+from ..data.batch import Batch, Batches
+from ..data.unpaired import MixedLoader
 from ..goal import SizeGoal
 from ..inherit.certify import exact_float32
 from ..inherit.score import hessian_scores, magnitude_scores, taylor_scores
@@ -34,6 +35,7 @@ from .handover import Progress
 from .plan import shared_fingerprint
 from .run_dir import StageDir
 from .teachers import EarlierStudent, StageTeachers
+from .unpaired import in_phase, seen_until
 
 LITTLE = 1e-9  # of what the best unit carries: all below is as good as nothing
 Look = Callable[[int], list[Batch]]  # so many pairs, of each process its part
@@ -134,7 +136,15 @@ class StageContext:
             self.teacher(phase),
             lambda: self.teachers.live(phase),
             self.student(progress).seed,
+            self._told,
         )
+
+    def _told(self, name: str, done: int, total: int) -> None:
+        """Tell who looks on of what takes long before a phase's first step."""
+        watcher = self.run.watcher
+        if done == 0:
+            watcher.phase(self.folder.number, name, 0, total)
+        watcher.step({"step": done})
 
     def match_scale(self, model: Clip) -> None:
         """A fixed scale is the student's too, as in the published code."""
@@ -193,6 +203,13 @@ class StageContext:
         finally:
             model.train(was[0]).to(was[1])
 
+    def seen_beside(self, phase: str, steps: int) -> dict[str, int]:
+        """What the run has seen beside its pairs after so many steps of a phase."""
+        recipe, settings = self.run.recipe, self.settings
+        each = in_phase(recipe, settings, settings.running()[phase])
+        seen = seen_until(recipe, self.folder.number - 1, before=phase)
+        return {kind: seen[kind] + steps * each[kind] for kind in seen}
+
     def train(self, phase: TrainingPhase, progress: Progress) -> None:
         """Train a phase from wherever it is to its end.
 
@@ -213,6 +230,7 @@ class StageContext:
             stop=run.stop,
             made_of={"fingerprint": self.fingerprint, "made_from": self.made_from},
             accept=run.accept,
+            beside=lambda steps: self.seen_beside(phase.name, steps),
             accumulate=self.settings.accumulate,
             guard=(
                 recipe.max_skipped_share,
@@ -220,6 +238,10 @@ class StageContext:
                 recipe.divergence_steps,
             ),
         )
+        batches: Batches = run.loader(batch)
+        if any(objective.sees_unpaired for objective in phase.losses):
+            beside = run.unpaired.loader(self.settings)
+            batches = MixedLoader(run.loader(batch), beside)
         with run.engine.tuned(phase.model, recipe.recompute, recipe.compile):
-            run_phase(phase, run.loader(batch), run.engine, surroundings)
+            run_phase(phase, batches, run.engine, surroundings)
         progress.samples += phase.steps * batch

@@ -7,6 +7,7 @@ from typing import Any
 from ..cost import FLOAT_BYTES
 from ..files import read_json
 from .run_dir import RunDir
+from .unpaired import seen_until
 
 
 def summary(run: RunDir) -> dict[str, Any]:
@@ -18,14 +19,17 @@ def summary(run: RunDir) -> dict[str, Any]:
     recipe = run.recipe()
     rows = []
     for folder in run.stages(recipe):
-        if folder.done() is None:
+        done = folder.done()
+        if done is None:
             continue
+        seen = seen_until(recipe, folder.number - 1)
         config = read_json(folder.model / "config.json")
         certificate = folder.model / "certificate.json"
         metrics = folder.model / "metrics.json"
         rows.append(
             {
                 "stage": folder.number,
+                "samples": {"pairs": done["samples"], **seen},
                 "model": str(folder.model),
                 "sizes": config["sizes"],
                 "share": config["share"],

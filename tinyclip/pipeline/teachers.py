@@ -17,8 +17,10 @@ from ..model.clip import Clip
 from ..model.store import load_model
 from ..training.teacher.beside import Beside, Widened
 from ..training.teacher.live import LiveTeacher, Teacher
+from ..training.unpaired import UnpairedTeacher
 from .context import RunContext
 from .run_dir import StageDir
+from .unpaired import looks_alone
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,18 @@ class StageTeachers:
     def first(self, phase: TrainingSettings) -> Teacher:
         """The one that always teaches a phase."""
         if phase.asks_run_teacher(len(self.earlier)):
-            self.run.loader(self.settings.batch)
-            return self.run.teacher_for(self.settings.scale)
+            return self._runs(phase)
         return self._assistants(phase)[0]
+
+    def _runs(self, phase: TrainingSettings) -> Teacher:
+        """The run's teacher, of what has no pair too where a phase looks at it."""
+        run, scale = self.run, self.settings.scale
+        run.loader(self.settings.batch)
+        teacher = run.teacher_for(scale)
+        if not looks_alone(phase):
+            return teacher
+        made_of = run.features_made_of(run.teacher, run.fingerprints())
+        return run.unpaired.teacher(teacher, run.live(scale), self.settings, made_of)
 
     def live(self, phase: TrainingSettings) -> LiveTeacher:
         """That one itself, for whoever needs more than its features."""
@@ -94,13 +105,17 @@ class StageTeachers:
 
     def _assistants(self, phase: TrainingSettings) -> tuple[Teacher, ...]:
         places = phase.earlier_teachers(len(self.earlier))
-        return tuple(self._as_wide(self.earlier[place]) for place in places)
+        alone = looks_alone(phase)
+        return tuple(self._as_wide(self.earlier[place], alone) for place in places)
 
-    def _as_wide(self, student: EarlierStudent) -> Teacher:
+    def _as_wide(self, student: EarlierStudent, alone: bool) -> Teacher:
+        teacher: Teacher = self._live(student)
+        if alone:
+            teacher = UnpairedTeacher.live(self._live(student))
         if student.channels is None:
-            return self._live(student)
+            return teacher
         width = self.run.teacher.model.shape.embed_dim
-        return Widened(self._live(student), student.channels, width)
+        return Widened(teacher, student.channels, width)
 
     def _live(self, student: EarlierStudent) -> LiveTeacher:
         number = student.folder.number

@@ -26,6 +26,7 @@ class Model:
         shape: None where it is not known.
         tasks: what it was measured on, by name: `value`, `ci95`, `n`, ... of each.
         latency: of one picture, in ms; None where it was not measured.
+        alarms: the tasks that it lost, the worst first.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Model:
     latency: float | None
     certificate: Mapping[str, Any] | None = None
     folder: str | None = None
+    alarms: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ def _student(row: Mapping[str, Any], budget: str) -> Model:
         _latency(row["metrics"]),
         row["certificate"],
         folder,
+        tuple((row["metrics"] or {}).get("alarms", ())),
     )
 
 

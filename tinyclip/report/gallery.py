@@ -118,6 +118,11 @@ def _some(task: Task) -> list[int]:
     return [int(i) for i in np.argsort(keys, kind="stable")[:LOOKED]]
 
 
+def has_answers(task: Task | None) -> bool:
+    """Whether a task's answers are words that can be shown beside a picture."""
+    return isinstance(task, ZeroShotTask | RetrievalTask)
+
+
 @dataclass(frozen=True)
 class _Asked:
     """What can be answered, and what is right.

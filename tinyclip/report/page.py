@@ -22,9 +22,11 @@ from .charts.quality import quality
 from .charts.training import budget, gates, losses
 from .charts.units import units
 from .collect import Told, collect
-from .gallery import Gallery, gallery
+from .gallery import Gallery, gallery, has_answers
 from .words import (
+    alarms,
     commands,
+    fidelity_table,
     headline,
     models_table,
     origins_table,
@@ -129,7 +131,7 @@ def _gallery(told: Told, teacher: Any, say: Say) -> Gallery | None:
         return None
     split = open_split(told.recipe.data)
     tasks = {task.name: task for task in measured_tasks(told.recipe, split)}
-    if name not in tasks:
+    if not has_answers(tasks.get(name)):
         return None
     say(f"{told.path}: what teacher and student answer on {name} ...")
     return gallery(tasks[name], teacher, load_model(Path(told.students[-1].folder)))
@@ -161,9 +163,10 @@ def _shown(part: Part, place: str) -> dict[str, Any]:
         "id": place,
         "name": told.name,
         "headline": headline(told),
-        "alarms": [],
+        "alarms": alarms(told),
         "models": models_table(told),
         "tasks": tasks_table(told),
+        "fidelity": fidelity_table(told),
         "charts": [_picture(chart, place) for chart in part.charts],
         "gallery": part.gallery,
         "notes": part.notes,

@@ -11,6 +11,11 @@ from ..words import amount, rounded
 from .collect import Model, Told, tasks_in
 
 NONE = "–"
+ASKING = {  # whose captions ask whose stored pictures: R@1
+    "teacher": "teacher asks its own",
+    "student_queries": "student asks the teacher's",
+    "teacher_queries": "teacher asks the student's",
+}
 
 
 @dataclass(frozen=True)
@@ -41,19 +46,35 @@ def headline(run: Told) -> str:
     if measured is None:
         return f"{size} is left; its quality was not measured.{going}"
     name = f"{_metric(measured)} on {task}"
-    low, high = measured["ci95"]
     whole = measured.get("teacher")
     if not whole:
         value = percent(measured["value"])
-        return (
-            f"{size} answers {value} [{percent(low)} to {percent(high)}] right: "
-            f"{name}.{going}"
-        )
+        sure = _interval(measured["ci95"])
+        return f"{size} answers {value} {sure} right: {name}.{going}"
+    sure = _interval((measured.get("difference") or {}).get("retention_ci95"))
     return (
-        f"{size} keeps {percent(measured['value'] / whole)} "
-        f"[{percent(low / whole)} to {percent(high / whole)}] of its teacher's {name}: "
-        f"{percent(measured['value'])} in place of {percent(whole)}.{going}"
+        f"{size} keeps {percent(measured['value'] / whole)} {sure} of its teacher's "
+        f"{name}: {percent(measured['value'])} in place of {percent(whole)}.{going}"
     )
+
+
+def _interval(ci95: Sequence[float] | None) -> str:
+    """A 95 % interval in words."""
+    if ci95 is None:
+        return "[no interval]"
+    return f"[{percent(ci95[0])} to {percent(ci95[1])}]"
+
+
+def alarms(run: Told) -> list[str]:
+    """A sentence for each task that a student lost."""
+    return [
+        f"{student.name}, {percent(student.share)} of the {run.counted}, keeps "
+        f"{percent(alarm['retention'])} of its teacher's {_metric(alarm)} on "
+        f"{alarm['task']}: {percent(alarm['value'])} in place of "
+        f"{percent(alarm['teacher'])}, by chance {percent(alarm['chance'])}."
+        for student in reversed(run.students)
+        for alarm in student.alarms
+    ]
 
 
 def _count(model: Model) -> str:
@@ -62,7 +83,11 @@ def _count(model: Model) -> str:
 
 def _metric(task: Mapping[str, Any]) -> str:
     """A metric's name as people say it."""
-    known = {"top1": "top-1", "image_to_text_r1": "picture-to-caption R@1"}
+    known = {
+        "top1": "top-1",
+        "image_to_text_r1": "picture-to-caption R@1",
+        "map": "mAP",
+    }
     metric = str(task["metric"])
     return known.get(metric, metric.replace("_", " "))
 
@@ -102,6 +127,42 @@ def tasks_table(run: Told) -> Table | None:
         rows.append((name, _metric(first), f"{first['n']:,}", *cells))
     head = ("task", "metric", "n", *(model.name for model in run.models))
     return Table("Tasks", head, tuple(rows))
+
+
+def fidelity_table(run: Told) -> Table | None:
+    """Whether the last student answers what its teacher does, right or wrong, and
+    whether either one's index serves the other."""
+    if not run.students:
+        return None
+    rows = []
+    for name, task in run.students[-1].tasks.items():
+        alike, index = task.get("fidelity"), task.get("index")
+        if alike is None and index is None:
+            continue
+        alike, gap = alike or {}, task.get("modality_gap") or {}
+        rows.append(
+            (
+                name,
+                percent(alike.get("top1_agreement")),
+                _figure(alike.get("kl")),
+                _figure(alike.get("cka_images")),
+                _figure(alike.get("cka_texts")),
+                *(_recall(index, who) for who in ASKING),
+                f"{_figure(gap.get('value'))} ({_figure(gap.get('teacher'))})",
+            )
+        )
+    alike_in = "same answer", "KL, nats", "CKA, pictures", "CKA, texts"
+    head = ("task", *alike_in, *ASKING.values(), "modality gap (teacher)")
+    return Table(f"Like its teacher? {run.students[-1].name}", head, tuple(rows))
+
+
+def _figure(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3g}"
+
+
+def _recall(index: Mapping[str, Any] | None, who: str) -> str:
+    """Captions' own pictures that are found first."""
+    return percent(((index or {}).get(who) or {}).get("text_to_image_r1"))
 
 
 def _cell(task: Mapping[str, Any] | None) -> str:

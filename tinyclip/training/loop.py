@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..data.loader import Loader
+from ..data.batch import Batches
 from ..errors import Interrupted, TinyclipError, UserError
 from ..leaving import gently
 from .engine import Engine
@@ -45,6 +45,7 @@ class Surroundings:
         accumulate: in how many pieces a batch goes through the towers.
         guard: share of steps that may be skipped; how far above its median, and for
             how many steps, a loss has run away.
+        beside: what was seen beside the pairs after so many steps, by kind.
     """
 
     stage: int
@@ -60,6 +61,7 @@ class Surroundings:
     accumulate: int = 1
     guard: tuple[float, float, int] = (0.01, 10.0, 50)
     accept: bool = False
+    beside: Callable[[int], Mapping[str, int]] = lambda _: {}
 
 
 class PhaseInProgress:
@@ -68,7 +70,7 @@ class PhaseInProgress:
     def __init__(
         self,
         phase: TrainingPhase,
-        loader: Loader,
+        loader: Batches,
         engine: Engine,
         around: Surroundings,
     ) -> None:
@@ -180,8 +182,7 @@ class PhaseInProgress:
         share = lr_share(step, phase.steps, phase.optim) * self.guard.lr_share
         phase.optimizer.set_lr_share(share)
         # a phase goes on where the one before it stopped reading
-        first = around.samples // around.batch
-        batch = phase.draw(self.loader, first, step)
+        batch = phase.draw(self.loader, around.samples // around.batch, step)
         pieces = around.accumulate
         loss, parts = backward(phase, batch, step, self.engine, pieces)
         applied = self.engine.update(phase.optimizer)
@@ -196,6 +197,7 @@ class PhaseInProgress:
             "phase": phase.name,
             "step": step + 1,
             "samples": around.samples + (step + 1) * around.batch,
+            **around.beside(step + 1),
             "loss": value if math.isfinite(value) else None,
             "parts": finite,
             **phase.record(),
@@ -253,7 +255,7 @@ class PhaseInProgress:
 
 
 def run_phase(
-    phase: TrainingPhase, loader: Loader, engine: Engine, around: Surroundings
+    phase: TrainingPhase, loader: Batches, engine: Engine, around: Surroundings
 ) -> None:
     """Train a phase from its newest state (or its beginning) to its end.
 

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 
 from ..config.phases.phase import TrainingSettings
 from ..config.place import Place
-from ..data.batch import Batch
-from ..data.loader import Loader
+from ..data.batch import Batch, Batches
 from ..losses.objectives import Parts, Weighted, settle, weighted
 from ..losses.teachers import Teachers
 from ..model.clip import Clip, Features
 from ..shapes import TOWERS
+from . import unpaired
 from .engine import Engine
 from .needs import of_student, of_teacher, providers_of, watching
 from .needs.provider import Offered, Pass
@@ -178,7 +178,7 @@ class TrainingPhase:
 
     # what one step computes
 
-    def draw(self, loader: Loader, first: int, step: int) -> Batch:
+    def draw(self, loader: Batches, first: int, step: int) -> Batch:
         """The pairs of a step.
 
         Args:
@@ -187,7 +187,7 @@ class TrainingPhase:
         for strategy in self.strategies.values():
             drawn = strategy.draw(loader, first, step)
             if drawn is not None:
-                return drawn
+                return replace(drawn, unpaired=loader.beside(first + step))
         return loader.batch(first + step)
 
     def gates(self, _step: int) -> Any:
@@ -201,6 +201,7 @@ class TrainingPhase:
             with watching(self.providers, self.model):
                 features = self.model(*placed(batch, self.model), gates=seen.gates)
             more = of_student(self.providers, seen)
+            more |= unpaired.of_student(seen)
         for name, strategy in self.strategies.items():
             more |= {f"{name}.{k}": v for k, v in strategy.rows(batch).items()}
         rows = replace(features, more=more).rows()
@@ -210,7 +211,8 @@ class TrainingPhase:
         """The teacher's features of some pairs, and what objectives need beside; then
         those of the others that teach in this step."""
         more = of_teacher(self.providers, batch, step)
-        first = replace(self.teacher.features(batch), more=more)
+        features = self.teacher.features(batch)
+        first = replace(features, more={**features.more, **more})
         return first, *(one.features(batch) for one in self.beside.at(step))
 
     def with_scale(self, rows: Mapping[str, Tensor]) -> Features:

@@ -30,13 +30,17 @@ def backward(
     if pieces == 1:
         student = phase.features(batch, step)
         return _loss(phase, student, batch, step, engine)
-    parts = [batch.rows(part) for part in torch.arange(len(batch)).chunk(pieces)]
+    parts = batch.pieces(pieces)
     with torch.no_grad():
-        features = [phase.features(part, step) for part in parts]
-    whole = _leaves([piece.rows() for piece in features])
+        rows = [phase.features(part, step).rows() for part in parts]
+    whole = _leaves(rows)
     result = _loss(phase, phase.with_scale(whole), batch, step, engine)
     # objectives that look at one tower alone leave the other's features without any
-    shares = {n: r.grad.chunk(pieces) for n, r in whole.items() if r.grad is not None}
+    shares = {
+        name: row.grad.split([len(piece[name]) for piece in rows])
+        for name, row in whole.items()
+        if row.grad is not None
+    }
     for number, part in enumerate(parts):
         again = phase.features(part, step).rows()
         # a tower that is not trained has none

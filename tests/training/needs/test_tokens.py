@@ -92,7 +92,7 @@ def counting(
 def test_the_teacher_runs_once_a_step_for_tokens_and_features(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    trained = phase(mimic=1.0)
+    trained = phase(mimic=1.0, tat={"anchors": 1})
     live: Any = trained.teacher
     told, own = (counting(x, monkeypatch) for x in (live.model, trained.model))
     for step in range(2):

@@ -45,7 +45,7 @@ def quality(runs: Sequence[Told]) -> Chart | None:
         "Quality against size",
         f"Share of items answered right against the share that is left of the "
         f"teacher, by task. {names[0]}: {told}.",
-        "Bars are 95 % intervals; the dashed line is the teacher.",
+        "Bars are 95 % intervals; dashed: the teacher; dotted: chance.",
         figure,
     )
 
@@ -66,6 +66,11 @@ def _panel(axes: Axes, name: str, runs: Sequence[Told]) -> None:
             colour = COLOURS[number % len(COLOURS)] if len(runs) > 1 else INK
             axes.axhline(value, linestyle="--", linewidth=1, color=colour)
         shares.update(x)
+    chance = [
+        m.tasks[name].get("chance") for r in runs for m in r.models if name in m.tasks
+    ]
+    if chance and chance[0]:
+        axes.axhline(chance[0], linestyle=":", linewidth=1, color=INK)
     axes.set_title(name, loc="left")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)

@@ -14,20 +14,26 @@ from typing import TypeAlias
 from torch import Tensor
 
 from ...data.batch import Batch
-from ...losses.needs import Labels, LayerTokens, Masked, Need
+from ...losses.needs import Hard, Labels, LayerTokens, Masked, Need, Neighbours, Rotated
 from ...losses.objectives import Weighted
 from ...model.clip import Clip
+from .hard import HardPairs
 from .labels import FittingCaptions
 from .masked import MaskedPictures
+from .neighbours import Bags
 from .provider import MakeProvider, Offered, Pass, Provider
+from .rotated import RotatedPictures
 from .tokens import TokensOfLayers
 
 Providers: TypeAlias = Mapping[str, Provider]  # by the objective's name
 
 PROVIDERS: Mapping[type[Need], MakeProvider] = {
-    LayerTokens: TokensOfLayers,
+    Hard: HardPairs,
     Labels: FittingCaptions,
+    LayerTokens: TokensOfLayers,
     Masked: MaskedPictures,
+    Neighbours: Bags,
+    Rotated: RotatedPictures,
 }
 
 

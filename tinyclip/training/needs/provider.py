@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeAlias
 
 from torch import Tensor
@@ -30,6 +30,8 @@ class Offered:
         teacher: as every step asks it: cached or live.
         live: the teacher itself.
         seed: of what is drawn.
+        phase: told the name of what takes long before the first step, how much of it
+            is done, and of how much.
     """
 
     engine: Engine
@@ -37,6 +39,11 @@ class Offered:
     teacher: Teacher
     live: Callable[[], LiveTeacher]
     seed: int
+    phase: Callable[[str, int, int], None] = lambda _name, _done, _total: None
+
+    def telling(self, name: str) -> Callable[[int, int], None]:
+        """Who is told of something that takes long: how much is done, of how much."""
+        return partial(self.phase, name)
 
     @cached_property
     def running(self) -> LiveTeacher:

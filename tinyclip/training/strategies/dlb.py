@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from ...config.setting import setting
-from ...data.batch import Batch
-from ...data.loader import Loader
+from ...data.batch import Batch, Batches
 from ...errors import UserError
 from ...losses.affinity import divergence
 from ...losses.products import both_ways
@@ -69,7 +68,7 @@ class Dlb(Strategy):
         self.register_buffer("last", torch.tensor(NEVER))
         self._next: tuple[Tensor, Tensor, Tensor, Tensor] | None = None
 
-    def draw(self, loader: Loader, first: int, step: int) -> Batch:
+    def draw(self, loader: Batches, first: int, step: int) -> Batch:
         half = loader.size // 2
         start = 2 * first * half + step * half
         again, new = (loader.span(start + n * half, half) for n in range(2))

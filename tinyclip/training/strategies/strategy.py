@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from ...data.batch import Batch
+from ...data.batch import Batch, Batches
 from ...data.loader import Loader
 from ...losses.objectives import Parts
 from ...model.clip import Features
@@ -66,7 +66,7 @@ class Strategy(nn.Module):
         """
         return ()
 
-    def draw(self, _loader: Loader, _first: int, _step: int) -> Batch | None:
+    def draw(self, _loader: Batches, _first: int, _step: int) -> Batch | None:
         """The pairs of a step, where they are not the next ones; as `Phase.draw`."""
         return None
 

@@ -5,7 +5,7 @@ Legend: B batch, E a student's joint embedding, F the run's teacher's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -65,8 +65,7 @@ class Widened:
     def features(self, batch: Batch) -> Features:
         """As `Teacher.features`, (B, F)."""
         found = self.teacher.features(batch)
-        sides = self._wide(found.image_BE), self._wide(found.text_BE)
-        return replace(found, image_BE=sides[0], text_BE=sides[1])
+        return found.with_rows({n: self._wide(r) for n, r in found.rows().items()})
 
     def _wide(self, rows_BE: Tensor) -> Tensor:
         rows_BF = rows_BE.new_zeros(len(rows_BE), self.width)

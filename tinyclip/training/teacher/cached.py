@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -21,11 +21,12 @@ from ...data.batch import Batch
 from ...data.loader import Loader
 from ...files import write_bytes
 from ...model.clip import Features
-from .live import LiveTeacher, chunks, encode, no_progress
+from .live import LiveTeacher, Tokens, chunks, encode, no_progress
 from .verify import verify
 
 log = logging.getLogger("tinyclip")
 NAMES = ("image", "text")
+ANEW = "Delete it: it is made anew, bit for bit"
 PLAIN = (OSError, KeyError, ValueError, AttributeError, TypeError, RecursionError)
 DAMAGED = (*PLAIN, SafetensorError)
 
@@ -74,8 +75,13 @@ class CachedTeacher:
         image_BE, text_BE = image_BE.to(device), text_BE.to(device)
         return Features(image_BE, text_BE, self.scale, self.bias)
 
+    def pictures(self, rows: Sequence[int]) -> Tensor:
+        """Of each row's first augmentation, (N, E); zeros where it is broken."""
+        places = [self.rows[row] for row in rows]
+        return self.image_RAE[places, 0].to(self.scale.device)
 
-def _images(
+
+def image_features(
     teacher: LiveTeacher, loader: Loader, progress: Callable[[int, int], None]
 ) -> Tensor:
     """Every row under every augmentation, (R, A, E); broken rows are zeros."""
@@ -87,7 +93,23 @@ def _images(
             yield torch.stack([loader.pixels_or_blank(*key) for key in keys[piece]])
 
     features_NE = encode(teacher.model.encode_image, teacher.engine, pixels())
-    return features_NE.unflatten(0, (-1, loader.augmentations))
+    features_RAE = features_NE.unflatten(0, (-1, loader.augmentations))
+    if loader.broken:
+        rows = map(int, loader.indices)
+        broken_R = [loader.pairs.key(row) in loader.broken for row in rows]
+        features_RAE[torch.tensor(broken_R)] = 0
+    return features_RAE
+
+
+def text_features(teacher: LiveTeacher, texts: Sequence[str], tokens: Tokens) -> Tensor:
+    """Every text, (C, E).
+
+    Args:
+        tokens: of a teacher that has no tokenizer of its own.
+    """
+    tokenize = teacher.tokenizer or tokens
+    ids = (tokenize(list(texts[piece])) for piece in chunks(texts))
+    return encode(teacher.model.encode_text, teacher.engine, ids)
 
 
 def cache_teacher(
@@ -103,20 +125,37 @@ def cache_teacher(
     three): a lost file is made again, bit for bit.
     """
     captions = loader.all_captions()
-    read = _read(path, fingerprint)
-    tensors = read or _compute(teacher, loader, captions, progress)
-    if read is None:
-        header = {"fingerprint": fingerprint, "sha256": _digest(tensors)}
-        # one entry: the library writes several in no fixed order
-        write_bytes(path, save_tensors(tensors, {"cache": json.dumps(header)}))
+    tensors, was_read = kept(
+        path,
+        fingerprint,
+        NAMES,
+        lambda: _compute(teacher, loader, captions, progress),
+    )
     rows = {int(row): place for place, row in enumerate(loader.indices)}
     places = {text: place for place, text in enumerate(captions)}
     features = tensors["image"], tensors["text"]
     cached = CachedTeacher(*features, rows, places, teacher.scale, teacher.bias)
-    if read is not None:
-        todo = "Delete it: it is made anew, bit for bit"
-        verify(cached, teacher, loader, teacher.engine.precision, str(path), todo)
+    if was_read:
+        verify(cached, teacher, loader, teacher.engine.precision, str(path), ANEW)
     return cached
+
+
+def kept(
+    path: Path,
+    fingerprint: str,
+    names: Sequence[str],
+    compute: Callable[[], dict[str, Tensor]],
+) -> tuple[dict[str, Tensor], bool]:
+    """Tensors of these names from `path`, or made and written there; and whether they
+    were read."""
+    read = _read(path, fingerprint, names)
+    if read is not None:
+        return read, True
+    tensors = compute()
+    header = {"fingerprint": fingerprint, "sha256": _digest(tensors, names)}
+    # one entry: the library writes several in no fixed order
+    write_bytes(path, save_tensors(tensors, {"cache": json.dumps(header)}))
+    return tensors, False
 
 
 def _compute(
@@ -125,22 +164,22 @@ def _compute(
     captions: list[str],
     progress: Callable[[int, int], None],
 ) -> dict[str, Tensor]:
-    tokenize = teacher.tokenizer or loader.tokens
-    tokens = (tokenize(captions[piece]) for piece in chunks(captions))
     return {
-        "image": _images(teacher, loader, progress),
-        "text": encode(teacher.model.encode_text, teacher.engine, tokens),
+        "image": image_features(teacher, loader, progress),
+        "text": text_features(teacher, captions, loader.tokens),
     }
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
+def _digest(tensors: dict[str, Tensor], names: Sequence[str]) -> str:
     digest = hashlib.sha256()
-    for name in NAMES:
+    for name in names:
         digest.update(tensors[name].contiguous().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
+def _read(
+    path: Path, fingerprint: str, names: Sequence[str]
+) -> dict[str, Tensor] | None:
     """What `path` holds, or None when it is absent, torn or of something else."""
     try:
         open_regular(path).close()  # a pipe would be waited for
@@ -148,8 +187,8 @@ def _read(path: Path, fingerprint: str) -> dict[str, Tensor] | None:
             header = json.loads((file.metadata() or {}).get("cache", "{}"))
             if header.get("fingerprint") != fingerprint:
                 return None
-            tensors = {name: file.get_tensor(name) for name in NAMES}
-        if _digest(tensors) != header["sha256"]:
+            tensors = {name: file.get_tensor(name) for name in names}
+        if _digest(tensors, names) != header["sha256"]:
             raise ValueError("its checksum is wrong")
         return tensors
     except DAMAGED as error:

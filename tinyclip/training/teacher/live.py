@@ -1,6 +1,6 @@
 """The teacher's features, computed live.
 
-Legend: B batch, E joint embedding.
+Legend: B batch, N pictures, M texts, T tokens, E joint embedding.
 """
 
 from __future__ import annotations
@@ -35,6 +35,9 @@ class Cached(Teacher, Protocol):
 
     def with_scale_of(self, live: LiveTeacher) -> Cached:
         """The same features under another logit scale."""
+
+    def pictures(self, rows: Sequence[int]) -> Tensor:
+        """Of each row's first augmentation, (N, E); zeros where it is broken."""
 
 
 def no_progress(_done: int, _total: int) -> None:
@@ -97,6 +100,29 @@ class LiveTeacher:
             yield
         finally:
             self._autocast = before
+
+    @torch.no_grad()
+    def images(self, pixels: Tensor) -> Tensor:
+        """Features (N, E) of pictures (N, 3, S, S), float32, without gradient."""
+        with self._autocast():
+            pixels = pixels.to(self.model.logit_scale)
+            features_NE = self.model.encode_image(pixels, normalize=True)
+        return at_least_float32(features_NE)
+
+    @torch.no_grad()
+    def texts(self, tokens_MT: Tensor, texts: Sequence[str]) -> Tensor:
+        """Features (M, E) of texts, float32, without gradient.
+
+        Args:
+            tokens_MT: as the student has them.
+            texts: for a tokenizer of the teacher's own.
+        """
+        if self.tokenizer is not None:
+            tokens_MT = self.tokenizer(list(texts))
+        with self._autocast():
+            tokens_MT = tokens_MT.to(self.model.logit_scale.device)
+            features_ME = self.model.encode_text(tokens_MT, normalize=True)
+        return at_least_float32(features_ME)
 
     def features(self, batch: Batch) -> Features:
         """Features of one batch, float32, without gradient."""

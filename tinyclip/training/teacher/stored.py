@@ -6,7 +6,7 @@ Legend: B batch, E joint embedding, R rows of the pairs.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from ...data.protocol import Pairs
 from ...errors import UserError
 from ...model.clip import Features
 from .index import BROKEN, MISSING, Index, Places, read_keys
-from .live import LiveTeacher
+from .live import LiveTeacher, chunks
 from .shards import Shards
 from .verify import verify
 
@@ -74,6 +74,22 @@ class StoredTeacher:
             for features in (image_BE, text_BE)
         )
         return Features(image_B, text_B, self.scale, self.bias)
+
+    def pictures(self, rows: Sequence[int]) -> Tensor:
+        """Of each row's first augmentation, (N, E); zeros where it is broken.
+
+        Raises:
+            UserError: a checksum is wrong.
+        """
+        layout, places = self.images.layout, self.place_R[list(rows)].tolist()
+        features_NE = torch.zeros(len(places), layout.embed_dim)
+        for chunk in chunks(places):
+            whole = [(i, p) for i, p in enumerate(places[chunk]) if p != BROKEN]
+            if whole:
+                stored = [self.images.feature(place, 0) for _, place in whole]
+                at = [chunk.start + i for i, _ in whole]
+                features_NE[at] = _restored(torch.stack(stored))
+        return features_NE.to(self.scale.device)
 
     def _place(self, row: int) -> int:
         place = int(self.place_R[row])

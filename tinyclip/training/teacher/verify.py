@@ -5,6 +5,8 @@ Legend: B samples looked at, E joint embedding.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -43,16 +45,34 @@ def verify(
     with live.computing_in(precision):
         live_features = live.features(batch)
     stored_features = stored.features(batch)
-    pictures = cosines(stored_features.image_BE, live_features.image_BE)
-    captions = cosines(stored_features.text_BE, live_features.text_BE)
-    low = min(float(pictures.min()), float(captions.min()))
+    refuse_unlike(
+        {
+            "pictures": cosines(stored_features.image_BE, live_features.image_BE),
+            "captions": cosines(stored_features.text_BE, live_features.text_BE),
+        },
+        where,
+        todo,
+    )
+
+
+def refuse_unlike(cosines_B: Mapping[str, Tensor], where: str, todo: str) -> None:
+    """Refuse stored features that are not the live teacher's.
+
+    Args:
+        cosines_B: of stored and live features, by what they are of.
+
+    Raises:
+        UserError: one is under `LEAST`; the message has the figures.
+    """
+    low = min(float(cosine_B.min()) for cosine_B in cosines_B.values())
     if low >= LEAST:  # false for NaN too
         return
+    count = max(map(len, cosines_B.values()))
+    figures = ", ".join(_summary(kind, values) for kind, values in cosines_B.items())
     raise UserError(
         where,
-        f"its features are not this teacher's: cosine on {len(batch)} samples: "
-        f"{_summary('pictures', pictures)}, {_summary('captions', captions)}; at least "
-        f"{LEAST} is wanted",
+        f"its features are not this teacher's: cosine on {count} samples: {figures}; "
+        f"at least {LEAST} is wanted",
         todo,
     )
 
@@ -69,15 +89,20 @@ def cosines(one_BE: Tensor, other_BE: Tensor) -> Tensor:
     return functional.cosine_similarity(one_BE.double(), other_BE.double())
 
 
+def spaced(count: int) -> list[int]:
+    """At most `SAMPLES` of 0..count-1, at even distances."""
+    places = np.linspace(0, count - 1, SAMPLES).round().astype(np.int64)
+    return [int(place) for place in np.unique(places)]
+
+
 def samples(loader: Loader) -> Batch | None:
     """Evenly spaced whole rows, each augmentation in its turn; None if all are broken.
 
     Args:
         loader: its preprocess makes the pixels, as those that the student sees.
     """
-    spaced = np.linspace(0, len(loader.indices) - 1, SAMPLES).round().astype(np.int64)
     rows: list[tuple[int, int, Tensor, str]] = []
-    for place in np.unique(spaced):
+    for place in spaced(len(loader.indices)):
         row = int(loader.indices[place])
         augmentation = len(rows) % loader.augmentations
         pixels = loader.pixels_or_blank(row, augmentation)
