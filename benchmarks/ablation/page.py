@@ -29,6 +29,8 @@ closed form, that has 150 steps to learn:
 - **An inherited student knows more than labels say**: `contrastive`, `icl` and `asl`
   alone take from it, all the more with few pictures, and so does `mfd`, whose student
   sees a quarter of a picture. A student of random weights may need them.
+- **Beside `contrastive`**, CLIP-KD's order holds in the main: `feature` first, then
+  `mfd`, `crd`, `gd`, `icl`; all of them are behind the first two lines here.
 - **`afd` is nothing alone**: its fusion finds captions by the teacher's half.
 - `layerwise` doubles the time, because the teacher runs at every step, and gave little
   for it beside `mimic`.
