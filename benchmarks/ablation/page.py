@@ -26,9 +26,9 @@ closed form, that has 150 steps to learn:
   feature: 4}`, were the best on dev; on the held-out designer the gain is within noise.
 - **`mimic` alone, for some reason**: with `strategies: {ctkd: {}}`, which softens it,
   or beside `intra`.
-- **An inherited student knows more than labels say**: `contrastive`, `icl` and `asl`
-  alone take from it, all the more with few pictures, and so does `mfd`, whose student
-  sees a quarter of a picture. A student of random weights may need them.
+- **An inherited student knows more than labels say**: `icl` and `asl` alone take from
+  it, and with few pictures `contrastive`; so does `mfd`, whose student sees a quarter
+  of a picture. A student of random weights may need them.
 - **Beside `contrastive`**, CLIP-KD's order holds in the main: `feature` first, then
   `mfd`, `crd`, `gd`, `icl`; all of them are behind the first two lines here.
 - **`afd` is nothing alone**: its fusion finds captions by the teacher's half.
