@@ -32,8 +32,10 @@ closed form, that has 150 steps to learn:
 - **Beside `contrastive`**, CLIP-KD's order holds in the main: `feature` first, then
   `mfd`, `crd`, `gd`, `icl`; all of them are behind the first two lines here.
 - **`afd` is nothing alone**: its fusion finds captions by the teacher's half.
-- `layerwise` doubles the time, because the teacher runs at every step, and gave little
-  for it beside `mimic`.
+- `layerwise` and `tat` double the time, because the teacher runs at every step, and
+  `hsakd` takes five times as long; what they add to `mimic`, `feature` adds for
+  nothing.
+- **`bingo` and `negclip`** took from the student: near drawings have other names.
 
 Most of it is of one seed: differences under two points on dev, and under one and a half
 on the designer, say nothing. One small teacher on drawings; not on photographs.
