@@ -137,6 +137,7 @@ def test_a_run_s_log_ends_with_the_kinds_and_its_file_keeps_what_it_had(
         folder=SimpleNamespace(path=tmp_path),
         train=SimpleNamespace(dropped=dropped),
         broken=lambda: MET,
+        unpaired=SimpleNamespace(dropped=lambda of_pairs: of_pairs),
     )
     (tmp_path / "skipped.jsonl").write_bytes(to_lines({"before": ("empty", "old")}))
     _report_broken(context)
@@ -154,6 +155,7 @@ def test_a_run_without_broken_samples_writes_no_list(tmp_path, caplog) -> None:
         folder=SimpleNamespace(path=tmp_path),
         train=SimpleNamespace(dropped=dropped),
         broken=dict,
+        unpaired=SimpleNamespace(dropped=lambda of_pairs: of_pairs),
     )
     _report_broken(context)
     assert list(tmp_path.iterdir()) == []
