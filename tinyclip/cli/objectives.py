@@ -48,7 +48,7 @@ them.
 
 A large batch is looked at in blocks of rows: memory grows with it, not with its square.
 [Which to take when](#which-to-take-when), measured, is at the end.
-What each costs beside `mimic`, in time and memory:
+What each costs beside `mimic`, in time and memory, alone and in a whole step:
 [measured](../benchmarks/results/2026-11-26-objective-cost.md).
 """
 
