@@ -51,17 +51,18 @@ def cost(name: str, batch: int, width: int, rounds: int) -> dict[str, float]:
         weighted(built, mine, theirs)[0].backward()
         return time.process_time() - began
 
-    before = _memory("VmRSS")
+    before = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     own = seconds(name)
-    peak = (_memory("VmHWM") - before) / MIB
+    peak = (memory("VmHWM") - before) / MIB
     turns = [(seconds(BASELINE), seconds(name)) for _ in range(rounds)]
     ratio = statistics.median(b / a for a, b in turns) if turns else None
     own = statistics.median(b for _, b in turns) if turns else own
     return {"seconds": own, "of_mimic": ratio, "peak_mib": peak}  # type: ignore[dict-item]
 
 
-def _memory(what: str) -> int:
+def memory(what: str) -> int:
+    """What the system says of this process, in bytes: `VmRSS`, `VmHWM`."""
     lines = Path("/proc/self/status").read_text().splitlines()
     (line,) = [line for line in lines if line.startswith(f"{what}:")]
     return int(line.split()[1]) * 1024

@@ -28,9 +28,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-BASELINE = "mimic"
+from objective_cost import BASELINE, MIB, memory
+
 ELSEWHERE = ("sigmoid",)  # for another kind of teacher
-MIB = 1024**2
 
 
 def losses_of(name: str) -> dict[str, Any]:
@@ -94,10 +94,10 @@ def cost(name: str, teacher: str, batch: int, rounds: int) -> dict[str, Any]:
 
     with tempfile.TemporaryDirectory() as folder:
         own = steps(name, Path(folder) / "own")
-        before = _memory("VmRSS")
+        before = memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         own(), own()  # the second has moments, and is as all that follow
-        peak = (_memory("VmHWM") - before) / MIB
+        peak = (memory("VmHWM") - before) / MIB
         base = steps(BASELINE, Path(folder) / "base")
         base(), base()
         turns = [(base(), own()) for _ in range(rounds)]
@@ -106,12 +106,6 @@ def cost(name: str, teacher: str, batch: int, rounds: int) -> dict[str, Any]:
         "of_mimic": statistics.median(b / a for a, b in turns),
         "peak_mib": peak,
     }
-
-
-def _memory(what: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = [line for line in lines if line.startswith(f"{what}:")]
-    return int(line.split()[1]) * 1024
 
 
 def options() -> argparse.Namespace:

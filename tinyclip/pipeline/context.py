@@ -31,6 +31,7 @@ from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from ..training.teacher.stored import open_stored
 from .belief import believed
 from .caches import cache_of, caching, identity
+from .loading import loader_of
 from .others import OtherTeacher, open_others
 from .run_dir import RunDir
 from .run_unpaired import RunUnpaired
@@ -146,20 +147,7 @@ class RunContext:
     def _loader(
         self, pairs: Pairs, batch: int, part: tuple[int, int] = (0, 1)
     ) -> Loader:
-        data = self.recipe.data
-        return Loader(
-            pairs,
-            range(len(pairs)),
-            self.base.preprocess,
-            self.base.tokenizer,
-            seed=self.recipe.seed,
-            batch=batch,
-            augmentations=data.augmentations,
-            crop=data.crop,
-            max_broken_share=data.max_broken_share,
-            workers=data.workers,
-            part=part,
-        )
+        return loader_of(self.recipe, pairs, self.base, batch, part=part)
 
     def batches(self, batch: int, steps: int) -> Iterator[Batch]:
         """The first whole batches, the same in every process."""

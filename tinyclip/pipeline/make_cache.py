@@ -29,6 +29,7 @@ from ..training.teacher.index import INDEX, Index, is_part
 from ..training.teacher.live import LiveTeacher
 from ..training.teacher.make import begin, make
 from .caches import fitting, model_fingerprint
+from .loading import loader_of
 from .lock import LOCK, locked
 from .plainly import told_plainly
 
@@ -226,20 +227,10 @@ def _refuse_foreign(folder: Path) -> None:
 
 
 def _loader(recipe: Recipe, teacher: Loaded) -> Loader:
-    """Pixels and tokens as the loader of a run makes them, of all pairs."""
-    pairs, data = open_pairs(recipe.data), recipe.data
-    return Loader(
-        pairs,
-        range(len(pairs)),
-        teacher.preprocess,
-        teacher.tokenizer,
-        seed=recipe.seed,
-        batch=1,
-        augmentations=data.augmentations,
-        crop=data.crop,
-        max_broken_share=data.max_broken_share,
-        memory=0,  # every picture is wanted once
-    )
+    """Pixels and tokens as the loader of a run makes them, of all pairs. Every picture
+    is wanted once, and who makes the cache has workers of its own."""
+    pairs = open_pairs(recipe.data)
+    return loader_of(recipe, pairs, teacher, memory=0, workers=0)
 
 
 def _figures(folder: Path, index: Index) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ..training.engine import Engine
 from ..training.teacher.beside import OwnView
 from ..training.teacher.live import Cached, LiveTeacher, Teacher
 from .caches import cache_of, identity
+from .loading import loader_of
 
 KEY = "more_teachers"
 OF_ONE_KIND = ("mimic", "sigmoid")  # objectives that ask for the teacher's own kind
@@ -94,25 +95,8 @@ def open_others(recipe: Recipe, train: Pairs) -> tuple[OtherTeacher, ...]:
             raise UserError(where, what, "Name each teacher once")
         loaded = load_source(source, where)
         loaded.tokenizer(["a"])  # as the run's: fetched, or refused, now
-        found.append(OtherTeacher(place, loaded, _loader(recipe, train, loaded)))
+        found.append(OtherTeacher(place, loaded, loader_of(recipe, train, loaded)))
     return tuple(found)
-
-
-def _loader(recipe: Recipe, train: Pairs, teacher: Loaded) -> Loader:
-    """What shows a teacher the samples that others drew."""
-    data = recipe.data
-    return Loader(
-        train,
-        range(len(train)),
-        teacher.preprocess,
-        teacher.tokenizer,
-        seed=recipe.seed,
-        batch=1,
-        augmentations=data.augmentations,
-        crop=data.crop,
-        max_broken_share=data.max_broken_share,
-        workers=data.workers,
-    )
 
 
 def refuse_other_kinds(

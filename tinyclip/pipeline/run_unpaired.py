@@ -21,6 +21,7 @@ from ..training.unpaired import (
     OfTexts,
     UnpairedTeacher,
 )
+from .loading import loader_of
 from .run_dir import RunDir
 from .unpaired import cached_kinds, per_step
 
@@ -67,21 +68,16 @@ class RunUnpaired:
         return UnpairedLoader(pictures, texts)
 
     def _pictures_of(self, count: int) -> Loader:
-        data, pictures = self.recipe.data, self.sources.pictures
+        pictures = self.sources.pictures
         assert pictures is not None
         if count not in self._pictures:
-            self._pictures[count] = Loader(
+            self._pictures[count] = loader_of(
+                self.recipe,
                 pictures,
-                range(len(pictures)),
-                self.base.preprocess,
-                self.base.tokenizer,
+                self.base,
+                count,
                 # of its own: the same pictures may be among the pairs
                 seed=number(self.recipe.seed, "images"),
-                batch=count,
-                augmentations=data.augmentations,
-                crop=data.crop,
-                max_broken_share=data.max_broken_share,
-                workers=data.workers,
                 part=(self.engine.rank, self.engine.world),
             )
         return self._pictures[count]
