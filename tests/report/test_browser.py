@@ -160,7 +160,11 @@ def test_keys_reach_every_link_and_everything_that_scrolls(
 
 def test_it_prints_without_what_only_screens_have(browser: Any, page: str) -> None:
     opened(browser, page)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+    media = {"media": "print", "features": dark}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    assert browser.execute_script(ground) == "rgb(255, 255, 255)"  # paper is white
     shown = "return getComputedStyle(document.querySelector('nav')).display"
     assert browser.execute_script(shown) == "none"
     pdf = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})
