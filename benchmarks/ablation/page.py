@@ -37,7 +37,7 @@ closed form, that has 150 steps to learn:
   nothing.
 - **`bingo` and `negclip`** took from the student: near drawings have other names.
 
-Most of it is of one seed: differences under two points on dev, and under one and a half
+Where there is one seed, differences under two points on dev, and under one and a half
 on the designer, say nothing. One small teacher on drawings; not on photographs.
 """
 TIMED = "mimic"  # beside which times are told
