@@ -36,6 +36,7 @@ from typing import Any
 
 from comparison import cells as grid
 from comparison.cells import Axes, Cell, Search
+from comparison.door import plainly
 from comparison.figures import draw
 from comparison.methods import METHODS, available
 from comparison.plan import listing
@@ -44,10 +45,10 @@ from comparison.table import table
 from comparison.work import Work
 
 from tinyclip.config.load import load_recipe
-from tinyclip.errors import Interrupted, UserError, nearest
+from tinyclip.errors import UserError, nearest
 from tinyclip.files import make_folder, read_json, write_json
 from tinyclip.leaving import asked as stop_asked
-from tinyclip.leaving import gently, take_signals
+from tinyclip.leaving import take_signals
 
 RATES = (0.0005, 0.0014, 0.004)
 BASELINE = "magnitude"
@@ -185,17 +186,12 @@ def main() -> None:
     if args.table:
         print(table(read_json(args.table)), end="")
         return
-    try:
-        with gently():
-            work, cells = asked(args, stop_asked)
-            if args.plan:
-                print(listing(work, cells))
-                return
-            result = report(work, cells, args.baseline)
-    except Interrupted as stopped:
-        raise SystemExit(f"{stopped.what}. The same command goes on") from None
-    except UserError as error:
-        raise SystemExit(str(error)) from None
+    with plainly():
+        work, cells = asked(args, stop_asked)
+        if args.plan:
+            print(listing(work, cells))
+            return
+        result = report(work, cells, args.baseline)
     print(json.dumps(result, indent=1))
     if args.out:
         write(result, args.out)

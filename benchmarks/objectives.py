@@ -36,12 +36,12 @@ from ablation.summary import about, orders, summary
 from ablation.table import table
 from compare import BASE, QUICK, names, numbers
 from comparison.cells import DATA, Search
+from comparison.door import plainly
 
 from tinyclip.config.load import load_recipe
-from tinyclip.errors import Interrupted, UserError
 from tinyclip.files import make_folder, read_json, write_json
 from tinyclip.leaving import asked as stop_asked
-from tinyclip.leaving import gently, take_signals
+from tinyclip.leaving import take_signals
 
 RATE = 0.0014
 QUICK_ENTRIES = (TODAY, "mimic+16feature")
@@ -139,13 +139,8 @@ def main() -> None:
     if args.page:
         print(page(read_json(args.page), args.page.stem), end="")
         return
-    try:
-        with gently():
-            result = report(*asked(args, stop_asked))
-    except Interrupted as stopped:
-        raise SystemExit(f"{stopped.what}. The same command goes on") from None
-    except UserError as error:
-        raise SystemExit(str(error)) from None
+    with plainly():
+        result = report(*asked(args, stop_asked))
     print(json.dumps(result, indent=1))
     if args.out:
         write(result, args.out)

@@ -16,12 +16,14 @@ from __future__ import annotations
 
 import argparse
 import copy
+import itertools
 import json
 import multiprocessing
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -42,10 +44,8 @@ def losses_of(name: str) -> dict[str, Any]:
     return {"losses": {name: 1.0}, "strategies": {}}
 
 
-def cost(name: str, teacher: str, batch: int, rounds: int) -> dict[str, Any]:
-    """One objective in this process: seconds of a step, those of the baseline in the
-    same rounds, and peak MiB."""
-    import torch
+def stepper(name: str, teacher: str, batch: int, folder: Path) -> Callable[[], float]:
+    """What takes a step of a phase that learns so, and tells its seconds."""
     from comparison.job import Job
 
     from tinyclip.config.load import load_recipe
@@ -54,51 +54,47 @@ def cost(name: str, teacher: str, batch: int, rounds: int) -> dict[str, Any]:
     from tinyclip.pipeline.run_dir import RunDir
     from tinyclip.training.step import backward
 
-    torch.set_num_threads(1)
     sets = (f"teacher={teacher}", f"data.limit={4 * batch}", "evaluate=false")
     recipe = load_recipe("one-stage", sets)
     stage = replace(recipe.stages[0], batch=batch, phases=("distil",), target=1.0)
+    distil = replace(stage.distil, steps=10**6, **losses_of(name))
+    recipe = replace(recipe, stages=(replace(stage, distil=distil),))
+    run = RunDir(folder)
+    run.make()
+    job = Job(run, recipe, lambda: False)
+    context = job.context()
+    (within,) = job.stages(context)
+    progress = Progress(copy.deepcopy(context.base.model), 0)
+    offered = within.offered(progress, distil)
+    how = within.student(progress), offered, within.beside(distil)
+    phase = DistilPhase(progress.model, offered.teacher, context.engine, distil, *how)
+    numbers = itertools.count()
 
-    def steps(which: str, folder: Path) -> Any:
-        """A function that takes a step of a phase and tells its seconds."""
-        distil = replace(stage.distil, steps=10**6, **losses_of(which))
-        of_stage = replace(recipe, stages=(replace(stage, distil=distil),))
-        run = RunDir(folder)
-        run.make()
-        job = Job(run, of_stage, lambda: False)
-        context = job.context()
-        (within,) = job.stages(context)
-        progress = Progress(copy.deepcopy(context.base.model), 0)
-        offered = within.offered(progress, distil)
-        phase = DistilPhase(
-            progress.model,
-            offered.teacher,
-            context.engine,
-            distil,
-            within.student(progress),
-            offered,
-            within.beside(distil),
-        )
-        loader, done = context.loader(batch), iter(range(10**6))
+    def step() -> float:
+        number = next(numbers)
+        pairs = phase.draw(context.loader(batch), 0, number)
+        began = time.process_time()
+        backward(phase, pairs, number, context.engine, 1)
+        context.engine.update(phase.optimizer)
+        phase.after()
+        return time.process_time() - began
 
-        def step() -> float:
-            number = next(done)
-            pairs = phase.draw(loader, 0, number)
-            began = time.process_time()
-            backward(phase, pairs, number, context.engine, 1)
-            context.engine.update(phase.optimizer)
-            phase.after()
-            return time.process_time() - began
+    return step
 
-        return step
 
+def cost(name: str, teacher: str, batch: int, rounds: int) -> dict[str, Any]:
+    """One objective in this process: seconds of a step, those of the baseline in the
+    same rounds, and peak MiB."""
+    import torch
+
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        own = steps(name, Path(folder) / "own")
+        own = stepper(name, teacher, batch, Path(folder) / "own")
         before = memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         own(), own()  # the second has moments, and is as all that follow
         peak = (memory("VmHWM") - before) / MIB
-        base = steps(BASELINE, Path(folder) / "base")
+        base = stepper(BASELINE, teacher, batch, Path(folder) / "base")
         base(), base()
         turns = [(base(), own()) for _ in range(rounds)]
     return {

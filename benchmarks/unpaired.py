@@ -28,15 +28,15 @@ from ablation.entries import NONE, SINGLE, SUM, TODAY, Entry
 from ablation.kept import Ablation, methods
 from compare import BASE, QUICK, names, numbers
 from comparison.cells import Cell, Search
+from comparison.door import plainly
 from comparison.work import Row
 
 from tinyclip.config.load import load_recipe
 from tinyclip.config.schema import Data
 from tinyclip.data.pairs import open_pairs
-from tinyclip.errors import Interrupted, UserError
 from tinyclip.files import make_folder, write_bytes, write_json
 from tinyclip.leaving import asked as stop_asked
-from tinyclip.leaving import gently, take_signals
+from tinyclip.leaving import take_signals
 
 TARGET, STEPS, RATE, PAIRS = 0.25, 150, 0.0014, "1000"
 QUICK_STEPS = 3
@@ -156,13 +156,8 @@ def report(args: argparse.Namespace, stop: Any) -> dict[str, Any]:
 def main() -> None:
     """Parse the options, compare, print and write."""
     args = options()
-    try:
-        with gently():
-            result = report(args, stop_asked)
-    except Interrupted as stopped:
-        raise SystemExit(f"{stopped.what}. The same command goes on") from None
-    except UserError as error:
-        raise SystemExit(str(error)) from None
+    with plainly():
+        result = report(args, stop_asked)
     print(json.dumps(result, indent=1))
     if args.out:
         make_folder(args.out)

@@ -212,9 +212,14 @@ def test_towers_and_layers_are_those_that_are_asked_for() -> None:
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
-def test_layerwise_of_half_types_is_near(kind: torch.dtype) -> None:
+@pytest.mark.parametrize(
+    ("name", "options"), [("layerwise", {}), ("tat", {"anchors": 2})]
+)
+def test_tokens_of_half_types_are_near(
+    name: str, options: dict[str, Any], kind: torch.dtype
+) -> None:
     shapes = as_wide(16), as_wide(24)
-    module = built("layerwise", *shapes)
+    module = built(name, *shapes, **options)
     drawn = tokens(0, 4, 5, 16, 2), tokens(1, 4, 5, 24, 2)
     exact, half = (
         [evenly(x, shape.image, how) for x, shape in zip(drawn, shapes, strict=True)]

@@ -5,6 +5,7 @@ Legend: B batch, N tokens, D embed.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -36,7 +37,7 @@ class Tokens:
     counts_BN: Tensor | None = None
 
 
-class OfTokens(nn.Module):
+class OfTokens(nn.Module, ABC):
     """An objective of each pair's tokens: a distance of each, and its mean.
 
     Tokens are looked at where they are made, in the towers' own forward pass; what goes
@@ -63,9 +64,9 @@ class OfTokens(nn.Module):
                     f"Take {name} out, or name the other tower (towers)",
                 )
 
+    @abstractmethod
     def distance(self, tower: str, mine: Tokens, theirs: Tokens) -> Tensor:
         """How far the tokens of a tower are from the teacher's, (B,)."""
-        raise NotImplementedError
 
     def forward(self, student: Features, _teacher: Features) -> tuple[Tensor, Parts]:
         """The means over pairs, summed over towers."""
