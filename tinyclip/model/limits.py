@@ -1,0 +1,86 @@
+"""What probes found that a model cannot do, and what its students cannot any more.
+
+A probe asks a model to tell a picture's true text from false ones, `right` being the
+share of items of which it does, `right_PART` that of a part of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PROBE = "right"  # the figure of a probe
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A probe that a model does no better than by chance, or worse than its teacher.
+
+    Args:
+        probe: what it is called.
+        value, low, high: its figure and the 95 % interval of that.
+        chance: the figure of a model that guesses.
+        teacher: the teacher's; None where there is none.
+        lost: at least so much less than the teacher's it surely is; 0 where it is not.
+        parts: the figures of the parts that are no better than chance.
+    """
+
+    probe: str
+    value: float
+    low: float
+    high: float
+    chance: float
+    teacher: float | None
+    lost: float
+    parts: Mapping[str, float]
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether a model that guesses might have the figure, too."""
+        return self.low <= self.chance
+
+
+def is_probe(task: Mapping[str, Any]) -> bool:
+    """Whether figures of a task are those of a probe."""
+    return task.get("metric") == PROBE
+
+
+def parts_of(task: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """Value and 95 % interval of each part of a probe, by its name."""
+    also, sure = task.get("also") or {}, task.get("intervals") or {}
+    start = f"{PROBE}_"
+    return {
+        name.removeprefix(start): (also[name], *sure[name])
+        for name in also
+        if name.startswith(start) and name in sure
+    }
+
+
+def limits(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Limit]:
+    """Of each probe that says something against a model, what it says."""
+    for name, task in tasks.items():
+        if not is_probe(task) or task.get("chance") is None:
+            continue
+        found = _limit(name, task)
+        if found.is_guessed or found.lost or found.parts:
+            yield found
+
+
+def _limit(name: str, task: Mapping[str, Any]) -> Limit:
+    low, high = task["ci95"]
+    change = (task.get("difference") or {}).get("ci95")
+    return Limit(
+        name,
+        task["value"],
+        low,
+        high,
+        task["chance"],
+        task.get("teacher"),
+        max(0.0, -change[1]) if change else 0.0,
+        {
+            part: value
+            for part, (value, below, _) in parts_of(task).items()
+            if below <= task["chance"]
+        },
+    )
