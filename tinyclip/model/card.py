@@ -12,6 +12,7 @@ from ..sites import SITES, USUAL, WIDTH, basis_of, in_line, width_in_words
 from ..typed import Maybe, misfit
 from .limits import Limit, is_probe, limits, parts_of
 from .metadata import metadata
+from .repair import in_words as repaired
 
 ELSEWHERE = ("licence", "licences", "hub", "skipped")  # of a provenance
 SKIPPED = {"of": Maybe(int), "kinds": {str: int}}
@@ -58,6 +59,7 @@ def model_card(
         "",
         *_origin(provenance),
         *_left_out(provenance),
+        *(["", repaired(config["repair"])] if config.get("repair") else []),
         *_certified(certificate),
         *_measured(metrics),
         *_probed(metrics),
