@@ -101,11 +101,11 @@ def probed(value: float, low: float, high: float, **more: Any) -> dict[str, Any]
                 0.6,
                 0.55,
                 0.65,
-                also={"right_a": 0.5, "right_b": 0.7, "a": 9},
-                intervals={"right_a": [0.4, 0.6], "right_b": [0.6, 0.8]},
+                also={"right_a": 0.5, "right_b": 0.4, "chance_b": 0.2},
+                intervals={"right_a": [0.4, 0.6], "right_b": [0.3, 0.5]},
             ),
-            "60.0 % right (55.0 to 65.0); no better than by chance, 50.0 %, in a "
-            "(50.0 %).",
+            "60.0 % right (55.0 to 65.0); no better than by chance in a "
+            "(50.0 %, by chance 50.0 %).",
         ),
     ],
 )
@@ -127,14 +127,17 @@ def test_a_probe_that_is_passed_is_no_limit(config: dict[str, Any]) -> None:
 def test_a_probe_is_no_task_and_its_parts_stand_under_it(
     config: dict[str, Any],
 ) -> None:
-    parts = {"also": {"right_a": 0.5, "a": 9}, "intervals": {"right_a": [0.4, 0.6]}}
+    parts = {
+        "also": {"right_a": 0.5, "items_a": 9},
+        "intervals": {"right_a": [0.4, 0.6]},
+    }
     card = model_card(
         config, None, {"tasks": {"order": probed(0.8, 0.7, 0.9, **parts)}}
     )
     assert "## Measured" not in card
     whole, part = card.splitlines()[-6:-4]
     assert whole.startswith("| order |") and part == (
-        "| order, a | 50.0 | 40.0 to 60.0 | | | |"
+        "| order, a | 50.0 | 40.0 to 60.0 | 9 | 50.0 | – |"
     )
 
 

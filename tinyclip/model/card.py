@@ -195,8 +195,12 @@ def _in_words(limit: Limit) -> str:
             f"{'less than' if below else 'no better than'} by chance, {chance}"
         )
     elif limit.parts:
-        parts = (f"{markdown(n)} ({100 * v:.1f} %)" for n, v in limit.parts.items())
-        words.append(f"no better than by chance, {chance}, in {', '.join(parts)}")
+        parts = (
+            f"{markdown(part.name)} ({_percent(part.value)} %, by chance "
+            f"{_percent(part.chance)} %)"
+            for part in limit.parts
+        )
+        words.append(f"no better than by chance in {', '.join(parts)}")
     if limit.lost:
         words.append(
             f"surely worse than the teacher's {_percent(limit.teacher)} %, by "
@@ -234,9 +238,12 @@ def _probed(metrics: Mapping[str, Any] | None) -> list[str]:
             f"{_interval(task['ci95'])} | {task['n']} | "
             f"{_percent(task.get('chance'))} | {_percent(task.get('teacher'))} |"
         )
-        for part, (value, *sure) in parts_of(task).items():
-            named = f"{markdown(name)}, {markdown(part)}"
-            rows.append(f"| {named} | {100 * value:.1f} | {_interval(sure)} | | | |")
+        for part in parts_of(task):
+            rows.append(
+                f"| {markdown(name)}, {markdown(part.name)} | {100 * part.value:.1f} | "
+                f"{_interval((part.low, part.high))} | {part.items or '–'} | "
+                f"{_percent(part.chance)} | – |"
+            )
     if not rows:
         return []
     head = "| probe | right | 95 % | n | chance | teacher |"

@@ -1,7 +1,8 @@
 """What probes found that a model cannot do, and what its students cannot any more.
 
 A probe asks a model to tell a picture's true text from false ones, `right` being the
-share of items of which it does, `right_PART` that of a part of them.
+share of items of which it does, `right_PART` that of a part of them; `items_PART` and
+`chance_PART` say more of it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,29 @@ PROBE = "right"  # the figure of a probe
 
 
 @dataclass(frozen=True)
+class Part:
+    """Some items of a probe.
+
+    Args:
+        value, low, high: its figure and the 95 % interval of that.
+        chance: the figure of a model that guesses; None where it is not known.
+        items: how many there are; None where it is not known.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    chance: float | None
+    items: int | None
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether a model that guesses might have the figure, too."""
+        return self.chance is not None and self.low <= self.chance
+
+
+@dataclass(frozen=True)
 class Limit:
     """A probe that a model does no better than by chance, or worse than its teacher.
 
@@ -23,7 +47,7 @@ class Limit:
         chance: the figure of a model that guesses.
         teacher: the teacher's; None where there is none.
         lost: at least so much less than the teacher's it surely is; 0 where it is not.
-        parts: the figures of the parts that are no better than chance.
+        parts: those that are no better than chance.
     """
 
     probe: str
@@ -33,7 +57,7 @@ class Limit:
     chance: float
     teacher: float | None
     lost: float
-    parts: Mapping[str, float]
+    parts: tuple[Part, ...]
 
     @property
     def is_guessed(self) -> bool:
@@ -46,15 +70,17 @@ def is_probe(task: Mapping[str, Any]) -> bool:
     return task.get("metric") == PROBE
 
 
-def parts_of(task: Mapping[str, Any]) -> dict[str, tuple[float, float, float]]:
-    """Value and 95 % interval of each part of a probe, by its name."""
+def parts_of(task: Mapping[str, Any]) -> list[Part]:
+    """The parts of a probe, in their order."""
     also, sure = task.get("also") or {}, task.get("intervals") or {}
-    start = f"{PROBE}_"
-    return {
-        name.removeprefix(start): (also[name], *sure[name])
-        for name in also
-        if name.startswith(start) and name in sure
-    }
+    start, found = f"{PROBE}_", []
+    for figure, value in also.items():
+        name = figure.removeprefix(start)
+        if name != figure and value is not None and figure in sure:
+            chance = also.get(f"chance_{name}", task.get("chance"))
+            items = also.get(f"items_{name}")
+            found.append(Part(name, value, *sure[figure], chance, items))
+    return found
 
 
 def limits(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Limit]:
@@ -78,9 +104,5 @@ def _limit(name: str, task: Mapping[str, Any]) -> Limit:
         task["chance"],
         task.get("teacher"),
         max(0.0, -change[1]) if change else 0.0,
-        {
-            part: value
-            for part, (value, below, _) in parts_of(task).items()
-            if below <= task["chance"]
-        },
+        tuple(part for part in parts_of(task) if part.is_guessed),
     )
