@@ -23,6 +23,7 @@ TASK = {
     "retention": Maybe(float),
     "chance": Maybe(float),
     "also": Maybe({str: Maybe(float)}),
+    "teacher_also": Maybe({str: Maybe(float)}),
     "intervals": Maybe({str: [float]}),
     "difference": Maybe({"ci95": Maybe([float])}),
 }

@@ -242,7 +242,7 @@ def _probed(metrics: Mapping[str, Any] | None) -> list[str]:
             rows.append(
                 f"| {markdown(name)}, {markdown(part.name)} | {100 * part.value:.1f} | "
                 f"{_interval((part.low, part.high))} | {part.items or '–'} | "
-                f"{_percent(part.chance)} | – |"
+                f"{_percent(part.chance)} | {_percent(part.teacher)} |"
             )
     if not rows:
         return []

@@ -22,6 +22,7 @@ class Part:
         value, low, high: its figure and the 95 % interval of that.
         chance: the figure of a model that guesses; None where it is not known.
         items: how many there are; None where it is not known.
+        teacher: the teacher's figure; None where there is none.
     """
 
     name: str
@@ -29,7 +30,8 @@ class Part:
     low: float
     high: float
     chance: float | None
-    items: int | None
+    items: float | None
+    teacher: float | None
 
     @property
     def is_guessed(self) -> bool:
@@ -73,13 +75,16 @@ def is_probe(task: Mapping[str, Any]) -> bool:
 def parts_of(task: Mapping[str, Any]) -> list[Part]:
     """The parts of a probe, in their order."""
     also, sure = task.get("also") or {}, task.get("intervals") or {}
+    teacher = task.get("teacher_also") or {}
     start, found = f"{PROBE}_", []
     for figure, value in also.items():
         name = figure.removeprefix(start)
         if name != figure and value is not None and figure in sure:
             chance = also.get(f"chance_{name}", task.get("chance"))
             items = also.get(f"items_{name}")
-            found.append(Part(name, value, *sure[figure], chance, items))
+            low, high = sure[figure]
+            part = Part(name, value, low, high, chance, items, teacher.get(figure))
+            found.append(part)
     return found
 
 
