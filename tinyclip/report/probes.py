@@ -44,7 +44,7 @@ def _whole(task: Mapping[str, Any] | None) -> str:
         return NONE
     chance, change = task.get("chance"), (task.get("difference") or {}).get("ci95")
     guessed = chance is not None and task["ci95"][0] <= chance
-    lost = bool(change) and change[1] < 0
+    lost = change is not None and change[1] < 0
     return _cell(task["value"], task["ci95"], guessed, lost)
 
 
