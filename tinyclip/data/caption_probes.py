@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .negation import ITEMS, Shown, negations
 from .protocol import Pairs
 from .shuffles import SHUFFLES, shuffled
-from .swapped import WORD
+from .swapped import WORD, parsed
+from .swaps import SWAPS, swap
 from .task import ChoiceTask, Clusters
 from .views import Subset
 
@@ -23,11 +25,13 @@ class Told:
     Args:
         texts: the caption of each row; in small letters, so that no false one is told
             by a capital in its middle.
+        names: one thing that each row shows; "" where none is known.
         clusters: as of a task.
     """
 
     pairs: Pairs
     texts: Sequence[str]
+    names: Sequence[str]
     clusters: Clusters = None
 
     def known(self, row: int) -> set[str]:
@@ -36,9 +40,11 @@ class Told:
 
 
 def told_by_captions(pairs: Pairs) -> Told:
-    """Each picture under its caption of most words, of equal ones the first."""
+    """Each picture under its caption of most words, of equal ones the first; what it
+    shows is the last thing of that: verbs that stand like things come before."""
     texts = [_longest(pairs.captions(row)).lower() for row in range(len(pairs))]
-    return Told(pairs, texts)
+    things = (parsed(text).things for text in texts)
+    return Told(pairs, texts, [own[-1].group() if own else "" for own in things])
 
 
 def _longest(captions: Sequence[str]) -> str:
@@ -83,6 +89,37 @@ def _shuffles(told: Told) -> Iterator[Made]:
             yield row, shuffle, None if false is None else (text, false)
 
 
+def swaps(told: Told) -> ChoiceTask | None:
+    """Each caption against itself with two phrases swapped, a part a kind of them."""
+    return made_of("swaps", told.pairs, told.clusters, _swaps(told))
+
+
+def _swaps(told: Told) -> Iterator[Made]:
+    for kind in SWAPS:
+        for row, text in enumerate(told.texts):
+            false = swap(text, kind, told.known(row))
+            yield row, kind, None if false is None else (text, false)
+
+
+def negation(shown: Shown) -> ChoiceTask | None:
+    """What a picture shows, and what it does not, against its denial."""
+    by_part = sorted(negations(shown), key=lambda item: [*ITEMS].index(item[1]))
+    return made_of("negation", shown.pairs, shown.clusters, by_part)
+
+
+def negation_of_captions(told: Told) -> ChoiceTask | None:
+    """`negation` of what captions name."""
+    said = [told.known(row) for row in range(len(told.texts))]
+    return negation(Shown(told.pairs, told.names, said, told.clusters))
+
+
+PROBES: dict[str, Callable[[Told], ChoiceTask | None]] = {
+    "order": order,
+    "swaps": swaps,
+    "negation": negation_of_captions,
+}
+
+
 def caption_offers(
     told: Callable[[], Told | None],
 ) -> Iterator[tuple[str, Callable[[], ChoiceTask | None]]]:
@@ -92,5 +129,5 @@ def caption_offers(
         found = told()
         return None if found is None else probe(found)
 
-    for probe in (order,):
-        yield probe.__name__, lambda probe=probe: made(probe)  # type: ignore[misc]
+    for name, probe in PROBES.items():
+        yield name, lambda probe=probe: made(probe)  # type: ignore[misc]

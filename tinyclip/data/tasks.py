@@ -8,10 +8,11 @@ from functools import cache
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .caption_probes import caption_offers, told_by_captions
+from .caption_probes import caption_offers, negation, told_by_captions
 from .embedded import embedded_in
 from .embedded_tasks import embedded_offers
 from .karpathy import is_karpathy, tested_split
+from .negation import Shown
 from .notes import note
 from .pairs import open_pairs, open_split, split_validation
 from .probes import probe
@@ -124,14 +125,16 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
             data.source, f"{count} pairs leave none to measure on", "Give more"
         )
     if (sets := label_sets_of(tested)) is not None:
-        return [Offer("labels", lambda: _multi_label(data, tested, sets, train))]
-    if labels_of(tested) is None:
+        labels = Offer("labels", lambda: _multi_label(data, tested, sets, train))
+        return [labels, _negation_of(tested, sets)]
+    if (classes := labels_of(tested)) is None:
         return _of_captions(tested)
     probes = [
         Offer(kind, lambda kind=kind: _probe(data, kind, train, tested), "")  # type: ignore[misc]
         for kind in PROBES
     ]
-    return [Offer("classes", lambda: _zero_shot(data, tested, train)), *probes]
+    naming = Offer("classes", lambda: _zero_shot(data, tested, train))
+    return [naming, *probes, _negation_of(tested, [(name,) for name in classes])]
 
 
 def _of_captions(tested: Pairs) -> list[Offer]:
@@ -139,6 +142,17 @@ def _of_captions(tested: Pairs) -> list[Offer]:
     told = cache(lambda: told_by_captions(tested))
     probes = [Offer(*offer, WEAKNESSES) for offer in caption_offers(told)]
     return [Offer("retrieval", lambda: RetrievalTask("retrieval", tested)), *probes]
+
+
+def _negation_of(tested: Pairs, sets: Sequence[tuple[str, ...]]) -> Offer:
+    """Of pictures with classes, the first of them named."""
+
+    def make() -> Task | None:
+        said = [[name.lower() for name in names] for names in sets]
+        named = [names[0] if names else "" for names in said]
+        return negation(Shown(tested, named, said))
+
+    return Offer("negation", make, WEAKNESSES)
 
 
 def _numbers(classes: Sequence[str]) -> dict[str, int]:
