@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .negation import ITEMS, Shown, negations
+from .negation import DENIAL, NEGATION, Shown, denied
 from .protocol import Pairs
 from .shuffles import SHUFFLES, shuffled
 from .swapped import WORD, parsed
@@ -102,32 +102,39 @@ def _swaps(told: Told) -> Iterator[Made]:
 
 
 def negation(shown: Shown) -> ChoiceTask | None:
-    """What a picture shows, and what it does not, against its denial."""
-    by_part = sorted(negations(shown), key=lambda item: [*ITEMS].index(item[1]))
-    return made_of("negation", shown.pairs, shown.clusters, by_part)
+    """What a picture shows and not what it does not, against the other way round."""
+    items = denied(shown, NEGATION)
+    return made_of("negation", shown.pairs, shown.clusters, items)
 
 
-def negation_of_captions(told: Told) -> ChoiceTask | None:
-    """`negation` of what captions name."""
+def denial(shown: Shown) -> ChoiceTask | None:
+    """What a picture shows against its denial, and the denial of what it does not."""
+    return made_of("denial", shown.pairs, shown.clusters, denied(shown, DENIAL))
+
+
+def shown_by(told: Told) -> Shown:
+    """What captions name."""
     said = [told.known(row) for row in range(len(told.texts))]
-    return negation(Shown(told.pairs, told.names, said, told.clusters))
+    return Shown(told.pairs, told.names, said, told.clusters)
 
 
-PROBES: dict[str, Callable[[Told], ChoiceTask | None]] = {
-    "order": order,
-    "swaps": swaps,
-    "negation": negation_of_captions,
-}
+Make = Callable[[], ChoiceTask | None]
 
 
-def caption_offers(
-    told: Callable[[], Told | None],
-) -> Iterator[tuple[str, Callable[[], ChoiceTask | None]]]:
+def caption_offers(told: Callable[[], Told | None]) -> Iterator[tuple[str, Make]]:
     """Name and maker of each probe; without rows, or items, one is None."""
 
     def made(probe: Callable[[Told], ChoiceTask | None]) -> ChoiceTask | None:
         found = told()
         return None if found is None else probe(found)
 
-    for name, probe in PROBES.items():
-        yield name, lambda probe=probe: made(probe)  # type: ignore[misc]
+    yield "order", lambda: made(order)
+    yield "swaps", lambda: made(swaps)
+    yield "negation", lambda: made(lambda found: negation(shown_by(found)))
+    yield "denial", lambda: made(lambda found: denial(shown_by(found)))
+
+
+def name_offers(shown: Callable[[], Shown]) -> Iterator[tuple[str, Make]]:
+    """Those of the probes that need no captions, but what is on a picture."""
+    yield "negation", lambda: negation(shown())
+    yield "denial", lambda: denial(shown())

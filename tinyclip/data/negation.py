@@ -1,9 +1,10 @@
 """What a picture does not show, said with `no` and `without`.
 
-Each item has its counterpart, so that a model that likes or dislikes a negation
-whatever it sees is right about half: `no` and `without` ask whether what is there is
-denied, `absent` whether what is not there is, and `which` has the same words on both
-sides.
+`denial` asks whether what is there is denied (`no`, `without`) and whether what is not
+there is (`absent`): as many of one as of the other, so that a model that likes or
+dislikes a denial whatever it sees is right about half. A word that only weakens what
+is said wins it, though. `negation` has the same words on both sides, once with what is
+there first and once last: only what the word denies tells them apart.
 """
 
 from __future__ import annotations
@@ -23,16 +24,23 @@ Texts = tuple[str, str]  # the true one, and the false one
 
 
 # x is shown and y is not; an_x and an_y are the same with an article
-ITEMS: dict[str, tuple[Texts, ...]] = {
+Parts = dict[str, tuple[Texts, ...]]
+NEGATION: Parts = {
+    "no": (
+        ("{x} and no {y}", "{y} and no {x}"),
+        ("no {y} but {x}", "no {x} but {y}"),
+    ),
+    "without": (
+        ("{x} without {y}", "{y} without {x}"),
+        ("without {y} but with {x}", "without {x} but with {y}"),
+    ),
+}
+DENIAL: Parts = {
     "no": (("a picture of {an_x}", "a picture of no {x}"),),
     "without": (("a picture with {x}", "a picture without {x}"),),
     "absent": (
         ("a picture of no {y}", "a picture of {an_y}"),
         ("a picture without {y}", "a picture with {y}"),
-    ),
-    "which": (
-        ("a picture of {x} and no {y}", "a picture of {y} and no {x}"),
-        ("a picture of no {y} but {x}", "a picture of no {x} but {y}"),
     ),
 }
 
@@ -53,15 +61,18 @@ class Shown:
     clusters: Clusters = None
 
 
-def negations(shown: Shown) -> Iterator[tuple[int, str, Texts | None]]:
-    """Row, part, and texts; None of a row without a name, or with all of them."""
+def denied(shown: Shown, parts: Parts) -> Iterator[tuple[int, str, Texts | None]]:
+    """Row, part, and texts; None of a row without a name, or of which all is said."""
     pool = sorted({name for name in shown.names if _usable(name)})
-    for row, name in enumerate(shown.names):
-        other = _absent(name, pool, shown.said[row]) if _usable(name) else None
-        if other is None:
-            yield from ((row, part, None) for part in ITEMS)
-            continue
-        for part, items in ITEMS.items():
+    others = [
+        _absent(name, pool, said) if _usable(name) else None
+        for name, said in zip(shown.names, shown.said, strict=True)
+    ]
+    for part, items in parts.items():
+        for row, (name, other) in enumerate(zip(shown.names, others, strict=True)):
+            if other is None:
+                yield row, part, None
+                continue
             for true, false in items:
                 yield row, part, (_said(true, name, other), _said(false, name, other))
 
@@ -91,7 +102,7 @@ def _meant(text: str) -> set[str]:
 def _absent(name: str, pool: Sequence[str], said: Collection[str]) -> str | None:
     """A name of other pictures of which no word is said of this one."""
     taken = set().union(_meant(name), *map(_meant, said))
-    first = number("absent", name, *said)
+    first = number("absent", name, *sorted(said))
     for place in range(len(pool)):
         other = pool[(first + place) % len(pool)]
         words = _meant(other)

@@ -8,7 +8,7 @@ from functools import cache
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .caption_probes import caption_offers, negation, told_by_captions
+from .caption_probes import caption_offers, name_offers, told_by_captions
 from .embedded import embedded_in
 from .embedded_tasks import embedded_offers
 from .karpathy import is_karpathy, tested_split
@@ -126,7 +126,7 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
         )
     if (sets := label_sets_of(tested)) is not None:
         labels = Offer("labels", lambda: _multi_label(data, tested, sets, train))
-        return [labels, _negation_of(tested, sets)]
+        return [labels, *_of_names(tested, sets)]
     if (classes := labels_of(tested)) is None:
         return _of_captions(tested)
     probes = [
@@ -134,7 +134,7 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
         for kind in PROBES
     ]
     naming = Offer("classes", lambda: _zero_shot(data, tested, train))
-    return [naming, *probes, _negation_of(tested, [(name,) for name in classes])]
+    return [naming, *probes, *_of_names(tested, [(name,) for name in classes])]
 
 
 def _of_captions(tested: Pairs) -> list[Offer]:
@@ -144,15 +144,12 @@ def _of_captions(tested: Pairs) -> list[Offer]:
     return [Offer("retrieval", lambda: RetrievalTask("retrieval", tested)), *probes]
 
 
-def _negation_of(tested: Pairs, sets: Sequence[tuple[str, ...]]) -> Offer:
-    """Of pictures with classes, the first of them named."""
-
-    def make() -> Task | None:
-        said = [[name.lower() for name in names] for names in sets]
-        named = [names[0] if names else "" for names in said]
-        return negation(Shown(tested, named, said))
-
-    return Offer("negation", make, WEAKNESSES)
+def _of_names(tested: Pairs, sets: Sequence[tuple[str, ...]]) -> list[Offer]:
+    """Probes on what pictures with classes show, the first of them named."""
+    said = [[name.lower() for name in names] for names in sets]
+    named = [names[0] if names else "" for names in said]
+    offers = name_offers(lambda: Shown(tested, named, said))
+    return [Offer(*offer, WEAKNESSES) for offer in offers]
 
 
 def _numbers(classes: Sequence[str]) -> dict[str, int]:
