@@ -11,6 +11,7 @@ from ..errors import UserError, nearest
 from .caption_probes import caption_offers, name_offers, told_by_captions
 from .embedded import embedded_in
 from .embedded_tasks import embedded_offers
+from .foils import foils, is_foils
 from .karpathy import is_karpathy, tested_split
 from .negation import Shown
 from .notes import note
@@ -80,8 +81,9 @@ def tasks_of(
 
     An embedded set: what `embedded.EMBEDDED` says of it. Pictures with classes:
     zero-shot over these. Other pairs: retrieval. The last two on the validation pairs.
-    By name also `linear_probe` and `knn`, which learn from the pairs to train on, and
-    probes of what CLIP is weak in.
+    A `json:` file of true and false captions: the choice between these. By name also
+    `linear_probe` and `knn`, which learn from the pairs to train on, and probes of what
+    CLIP is weak in.
 
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
@@ -114,6 +116,8 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
     embedded = embedded_in(data)
     if embedded is not None:
         return [Offer(*offer) for offer in embedded_offers(data, embedded)]
+    if is_foils(data):
+        return [Offer("choice", lambda: foils(data))]
     if is_karpathy(data) and data.val is None and (tests := tested_split(data)):
         return _of_captions(tests)
     if split is None and (not whole or data.val is not None):
