@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from .negation import DENIAL, NEGATION, Shown, denied
 from .protocol import Pairs
+from .roles import SWAPS, swap
 from .shuffles import SHUFFLES, shuffled
 from .swapped import WORD, parsed
-from .swaps import SWAPS, swap
 from .task import ChoiceTask, Clusters
 from .views import Subset
 
