@@ -6,16 +6,26 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from ..config.schema import Data
-from .embedded import EmbeddedFile, Finding, Naming, Probing
+from .caption_probes import Told, caption_offers
+from .embedded import EmbeddedFile, Finding, Naming, Probing, Wording
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
 from .probes import probe
 from .protocol import Pairs
-from .task import PROBES, Clusters, ProbeTask, RetrievalTask, Task, ZeroShotTask
+from .task import (
+    PROBES,
+    USUAL,
+    WEAKNESSES,
+    Clusters,
+    ProbeTask,
+    RetrievalTask,
+    Task,
+    ZeroShotTask,
+)
 from .templates import class_templates
 from .views import Recaptioned, Subset, rows_of
 
@@ -24,15 +34,19 @@ Rows = Callable[[str, str], Pictograms]  # of a split and a kind
 
 def embedded_offers(
     data: Data, embedded: EmbeddedFile
-) -> Iterator[tuple[str, Callable[[], Task | None], bool]]:
-    """Name, maker and whether it is usual of each task; one without rows is None."""
+) -> Iterator[tuple[str, Callable[[], Task | None], str]]:
+    """Name, maker and group of each task; one without rows is None."""
     rows = _opened(data, embedded.path)
     for measure in embedded.about.measures:
-        yield measure.task, partial(_made, data, embedded, measure, rows), True
+        yield measure.task, partial(_made, data, embedded, measure, rows), USUAL
     if (probing := embedded.about.probing) is not None:
         for kind in PROBES:
             make = partial(_probe, data, embedded, kind, probing, rows)
-            yield kind, make, False
+            yield kind, make, ""
+    if (wording := embedded.about.wording) is not None:
+        told = cache(partial(_told, embedded, wording, rows))
+        for name, probe in caption_offers(told):
+            yield name, probe, WEAKNESSES
 
 
 def _opened(data: Data, path: Path) -> Rows:
@@ -111,6 +125,15 @@ def _probe(
     labels = train.values(probing.column), tested.values(probing.column)
     clusters = _clusters(embedded, tested)
     return probe(data.source, kind, train, tested, labels, clusters)
+
+
+def _told(embedded: EmbeddedFile, wording: Wording, rows: Rows) -> Told | None:
+    """Pictures of a split, each under what a column says of it."""
+    pairs = rows(wording.split, wording.kind)
+    if not len(pairs):
+        return None
+    texts = [str(text).lower() for text in pairs.values(wording.column)]
+    return Told(pairs, texts, _clusters(embedded, pairs))
 
 
 def _class_name(column: str, name: str) -> str:

@@ -9,13 +9,19 @@ from ..data.loader import PixelMaker
 from ..data.task import ProbeTask, Task
 from ..data.tokens import TokenMaker
 from ..model.clip import Clip
-from . import knn, linear_probe, multi_label, retrieval, zero_shot
+from . import choice, knn, linear_probe, multi_label, retrieval, zero_shot
 from .against import difference, result
 from .alarm import alarms
 from .features import Encoder, look_together
 from .measures import Outcome, measures
 
-__all__ = ["knn", "multi_label", "retrieval", "zero_shot"]  # each enters itself
+__all__ = [
+    "choice",
+    "knn",
+    "multi_label",
+    "retrieval",
+    "zero_shot",
+]  # each enters itself
 BATCH = 256
 
 
