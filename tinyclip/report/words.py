@@ -24,11 +24,16 @@ ASKING = {  # whose captions ask whose stored pictures: R@1
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first cell of each names it."""
+    """Rows of cells; the first cell of each names it.
+
+    Args:
+        parts: the numbers of rows that are parts of one before.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    parts: frozenset[int] = frozenset()
 
 
 def percent(share: float | None, digits: int = 1) -> str:
