@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..model.limits import Part, is_probe, parts_of
-from .collect import OF_SHOTS, Model, Told, is_few_shot, tasks_in
+from ..model.figures import OF_SHOTS, is_few_shot, is_probe
+from ..model.limits import Part, parts_of
+from .collect import Model, Told, tasks_in
 from .words import NONE, Table
 
 Tasks = Mapping[str, Mapping[str, Any]]

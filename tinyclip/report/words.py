@@ -9,7 +9,7 @@ from typing import Any
 from ..config.load import as_setting
 from ..config.schema import Data
 from ..data.task import GROUPS
-from ..model.limits import is_probe
+from ..model.figures import is_probe
 from ..quoting import as_source, command, python
 from ..words import amount, rounded
 from .collect import Model, Told, tasks_in, usual
