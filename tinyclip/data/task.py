@@ -85,5 +85,35 @@ class ProbeTask:
     clusters: Clusters = None
 
 
-Task = ZeroShotTask | MultiLabelTask | RetrievalTask | ProbeTask
+@dataclass(frozen=True, eq=False)
+class FewShotTask:
+    """Name each picture, after a few of each class were seen, by pictures and words.
+
+    Args:
+        kind: how it is learned: one of `FEW_SHOTS`.
+        train: the pictures that are shown in any draw, none of them in `pairs`.
+        train_labels: their classes, indices into `classes`.
+        draws: of each draw rows of `train`: those of a class in the order in which they
+            are shown, so that what few shots show is among what more show.
+        shots: how many of each class are shown, ascending.
+        left_out: classes that have fewer pictures.
+        pairs, labels, classes, templates, clusters: as of `ZeroShotTask`.
+    """
+
+    kind: str
+    name: str
+    train: Pairs
+    train_labels: tuple[int, ...]
+    draws: tuple[tuple[int, ...], ...]
+    shots: tuple[int, ...]
+    pairs: Pairs
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+    clusters: Clusters = None
+    left_out: int = 0
+
+
+Task = ZeroShotTask | MultiLabelTask | RetrievalTask | ProbeTask | FewShotTask
 PROBES = ("linear_probe", "knn")
+FEW_SHOTS = ("adapter_image", "adapter_text", "adapter", "coop")

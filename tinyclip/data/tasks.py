@@ -10,12 +10,15 @@ from ..config.schema import Data
 from ..errors import UserError, nearest
 from .embedded import embedded_in
 from .embedded_tasks import embedded_offers
+from .few_shots import few_shots
 from .karpathy import is_karpathy, tested_split
 from .pairs import open_pairs, open_split, split_validation
 from .probes import probe
 from .protocol import Pairs
 from .task import (
+    FEW_SHOTS,
     PROBES,
+    FewShotTask,
     MultiLabelTask,
     ProbeTask,
     RetrievalTask,
@@ -79,7 +82,8 @@ def tasks_of(
 
     An embedded set: what `embedded.EMBEDDED` says of it. Pictures with classes:
     zero-shot over these. Other pairs: retrieval. The last two on the validation pairs.
-    By name also `linear_probe` and `knn`, which learn from the pairs to train on.
+    By name also `linear_probe`, `knn` and the few-shot tasks, which learn from the
+    pairs to train on.
 
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
@@ -128,7 +132,11 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
         Offer(kind, lambda kind=kind: _probe(data, kind, train, tested), usual=False)  # type: ignore[misc]
         for kind in PROBES
     ]
-    return [Offer("classes", lambda: _zero_shot(data, tested, train)), *probes]
+    shots = [
+        Offer(kind, lambda kind=kind: _few_shots(data, kind, train, tested), False)  # type: ignore[misc]
+        for kind in FEW_SHOTS
+    ]
+    return [Offer("classes", lambda: _zero_shot(data, tested, train)), *probes, *shots]
 
 
 def _numbers(classes: Sequence[str]) -> dict[str, int]:
@@ -167,3 +175,9 @@ def _probe(data: Data, kind: str, train: Pairs | None, tested: Pairs) -> ProbeTa
         train, tested = Subset(tested, learnt), Subset(tested, held_out)
     labels = labels_of(train) or (), labels_of(tested) or ()
     return probe(data.source, kind, train, tested, labels)
+
+
+def _few_shots(
+    data: Data, kind: str, train: Pairs | None, tested: Pairs
+) -> FewShotTask:
+    return few_shots(data, _probe(data, kind, train, tested), class_templates(data))
