@@ -181,11 +181,37 @@ def test_an_unknown_task_gets_the_nearest(models, data) -> None:
 
 
 def test_tasks_come_in_the_order_asked_for() -> None:
-    from tinyclip.data.tasks import RetrievalTask, pick
+    from tinyclip.data.tasks import Offer, pick
 
-    tasks = [RetrievalTask(name, None) for name in "abc"]  # type: ignore[arg-type]
+    offers = [Offer(name, lambda: None) for name in "abc"]
     asked = ["c", "a", "c"]
-    assert [task.name for task in pick(tasks, asked, "--tasks")] == ["c", "a"]
+    assert [offer.name for offer in pick(offers, asked, "--tasks")] == ["c", "a"]
+
+
+def test_groups_of_tasks_are_named_like_tasks(models, data, capsys) -> None:
+    assert run("student", "--data", data, "--tasks", "usual,probes", "--json") == 0
+    tasks = json.loads(capsys.readouterr().out)["tasks"]
+    assert {"retrieval", "order"} <= tasks.keys()
+    assert tasks["order"]["metric"] == "right"
+
+
+def test_a_choice_s_parts_are_a_table_of_their_own(models, data, capsys) -> None:
+    assert run("student", "--data", data, "--tasks", "order") == 0
+    told = capsys.readouterr().out
+    assert "choices by their parts" in told
+    (row,) = [line for line in told.splitlines() if "all_words" in line]
+    assert row.split()[:2] == ["order", "all_words"] and "50.0 %" in row
+    assert "right_all_words" not in told
+
+
+def test_a_group_that_the_data_has_nothing_of_is_refused(
+    models, tmp_path, monkeypatch
+) -> None:
+    from tinyclip.data import tasks
+
+    monkeypatch.setattr(tasks, "caption_offers", lambda told: ())
+    with pytest.raises(UserError, match="--tasks: the data offers no probes"):
+        run("student", "--data", drawn(tmp_path, 8), "--tasks", "probes")
 
 
 def test_settings_of_the_data_can_be_given(models, data, tmp_path, capsys) -> None:

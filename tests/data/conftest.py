@@ -49,6 +49,36 @@ class FakeTokenizer:
         return torch.tensor([[len(text), sum(text.encode())] for text in texts])
 
 
+@dataclass(eq=False)
+class Listed:
+    """Row i has the captions `texts[i]`, and the key `ki`."""
+
+    texts: list[tuple[str, ...]]
+    labels: list[str] | None = None
+    name: str = "listed"
+    dropped: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def key(self, i: int) -> str:
+        return f"k{i}"
+
+    def captions(self, i: int) -> tuple[str, ...]:
+        return self.texts[i]
+
+    def image(self, i: int) -> Image.Image:
+        return Image.new("RGB", (4, 4), (i, i, i))
+
+    def fingerprint(self) -> str:
+        return "listed"
+
+
+@pytest.fixture
+def make_listed():
+    return Listed
+
+
 class FakePairs:
     """Row i is a picture of colour (i, i, i) with captions `one i`, `two i`."""
 

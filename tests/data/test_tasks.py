@@ -11,6 +11,7 @@ import pytest
 from tinyclip.config.schema import Data
 from tinyclip.data.pairs import open_split
 from tinyclip.data.tasks import RetrievalTask, ZeroShotTask, tasks_of
+from tinyclip.data.views import rows_of
 from tinyclip.errors import UserError
 
 
@@ -68,6 +69,50 @@ def test_clipart_is_found_by_name_and_three_keywords_where_those_are_unique(
 
 def test_dev_holds_the_development_split(builtin) -> None:
     assert keys(builtin["dev"].pairs) == ["set/12", "set/13", "set/14"]
+
+
+def probes(source: str, *names: str) -> list[str]:
+    return [task.name for task in tasks_of(Data(source=source), names=names)]
+
+
+def test_a_group_s_name_stands_for_its_tasks(pictograms: Path, table) -> None:
+    source = f"parquet:{pictograms}"
+    usual = [task.name for task in tasks_of(Data(source=source))]
+    assert probes(source, "usual") == usual
+    assert probes(source, "dev", "usual") == ["dev", *usual[:-1]]
+    assert "retrieval" not in probes(f"csv:{table(10)}", "probes")
+
+
+def test_probes_are_measured_where_they_are_named(table) -> None:
+    source = f"csv:{table(10)}"
+    assert probes(source) == ["retrieval"]
+    assert probes(source, "order") == ["order"]
+    assert probes(source, "usual", "probes")[:2] == ["retrieval", "order"]
+
+
+def test_an_unknown_task_is_told_the_nearest_task_or_group(table) -> None:
+    for name, nearest in (("ordr", "'order'"), ("probe", "'probes'")):
+        with pytest.raises(UserError, match=f"unknown task '{name}'.*{nearest}"):
+            probes(f"csv:{table(10)}", name)
+
+
+def test_a_probe_without_an_item_is_left_out_of_its_group_and_refused_by_name(
+    pictograms: Path, caplog
+) -> None:
+    source = f"parquet:{pictograms}"  # its names are single words
+    with pytest.raises(UserError, match="no rows for the task 'order'. Leave it out"):
+        probes(source, "order")
+    assert "order" not in probes(source, "usual", "probes")
+    assert "no rows for the task 'order', which is left out" in caplog.text
+
+
+def test_probes_of_the_embedded_set_are_on_the_names_of_its_test_drawings() -> None:
+    (task,) = tasks_of(Data(), names=["order"])
+    source, rows = rows_of(task.pairs)
+    assert set(source.values("split")) == {"test_designer"}
+    names = source.values("name")
+    assert {texts[0] for texts in task.texts} == {names[row] for row in rows}
+    assert all(len(texts) == 2 for texts in task.texts)
 
 
 def test_a_file_without_test_rows_is_refused(pictograms: Path) -> None:

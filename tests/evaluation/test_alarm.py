@@ -60,3 +60,13 @@ def test_tasks_that_keep_less_than_asked_for_are_named_the_worst_first(
 ) -> None:
     tasks = {"a": task(0.8), "b": task(0.3), "c": task(0.9), "d": task(None)}
     assert list(lost(tasks, least)) == names
+
+
+def test_what_a_choice_keeps_above_chance_counts_where_it_is_surely_less() -> None:
+    choice = {**task(0.3, high=0.02), "floor": 0.5}
+    assert lost({"order": choice}, 0.9) == {}
+    assert lost({"order": {**task(0.3, high=-0.02), "floor": 0.5}}, 0.9) == {
+        "order": 0.3
+    }
+    assert lost({"top1": {**task(0.3, high=0.02), "floor": 0.0}}, 0.9) == {"top1": 0.3}
+    assert lost({"old": task(0.3, high=0.02)}, 0.9) == {"old": 0.3}

@@ -13,7 +13,7 @@ from tinyclip.data.task import ProbeTask, RetrievalTask, ZeroShotTask
 from tinyclip.evaluation.suite import encoder_of, evaluate, report, reports
 
 KEYS = {"metric", "value", "ci95", "n", "teacher", "retention", "also"}
-KEYS |= {"clusters", "chance", "intervals"}
+KEYS |= {"clusters", "chance", "floor", "teacher_also", "intervals"}
 KEYS |= {"difference", "fidelity", "index", "modality_gap"}
 
 

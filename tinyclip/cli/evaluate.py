@@ -8,6 +8,8 @@ from typing import Any
 from .measured import add_options, asked_for, tell_alarms, verdict
 from .show import percent, print_json, say, show_table
 
+OF_PARTS = ("right", "items", "chance", "left_out")  # of a choice, and a part's name
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The verb's options."""
@@ -47,8 +49,11 @@ def _show(report: dict[str, Any]) -> None:
     )
     table.add_column("also", justify="left")
     for name, task in report["tasks"].items():
+        of_parts = {f"{kind}_{part}" for part in parts_of(task) for kind in OF_PARTS}
         also = ", ".join(
-            f"{key} {_brief(value)}" for key, value in task["also"].items()
+            f"{key} {_brief(value)}"
+            for key, value in task["also"].items()
+            if key not in of_parts
         )
         table.add_row(
             name,
@@ -64,6 +69,40 @@ def _show(report: dict[str, Any]) -> None:
             also,
         )
     show_table(table, 160)
+    _show_parts(report["tasks"])
+
+
+def parts_of(task: dict[str, Any]) -> list[str]:
+    """The parts of a choice that have items, or were left out whole."""
+    also = task["also"]
+    names = [key.removeprefix("items_") for key in also if key.startswith("items_")]
+    missing = [key.removeprefix("left_out_") for key in also if "left_out_" in key]
+    return [*dict.fromkeys([*names, *missing])]
+
+
+def _show_parts(tasks: dict[str, Any]) -> None:
+    """A row for every part of a choice; nothing where there are none."""
+    from .tables import make_table
+
+    table = make_table(
+        "choices by their parts: how often the true text is the nearest",
+        *("task", "part", "right", "95 %", "n", "chance", "teacher", "left out"),
+    )
+    for name, task in tasks.items():
+        also, teacher = task["also"], task["teacher_also"] or {}
+        for part in parts_of(task):
+            table.add_row(
+                name,
+                part,
+                percent(also.get(f"right_{part}")),
+                interval(task["intervals"].get(f"right_{part}")),
+                f"{also.get(f'items_{part}', 0):,}",
+                percent(also.get(f"chance_{part}", task["chance"])),
+                percent(teacher.get(f"right_{part}")),
+                f"{also.get(f'left_out_{part}', 0):,}",
+            )
+    if table.row_count:
+        show_table(table, 160)
 
 
 def interval(ends: list[float] | None) -> str:

@@ -79,6 +79,11 @@ def _show_model(name: str, report: dict[str, Any]) -> None:
     for key, value in sorted(report["provenance"].items()):
         words = ", ".join(map(str, value)) if isinstance(value, list) else value
         tell(f"{key}: {words}")
+    if repair := report.get("repair"):
+        from ..model.repair import in_words
+
+        place = "in its weights" if repair["folded"] else "beside its weights"
+        tell(f"{in_words(repair)} The map lies {place}.")
     _show_certificate(report["certificate"] or {})
     _show_export(report)
 

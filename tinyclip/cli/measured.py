@@ -17,6 +17,7 @@ DATA = "builtin:pictograms"
 BASE = "standard"  # the recipe whose settings of the data are changed
 OWN = {"--data": "data.source", "--tasks": "tasks"}  # what options say, not --set
 FAIL_UNDER = "--fail-under"
+TASKS = "only these tasks, or groups of them: usual, probes; default: usual"
 LOST = 4  # the exit code of a retention under the one asked for (design §3.1)
 
 
@@ -24,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of data, tasks and teacher."""
     add = parser.add_argument
     add("--data", metavar="SOURCE", default=DATA, help=f"pairs to test on; {DATA}")
-    add("--tasks", metavar="A,B", help="only these tasks; default: the usual ones")
+    add("--tasks", metavar="A,B", help=TASKS)
     add(
         "--against",
         metavar="TEACHER",
@@ -99,9 +100,10 @@ def tell_alarms(alarms: Iterable[Mapping[str, Any]], of: str = "") -> None:
         far = (
             "" if middle is None else f"; the median of its tasks is {percent(middle)}"
         )
+        above = " above chance" if alarm.get("floor") else ""
         tell(
             f"ALARM{f' {of}' if of else ''}: {alarm['task']} keeps "
-            f"{percent(alarm['retention'])} of the teacher's {alarm['metric']} "
+            f"{percent(alarm['retention'])} of the teacher's {alarm['metric']}{above} "
             f"({percent(alarm['value'])} of {percent(alarm['teacher'])}, by chance "
             f"{percent(alarm['chance'])}){far}"
         )

@@ -101,7 +101,7 @@ class Recipe:
     )
     evaluate: bool = setting(True, "measure every student when its stage ends")
     tasks: tuple[str, ...] = setting(
-        (), "measured tasks; none named: all of the data's"
+        (), "measured tasks, or groups of them: usual, probes; none named: usual"
     )
     stages: tuple[Stage, ...] = setting((Stage(),), "steps down, in order")
 

@@ -71,6 +71,20 @@ class Probing:
 
 
 @dataclass(frozen=True)
+class Wording:
+    """Probes on captions, which are what a column says of the pictures of a split.
+
+    Args:
+        split, kind: of its rows.
+        column: holds a text of each.
+    """
+
+    split: str
+    kind: str = "emoji"
+    column: str = "name"
+
+
+@dataclass(frozen=True)
 class Embedded:
     """A set: a parquet file with splits, and what is measured on them.
 
@@ -80,6 +94,7 @@ class Embedded:
         measures: its tasks, in the order in which they are told.
         validation: the split that is validated on; None: some of the training pairs.
         probing: what its probes learn.
+        wording: what its probes on captions are made of.
         concept: the column that says what a picture shows, where several show one
             thing; None: each is a thing of its own.
     """
@@ -88,6 +103,7 @@ class Embedded:
     measures: tuple[Naming | Finding, ...]
     validation: str | None = None
     probing: Probing | None = None
+    wording: Wording | None = None
     concept: str | None = None
 
     @property
@@ -107,6 +123,7 @@ EMBEDDED = {
         ),
         validation="dev",
         probing=Probing("train", "test_designer", "subgroup"),
+        wording=Wording("test_designer"),
         concept="name",
     ),
 }

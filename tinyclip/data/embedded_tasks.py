@@ -6,20 +6,24 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 from ..config.schema import Data
 from ..errors import UserError
-from .embedded import EMOJI_TEMPLATES, EmbeddedFile, Finding, Naming, Probing
+from .caption_probes import Told, caption_offers
+from .embedded import EMOJI_TEMPLATES, EmbeddedFile, Finding, Naming, Probing, Wording
 from .few_shots import WHERE, asked_shots, few_shots
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
 from .probes import probe
 from .protocol import Pairs
 from .task import (
+    ADAPTATIONS,
     FEW_SHOTS,
     PROBES,
+    USUAL,
+    WEAKNESSES,
     Clusters,
     FewShotTask,
     ProbeTask,
@@ -35,17 +39,22 @@ Rows = Callable[[str, str], Pictograms]  # of a split and a kind
 
 def embedded_offers(
     data: Data, embedded: EmbeddedFile
-) -> Iterator[tuple[str, Callable[[], Task | None], bool]]:
-    """Name, maker and whether it is usual of each task; one without rows is None."""
+) -> Iterator[tuple[str, Callable[[], Task | None], str]]:
+    """Name, maker and group of each task; one without rows is None."""
     rows = _opened(data, embedded.path)
     for measure in embedded.about.measures:
-        yield measure.task, partial(_made, data, embedded, measure, rows), True
+        yield measure.task, partial(_made, data, embedded, measure, rows), USUAL
     if (probing := embedded.about.probing) is not None:
         for kind in PROBES:
             make = partial(_probe, data, embedded, kind, probing, rows)
-            yield kind, make, False
-        for kind in FEW_SHOTS:
-            yield kind, partial(_few_shots, data, embedded, kind, probing, rows), False
+            yield kind, make, ""
+        for kind in ADAPTATIONS:
+            few = partial(_few_shots, data, embedded, kind, probing, rows)
+            yield kind, few, FEW_SHOTS
+    if (wording := embedded.about.wording) is not None:
+        told = cache(partial(_told, embedded, wording, rows))
+        for name, probe in caption_offers(told):
+            yield name, probe, WEAKNESSES
 
 
 def _opened(data: Data, path: Path) -> Rows:
@@ -158,6 +167,15 @@ def _of_classes(
     values = pairs.values(column)
     rows = [row for row, value in enumerate(values) if value in classes]
     return Subset(pairs, rows), [_class_name(column, values[row]) for row in rows]
+
+
+def _told(embedded: EmbeddedFile, wording: Wording, rows: Rows) -> Told | None:
+    """Pictures of a split, each under what a column says of it."""
+    pairs = rows(wording.split, wording.kind)
+    if not len(pairs):
+        return None
+    texts = [str(text).lower() for text in pairs.values(wording.column)]
+    return Told(pairs, texts, _clusters(embedded, pairs))
 
 
 def _class_name(column: str, name: str) -> str:

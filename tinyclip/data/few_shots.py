@@ -23,7 +23,7 @@ def few_shots(
 
     Args:
         data: says how many shots there are, and how often they are drawn.
-        probe: with all pictures to learn from; its kind is one of `FEW_SHOTS`.
+        probe: with all pictures to learn from; its kind is one of `ADAPTATIONS`.
         templates: what zero-shot says of a class.
         left_out: classes that `probe` is without.
 

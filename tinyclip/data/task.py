@@ -5,7 +5,8 @@ How each is measured is a file in `evaluation/`, registered under the kind's nam
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from .protocol import Pairs
@@ -90,7 +91,7 @@ class FewShotTask:
     """Name each picture, after a few of each class were seen, by pictures and words.
 
     Args:
-        kind: how it is learned: one of `FEW_SHOTS`.
+        kind: how it is learned: one of `ADAPTATIONS`.
         train: the pictures that are shown in any draw, none of them in `pairs`.
         train_labels: their classes, indices into `classes`.
         draws: of each draw rows of `train`: those of a class in the order in which they
@@ -114,6 +115,39 @@ class FewShotTask:
     left_out: int = 0
 
 
-Task = ZeroShotTask | MultiLabelTask | RetrievalTask | ProbeTask | FewShotTask
+@dataclass(frozen=True, eq=False)
+class ChoiceTask:
+    """Tell a picture's true text from false ones made of it.
+
+    Args:
+        pairs: the pictures; their captions are not used.
+        rows: the picture of each item, a row of `pairs`.
+        texts: of each item the true text first, then false ones, one or more.
+        parts: what each item belongs to, a figure of its own; "" where all are of one
+            kind.
+        clusters: as of `ZeroShotTask`, of the rows of `pairs`; items of one picture
+            belong together in any case.
+        left_out: how many pictures a part could make no item of.
+    """
+
+    kind: ClassVar[str] = "choice"
+    name: str
+    pairs: Pairs
+    rows: tuple[int, ...]
+    texts: tuple[tuple[str, ...], ...]
+    parts: tuple[str, ...]
+    clusters: Clusters = None
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+Task = (
+    ZeroShotTask | MultiLabelTask | RetrievalTask | ProbeTask | ChoiceTask | FewShotTask
+)
 PROBES = ("linear_probe", "knn")
-FEW_SHOTS = ("adapter_image", "adapter_text", "adapter", "coop")
+ADAPTATIONS = ("adapter_image", "adapter_text", "adapter", "coop")
+USUAL, WEAKNESSES, FEW_SHOTS = "usual", "probes", "few_shots"
+GROUPS = {  # a word that stands for tasks, and for which
+    USUAL: "what is measured where nobody names tasks",
+    WEAKNESSES: "what CLIP is known to be weak in",
+    FEW_SHOTS: "what is learnt from a few pictures of each class",
+}

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import cache
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
+from .caption_probes import caption_offers, told_by_captions
 from .embedded import embedded_in
 from .embedded_tasks import embedded_offers
 from .few_shots import few_shots
 from .karpathy import is_karpathy, tested_split
+from .notes import note
 from .pairs import open_pairs, open_split, split_validation
 from .probes import probe
 from .protocol import Pairs
 from .task import (
+    ADAPTATIONS,
     FEW_SHOTS,
+    GROUPS,
     PROBES,
+    USUAL,
+    WEAKNESSES,
     FewShotTask,
     MultiLabelTask,
     ProbeTask,
@@ -32,16 +38,6 @@ __all__ = ["RetrievalTask", "Task", "ZeroShotTask", "pick", "tasks_of"]
 Split = tuple[Pairs, Pairs]
 
 
-class Named(Protocol):
-    """A task, or the offer of one."""
-
-    @property
-    def name(self) -> str: ...
-
-
-N = TypeVar("N", bound=Named)
-
-
 @dataclass(frozen=True)
 class Offer:
     """A task that can be made.
@@ -49,26 +45,31 @@ class Offer:
     Args:
         name: of the task.
         make: makes it; None where it would have no rows.
-        usual: measured where nobody names tasks; the others cost more, or need more
-            libraries, and are measured where they are named.
+        group: one of `GROUPS`, which is named in place of all its tasks; "" of a task
+            that is measured only where it is named itself.
     """
 
     name: str
     make: Callable[[], Task | None]
-    usual: bool = True
+    group: str = USUAL
 
 
-def pick(tasks: Sequence[N], names: Sequence[str], where: str) -> list[N]:
-    """The tasks of these names, in this order.
+def pick(offers: Sequence[Offer], names: Sequence[str], where: str) -> list[Offer]:
+    """The offers of these names, in this order; a group's name stands for all of it.
 
     Raises:
         UserError: there is none of a name; `where` named it.
     """
-    by_name = {task.name: task for task in tasks}
+    named: dict[str, list[Offer]] = {offer.name: [offer] for offer in offers}
+    for group in GROUPS:
+        named[group] = [offer for offer in offers if offer.group == group]
     for name in names:
-        if name not in by_name:
-            raise UserError(where, f"unknown task {name!r}", nearest(name, by_name))
-    return [by_name[name] for name in dict.fromkeys(names)]
+        if name not in named:
+            raise UserError(where, f"unknown task {name!r}", nearest(name, named))
+        if not named[name]:
+            raise UserError(where, f"the data offers no {name}", "Leave them out")
+    picked = {offer.name: offer for name in names for offer in named[name]}
+    return [*picked.values()]
 
 
 def tasks_of(
@@ -82,31 +83,33 @@ def tasks_of(
 
     An embedded set: what `embedded.EMBEDDED` says of it. Pictures with classes:
     zero-shot over these. Other pairs: retrieval. The last two on the validation pairs.
-    By name also `linear_probe`, `knn` and the few-shot tasks, which learn from the
-    pairs to train on.
+    By name also `linear_probe`, `knn` and few shots, which learn from the pairs to
+    train on, and probes of what CLIP is weak in.
 
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
             was trained on and no `data.val` beside it; of a set with tests the tests
             stay the tests.
         split: what `open_split` gave of it, where it was asked.
-        names: the tasks that are wanted; without any, the usual ones.
+        names: the tasks that are wanted, or `GROUPS` of them; without any, the usual
+            ones.
         where: what named them.
 
     Raises:
         UserError: the source cannot be opened, offers nothing to measure on, or no task
             of a name.
     """
-    offers = _offers(data, whole, split)
-    wanted = pick(offers, names, where) if names else [o for o in offers if o.usual]
-    made = [(offer.name, offer.make()) for offer in wanted]
+    wanted = pick(_offers(data, whole, split), names or [USUAL], where)
+    made = [(offer, offer.make()) for offer in wanted]
+    for offer in (offer for offer, task in made if task is None):
+        what = f"no rows for the task {offer.name!r}"
+        if offer.name in names:
+            raise UserError(data.source, what, "Leave it out")
+        if offer.group == WEAKNESSES:
+            note(f"{data.source}: {what}, which is left out")
     tasks = [task for _, task in made if task is not None]
     if not tasks:
         raise UserError(data.source, "no test rows to measure on", "Check its splits")
-    if names and (empty := [name for name, task in made if task is None]):
-        raise UserError(
-            data.source, f"no rows for the task {empty[0]!r}", "Leave it out"
-        )
     return tasks
 
 
@@ -115,7 +118,7 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
     if embedded is not None:
         return [Offer(*offer) for offer in embedded_offers(data, embedded)]
     if is_karpathy(data) and data.val is None and (tests := tested_split(data)):
-        return [Offer("retrieval", lambda: RetrievalTask("retrieval", tests))]
+        return _of_captions(tests)
     if split is None and (not whole or data.val is not None):
         split = open_split(data)
     train, tested = split or (None, open_pairs(data))
@@ -127,16 +130,23 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
     if (sets := label_sets_of(tested)) is not None:
         return [Offer("labels", lambda: _multi_label(data, tested, sets, train))]
     if labels_of(tested) is None:
-        return [Offer("retrieval", lambda: RetrievalTask("retrieval", tested))]
+        return _of_captions(tested)
     probes = [
-        Offer(kind, lambda kind=kind: _probe(data, kind, train, tested), usual=False)  # type: ignore[misc]
+        Offer(kind, lambda kind=kind: _probe(data, kind, train, tested), "")  # type: ignore[misc]
         for kind in PROBES
     ]
     shots = [
-        Offer(kind, lambda kind=kind: _few_shots(data, kind, train, tested), False)  # type: ignore[misc]
-        for kind in FEW_SHOTS
+        Offer(kind, lambda kind=kind: _few_shots(data, kind, train, tested), FEW_SHOTS)  # type: ignore[misc]
+        for kind in ADAPTATIONS
     ]
     return [Offer("classes", lambda: _zero_shot(data, tested, train)), *probes, *shots]
+
+
+def _of_captions(tested: Pairs) -> list[Offer]:
+    """Retrieval, and probes on captions."""
+    told = cache(lambda: told_by_captions(tested))
+    probes = [Offer(*offer, WEAKNESSES) for offer in caption_offers(told)]
+    return [Offer("retrieval", lambda: RetrievalTask("retrieval", tested)), *probes]
 
 
 def _numbers(classes: Sequence[str]) -> dict[str, int]:

@@ -23,7 +23,7 @@ from .notes import note, number_of
 from .pairs import open_pairs, rows_elsewhere
 from .protocol import Pairs
 from .seeds import order
-from .task import RetrievalTask, Task
+from .task import ChoiceTask, RetrievalTask, Task
 from .texts import Texts, open_texts
 from .tokens import TokenMaker, TokenStore
 from .views import Subset
@@ -64,13 +64,15 @@ def open_unpaired(data: Data, val: Pairs, tasks: Sequence[Task]) -> UnpairedSour
         pictures = _pictures(data, [val, *_tests_of(data)])
     if data.texts is not None:
         found = [task.pairs for task in tasks if isinstance(task, RetrievalTask)]
-        held_out = (
+        held_out = {
             text
             for pairs in (val, *found)
             for i in range(len(pairs))
             for text in pairs.captions(i)
-        )
-        texts = open_texts(data, set(held_out))
+        }
+        chosen = (task.texts for task in tasks if isinstance(task, ChoiceTask))
+        held_out |= {text for items in chosen for texts in items for text in texts}
+        texts = open_texts(data, held_out)
     return UnpairedSources(pictures, texts)
 
 

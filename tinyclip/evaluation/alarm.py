@@ -18,12 +18,12 @@ def alarms(tasks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     all tasks, and the paired interval says that the student is worse at all.
 
     Args:
-        tasks: by name: `metric`, `value`, `chance`, `teacher`, `retention` and
-            `difference` with its `ci95`.
+        tasks: by name: `metric`, `value`, `chance`, `floor` (0 where it is not said),
+            `teacher`, `retention` and `difference` with its `ci95`.
 
     Returns:
-        Of each: `task`, `metric`, `value`, `teacher`, `retention`, `chance`, `median`
-        (of all retentions; None with few) and `reasons`: `bound`, `median`.
+        Of each: `task`, `metric`, `value`, `teacher`, `retention`, `chance`, `floor`,
+        `median` (of all retentions; None with few) and `reasons`: `bound`, `median`.
     """
     kept = [task["retention"] for task in tasks.values() if _compared(task)]
     middle = median(kept) if len(kept) >= LEAST else None
@@ -33,6 +33,7 @@ def alarms(tasks: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
         if reasons:
             shown = ("metric", "value", "teacher", "retention", "chance")
             told = {key: task[key] for key in shown}
+            told["floor"] = task.get("floor", 0.0)
             found.append({"task": name, **told, "median": middle, "reasons": reasons})
     return sorted(found, key=lambda alarm: float(alarm["retention"]))
 
@@ -54,10 +55,16 @@ def _reasons(task: Mapping[str, Any], middle: float | None) -> list[str]:
 
 
 def lost(tasks: Mapping[str, Mapping[str, Any]], least: float) -> dict[str, float]:
-    """The retention of each task that keeps less than a share, the worst first."""
+    """The retention of each task that keeps less than a share, the worst first.
+
+    What a choice keeps above chance is a quotient of two small differences: there the
+    paired interval must say that the student is worse at all, as for an alarm.
+    """
     kept = {
         name: float(task["retention"])
         for name, task in tasks.items()
-        if task["retention"] is not None and task["retention"] < least
+        if _compared(task)
+        and task["retention"] < least
+        and (not task.get("floor") or _is_worse(task))
     }
     return dict(sorted(kept.items(), key=lambda item: item[1]))

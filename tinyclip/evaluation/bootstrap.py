@@ -30,7 +30,12 @@ class Sample(Protocol):
     def value(self) -> float: ...
 
     @property
-    def clusters(self) -> int: ...
+    def clusters(self) -> int:
+        """That are drawn."""
+
+    @property
+    def filled(self) -> int:
+        """Clusters that hold one of its items."""
 
     def drawn(self, times_DK: Floats) -> Floats:
         """The figure, had each cluster been there so many times, (D,)."""
@@ -42,7 +47,7 @@ class Mean:
     Args:
         values_N: of the items; hits are 0 and 1.
         cluster_N: the cluster of each, from 0.
-        clusters: how many there are.
+        clusters: how many there are; some may hold none of the items.
     """
 
     def __init__(
@@ -52,9 +57,11 @@ class Mean:
         self.value = float(np.mean(values_N))
         self._sums_K = np.bincount(cluster_N, values_N, clusters)
         self._counts_K = np.bincount(cluster_N, minlength=clusters).astype(np.float64)
+        self.filled = int(np.count_nonzero(self._counts_K))
 
     def drawn(self, times_DK: Floats) -> Floats:
-        return (times_DK @ self._sums_K) / (times_DK @ self._counts_K)
+        with np.errstate(invalid="ignore"):  # a draw without an item has no mean
+            return (times_DK @ self._sums_K) / (times_DK @ self._counts_K)
 
 
 def draws(clusters: int) -> Iterator[Floats]:
@@ -87,24 +94,28 @@ def intervals(samples: Sequence[Sample]) -> list[tuple[float, float]]:
     """The 95 % interval of each of several figures over the same clusters.
 
     Where all draws agree (nothing was right, or all), the bootstrap knows nothing of
-    what was not seen, and the interval is Wilson's over the clusters.
+    what was not seen, and the interval is Wilson's over the clusters with items.
     """
     found = []
     for sample, drawn_D in zip(samples, redrawn(samples), strict=True):
         low, high = ends(drawn_D)
         if low == high:
-            low, high = wilson(sample.value * sample.clusters, sample.clusters)
+            low, high = wilson(sample.value * sample.filled, sample.filled)
         found.append((low, high))
     return found
 
 
 def paired(
-    ours: Sample, theirs: Sample
+    ours: Sample, theirs: Sample, floor: float = 0.0
 ) -> tuple[tuple[float, float] | None, tuple[float, float] | None]:
     """The 95 % intervals of the difference and of the quotient of two figures on the
-    same items, ours less and by theirs; None where no draw of it is a number."""
+    same items, ours less and by theirs; None where no draw of it is a number.
+
+    Args:
+        floor: what both figures count from in the quotient.
+    """
     ours_D, theirs_D = redrawn([ours, theirs])
     with np.errstate(divide="ignore", invalid="ignore"):
-        compared = ours_D - theirs_D, ours_D / theirs_D
+        compared = ours_D - theirs_D, (ours_D - floor) / (theirs_D - floor)
     change, share = (ends(c_D) if np.isfinite(c_D).any() else None for c_D in compared)
     return change, share

@@ -30,13 +30,15 @@ class Outcome:
         chance: its value for a model that guesses.
         answers: what the model said.
         counts: what else is told: classes, captions, broken pictures.
+        floor: what retention counts from: 0, or chance where guessing has much already.
     """
 
     samples: Mapping[str, Sample]
     n: int
     chance: float
     answers: Answers
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
+    floor: float = 0.0
 
     @property
     def metric(self) -> str:
@@ -50,11 +52,15 @@ class Outcome:
     def value(self) -> float:
         return self.sample.value
 
+    @property
+    def others(self) -> dict[str, float]:
+        """The values of the further figures."""
+        further = list(self.samples.items())[1:]
+        return {name: sample.value for name, sample in further}
+
     def told(self) -> dict[str, Any]:
         """As a report has it."""
         sure = dict(zip(self.samples, intervals([*self.samples.values()]), strict=True))
-        values = {name: sample.value for name, sample in self.samples.items()}
-        others = {name: v for name, v in values.items() if name != self.metric}
         return {
             "metric": self.metric,
             "value": self.value,
@@ -62,8 +68,9 @@ class Outcome:
             "n": self.n,
             "clusters": self.sample.clusters,
             "chance": self.chance,
-            "also": {**others, **self.counts},
-            "intervals": {name: list(sure[name]) for name in others},
+            "floor": self.floor,
+            "also": {**self.others, **self.counts},
+            "intervals": {name: list(sure[name]) for name in self.others},
         }
 
 

@@ -36,7 +36,7 @@ class MeanAveragePrecision:
         cluster_N: NDArray[np.int64],
         clusters: int,
     ) -> None:
-        self.clusters = clusters
+        self.clusters = self.filled = clusters
         scores_NC = np.where(np.isnan(scores_NC) & labels_NC, -np.inf, scores_NC)
         scores_NC = np.where(np.isnan(scores_NC), np.inf, scores_NC)
         self._right_CN, self._cluster_CN = [], []

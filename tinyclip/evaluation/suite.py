@@ -9,7 +9,16 @@ from ..data.loader import PixelMaker
 from ..data.task import FewShotTask, ProbeTask, Task
 from ..data.tokens import TokenMaker
 from ..model.clip import Clip
-from . import adapter, coop, knn, linear_probe, multi_label, retrieval, zero_shot
+from . import (
+    adapter,
+    choice,
+    coop,
+    knn,
+    linear_probe,
+    multi_label,
+    retrieval,
+    zero_shot,
+)
 from .against import difference, result
 from .alarm import alarms
 from .features import Encoder, look_together
@@ -17,7 +26,15 @@ from .few_shots import scale_of
 from .measures import Outcome, measures
 
 # each enters itself
-__all__ = ["adapter", "coop", "knn", "multi_label", "retrieval", "zero_shot"]
+__all__ = [
+    "adapter",
+    "choice",
+    "coop",
+    "knn",
+    "multi_label",
+    "retrieval",
+    "zero_shot",
+]
 BATCH = 256
 
 

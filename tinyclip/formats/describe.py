@@ -53,6 +53,7 @@ def counts(shape: ClipShape, config: Mapping[str, Any], size: int) -> dict[str, 
         "uniform": all(tower.is_uniform for tower in towers.values()),
         "certificate": None,
         "provenance": provenance,
+        "repair": config.get("repair"),
     }
 
 

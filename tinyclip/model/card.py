@@ -8,6 +8,7 @@ from typing import Any
 from ..quoting import code_span, markdown
 from ..shapes import TOWERS
 from ..sites import SITES, USUAL, WIDTH, basis_of, in_line, width_in_words
+from .repair import in_words
 
 LOAD = """```python
 import tinyclip
@@ -50,6 +51,8 @@ def model_card(
     for key, value in sorted(provenance.items()):
         words = ", ".join(map(str, value)) if isinstance(value, list) else value
         lines.append(f"- {markdown(key)}: {markdown(words)}")
+    if repair := config.get("repair"):
+        lines += ["", in_words(repair)]
     if certificate is not None:
         lines += [
             "",

@@ -22,6 +22,9 @@ from ..tokenizers.protocol import TokenizerLike
 from .card import model_card
 from .clip import Clip
 from .preprocess import Preprocess
+from .repair import FILE as REPAIR_FILE
+from .repair import VERSION as NEWEST
+from .repair import Repair, apply_read, check_repair, folded, read_map
 from .weights import check_names, fill, read_weights, weights_limit
 
 FORMAT_VERSION = 1
@@ -81,6 +84,7 @@ def save_model(
     certificate: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
     dtype: str = "float32",
+    repair: Repair | None = None,
 ) -> None:
     """Write a model directory: whole, or not at all.
 
@@ -90,6 +94,7 @@ def save_model(
         teacher_sizes: `cost.sizes` of the run's teacher; the model's own without one.
         dtype: of the stored weights: `float32`, `float16` or `bfloat16`. Whoever
             loads them computes in float32.
+        repair: of its text features; its map lies beside the weights, where it has one.
 
     Raises:
         UserError: the tokenizer cannot be had, or `float16` cannot hold a weight.
@@ -98,10 +103,14 @@ def save_model(
     folder, dtype = Path(folder), dtypes.get(dtype).name
     tensors = stored(model, dtype)
     origin = {"provenance": dict(provenance), "teacher_sizes": teacher_sizes}
+    if repair is not None:
+        origin["repair"] = repair.about
     config = describe(Loaded(model, preprocess, tokenizer, origin), dtype)
     with whole_folder(folder) as draft:
         tokenizer.save(draft)  # first: it may have to be fetched
         write_bytes(draft / WEIGHTS, save_tensors(tensors, {"format": "pt"}))
+        if repair is not None:
+            config = repair.write(draft, config)
         write_json(draft / CONFIG, config)
         if certificate is not None:
             write_json(draft / "certificate.json", certificate)
@@ -131,10 +140,12 @@ def stored(model: Clip, dtype: str) -> dict[str, Tensor]:
 
 
 def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
-    """What `config.json` says of a model: its `config` gives where it comes from."""
+    """What `config.json` says of a model, whose weights have what repaired it: its
+    `config` gives where it comes from."""
     sizes = cost.sizes(loaded.model.shape)
     teacher = loaded.config.get("teacher_sizes") or sizes
     provenance = dict(loaded.config.get("provenance", {}))
+    repair = folded(loaded.config)
     return {
         "format_version": FORMAT_VERSION,
         "shape": shape_to_dict(loaded.model.shape),
@@ -145,11 +156,13 @@ def describe(loaded: Loaded, dtype: str = "float32") -> dict[str, Any]:
         "teacher_sizes": dict(teacher),
         "share": share_of(loaded.model.shape, teacher, provenance),
         "provenance": provenance,
+        **({} if repair is None else {"repair": dict(repair.about)}),
     }
 
 
 def load_model(folder: Path | str) -> Loaded:
-    """Read a model directory; no network, no pickle.
+    """Read a model directory; no network, no pickle. A repair that lies beside its
+    weights is in the model's text projection then.
 
     Raises:
         UserError: a file is missing, damaged, of a newer format, or does not fit.
@@ -171,6 +184,8 @@ def load_model(folder: Path | str) -> Loaded:
     check_names(shape, weights, str(folder / WEIGHTS))
     model = Clip(shape)
     fill(model, weights, str(folder / WEIGHTS))
+    if (map_EE := read_map(folder, config, shape.embed_dim)) is not None:
+        apply_read(model, map_EE, folder / REPAIR_FILE)
     check_tokenizer(tokenizer, shape, str(folder))
     return Loaded(model.eval(), preprocess, tokenizer, config)
 
@@ -195,6 +210,7 @@ def check_words(
         named = config.get("provenance", {}).get(name)
         if named is not None and not isinstance(named, str):
             raise ValueError(f"its provenance has {str(named)[:40]!r} for {name!r}")
+    check_repair(config)
     teacher = config.get("teacher_sizes") or {}
     if not isinstance(teacher, Mapping):
         raise ValueError(f"its teacher_sizes are {str(teacher)[:40]!r}")
@@ -240,10 +256,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise UserError(
             str(folder / CONFIG), "is not of a tinyclip model (no format_version)"
         )
-    if version > FORMAT_VERSION:
+    if version > NEWEST:
         raise UserError(
             str(folder / CONFIG),
-            f"has format {version}, and this tinyclip reads up to {FORMAT_VERSION}",
+            f"has format {version}, and this tinyclip reads up to {NEWEST}",
             "Upgrade tinyclip",
         )
     return config

@@ -16,13 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from processes import SHAPE, make_batch, phase_of  # type: ignore[import-not-found]
 
+from tinyclip.data.swapped import swapped
 from tinyclip.data.tokens import TokenStore
 from tinyclip.losses.needs import Hard
 from tinyclip.losses.objectives import Weighted
 from tinyclip.training.engine import Engine
 from tinyclip.training.needs.hard import HardPairs
 from tinyclip.training.needs.provider import Offered
-from tinyclip.training.needs.swapped import swapped
 from tinyclip.training.teacher.cached import CachedTeacher
 
 COUNT = 9

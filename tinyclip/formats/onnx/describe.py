@@ -10,6 +10,7 @@ from typing import Any
 
 from ...bounds import read_shape
 from ...errors import UserError
+from ...model.repair import check_repair
 from ..beside import read_parity
 from ..describe import AGAIN, counts
 from .session import read_onnx_config
@@ -26,6 +27,7 @@ def describe_onnx(folder: Path) -> dict[str, Any]:
         shape = read_shape(config["shape"])
         parts = {name: dict(part) for name, part in config["encoders"].items()}
         precision, opset = config["precision"], config["opset"]
+        check_repair(config)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
             str(folder / "config.json"), f"does not describe a model ({error!r})", AGAIN

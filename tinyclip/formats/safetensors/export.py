@@ -11,6 +11,7 @@ import torch
 from ...dtypes import DTYPES
 from ...errors import TinyclipError, UserError
 from ...files import write_json
+from ...model.repair import folded
 from ...model.store import Loaded, load_model, save_model
 from ..cosine import compare_cosines, under
 from ..folder import whole_folder
@@ -52,6 +53,7 @@ def export_safetensors(
             certificate=certificate,
             metrics=metrics,
             dtype=dtype,
+            repair=folded(loaded.config),
         )
         for file in inner.iterdir():
             file.replace(draft / file.name)

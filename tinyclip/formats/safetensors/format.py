@@ -38,13 +38,16 @@ class Safetensors(PytorchFormat):
         return export_safetensors(job.loaded, job.out, probe, dtype=dtype, **job.extras)
 
     def describe(self, folder: Path) -> dict[str, Any]:
+        from ...model.repair import FILE
         from ...model.store import WEIGHTS, load_model
         from ..beside import read_certificate
         from ..describe import counts, read_header
 
         loaded = load_model(folder)
         header = read_header(folder / WEIGHTS)
-        described = counts(loaded.model.shape, loaded.config, header["bytes"])
+        beside = folder / FILE  # a map that repairs what the weights make
+        size = header["bytes"] + (beside.stat().st_size if beside.exists() else 0)
+        described = counts(loaded.model.shape, loaded.config, size)
         certificate = read_certificate(folder)
         return {**described, "certificate": certificate, "dtype": header["dtype"]}
 

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from ...data.batch import Batch
 from ...data.seeds import number
+from ...data.swapped import swapped
 from ...losses.needs import Hard
 from ...losses.objectives import Weighted
 from .nearest import NONE, Nearby
 from .provider import Offered, Pass, Provider
-from .swapped import swapped
 
 
 @dataclass(frozen=True)

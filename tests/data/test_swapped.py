@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tinyclip.training.needs.swapped import READ, swapped
+from tinyclip.data.swapped import READ, swapped
 
 
 def all_of(text: str) -> set[str | None]:
