@@ -175,7 +175,7 @@ def _told(embedded: EmbeddedFile, wording: Wording, rows: Rows) -> Told | None:
     if not len(pairs):
         return None
     texts = [str(text).lower() for text in pairs.values(wording.column)]
-    return Told(pairs, texts, _clusters(embedded, pairs))
+    return Told(pairs, texts, texts, _clusters(embedded, pairs))
 
 
 def _class_name(column: str, name: str) -> str:
