@@ -10,7 +10,8 @@ from ..quoting import code_span, markdown
 from ..shapes import TOWERS
 from ..sites import SITES, USUAL, WIDTH, basis_of, in_line, width_in_words
 from ..typed import Maybe, misfit
-from .limits import Limit, is_probe, limits, parts_of
+from .figures import is_probe
+from .limits import Limit, limits, parts_of
 from .metadata import metadata
 from .repair import in_words as repaired
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-PROBE = "right"  # the figure of a probe
+from .figures import PROBE, is_probe
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,6 @@ class Limit:
     def is_guessed(self) -> bool:
         """Whether a model that guesses might have the figure, too."""
         return self.low <= self.chance
-
-
-def is_probe(task: Mapping[str, Any]) -> bool:
-    """Whether figures of a task are those of a probe."""
-    return task.get("metric") == PROBE
 
 
 def parts_of(task: Mapping[str, Any]) -> list[Part]:

@@ -12,12 +12,12 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .figures import is_few_shot
 from .licences import metadata_of, stated_by
 
 PIPELINE = "zero-shot-image-classification"
 TAGS = ("clip", "tinyclip")
-# tasks that learn from labelled pictures: probes, and figures by number of shots
-LEARNT, SHOTS = ("linear_probe", "knn"), re.compile(r".+_\d+_shots?")
+LEARNT = ("linear_probe", "knn")  # tasks that learn from labelled pictures
 # what a task is called there, by the beginning of its metric's name
 TYPES = {
     "top": PIPELINE,
@@ -86,7 +86,7 @@ def _results(
     dataset = {"type": on_hub(provenance, "data") or _slug(called), "name": called}
     return [
         {
-            "task": {"type": _type(name, task["metric"]), "name": name or "unnamed"},
+            "task": {"type": _type(name, task), "name": name or "unnamed"},
             "dataset": {**dataset, "config": name},
             "metrics": figures,
         }
@@ -95,9 +95,10 @@ def _results(
     ]
 
 
-def _type(name: str, metric: str) -> str:
-    if name in LEARNT or SHOTS.fullmatch(metric):
+def _type(name: str, task: Mapping[str, Any]) -> str:
+    if name in LEARNT or is_few_shot(task):
         return "image-classification"
+    metric = task["metric"]
     found = (kind for start, kind in TYPES.items() if metric.startswith(start))
     return next(found, PIPELINE)
 

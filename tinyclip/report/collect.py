@@ -3,7 +3,6 @@ there."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,12 +12,10 @@ from ..config.schema import Recipe
 from ..data.broken import from_lines
 from ..errors import UserError
 from ..files import read_json, read_regular
-from ..model.limits import is_probe
+from ..model.figures import is_usual
 from ..pipeline.run_dir import RunDir
 from ..pipeline.summary import summary
 from ..shapes import ClipShape, shape_from_dict
-
-OF_SHOTS = re.compile(r"top1_(\d+)_shots?")  # a figure, by the number of shots
 
 
 @dataclass(frozen=True)
@@ -162,19 +159,10 @@ def _by_kind(path: Path) -> dict[str, int]:
     return counts
 
 
-def is_few_shot(task: Mapping[str, Any]) -> bool:
-    """Whether figures of a task are those after a few labelled pictures were seen."""
-    return OF_SHOTS.fullmatch(str(task["metric"])) is not None
-
-
 def usual(model: Model) -> dict[str, Mapping[str, Any]]:
     """What a model is for: its tasks but probes, which ask what it is weak in, and what
     it does after it was shown more."""
-    return {
-        name: task
-        for name, task in model.tasks.items()
-        if not is_probe(task) and not is_few_shot(task)
-    }
+    return {name: task for name, task in model.tasks.items() if is_usual(task)}
 
 
 def tasks_in(

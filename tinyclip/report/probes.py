@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..model.limits import Part, is_probe, parts_of
-from .collect import OF_SHOTS, Model, Told, is_few_shot, tasks_in
+from ..model.figures import OF_SHOTS, is_few_shot, is_probe
+from ..model.limits import Part, parts_of
+from .collect import Model, Told, tasks_in
 from .words import NONE, Table
 
 Tasks = Mapping[str, Mapping[str, Any]]
@@ -19,20 +20,27 @@ def probes(model: Model) -> Tasks:
 
 def probes_table(run: Told) -> Table | None:
     """A row a probe, its parts under it: chance, the teacher, and every student."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    under = set()
     for name in tasks_in([run], probes):
         found = [model.tasks.get(name) for model in run.models]
         first, *_ = [task for task in found if task is not None]
         chance = _percent(first.get("chance"))
         rows.append((name, f"{first['n']:,}", chance, *map(_whole, found)))
-        parts = [_parts(task) for task in found]
-        for part in dict.fromkeys(name for each in parts for name in each):
-            known = next(each[part] for each in parts if part in each)
-            items = NONE if known.items is None else f"{known.items:,.0f}"
-            cells = (_of_part(each.get(part)) for each in parts)
-            rows.append((f"{name}: {part}", items, _percent(known.chance), *cells))
+        for row in _rows_of_parts([_parts(task) for task in found]):
+            under.add(len(rows))
+            rows.append(row)
     head = ("probe", "n", "by chance", *(model.name for model in run.models))
-    return Table("Probes", head, tuple(rows)) if rows else None
+    return Table("Probes", head, tuple(rows), frozenset(under)) if rows else None
+
+
+def _rows_of_parts(found: Sequence[dict[str, Part]]) -> Iterator[tuple[str, ...]]:
+    """A row a part, of the parts that each model has."""
+    for name in dict.fromkeys(name for parts in found for name in parts):
+        known = next(parts[name] for parts in found if name in parts)
+        items = NONE if known.items is None else f"{known.items:,.0f}"
+        cells = (_of_part(parts.get(name)) for parts in found)
+        yield name.replace("_", " "), items, _percent(known.chance), *cells
 
 
 def _parts(task: Mapping[str, Any] | None) -> dict[str, Part]:
@@ -57,9 +65,16 @@ def _of_part(part: Part | None) -> str:
 def _cell(
     value: float, ci95: Sequence[float], guessed: bool, lost: bool = False
 ) -> str:
+    """A figure, and in a line of its own, where it is narrow, what is to be said of
+    it."""
     told = ["by chance"] if guessed else []
     told += ["lost"] if lost else []
-    return ", ".join([_interval(value, ci95), *told])
+    return ", ".join(_together(words) for words in (_interval(value, ci95), *told))
+
+
+def _together(words: str) -> str:
+    """The words without a place where a line may break."""
+    return words.replace(" ", "\xa0")
 
 
 def _interval(value: float, ci95: Sequence[float]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ..config.load import as_setting
 from ..config.schema import Data
 from ..data.task import GROUPS
-from ..model.limits import is_probe
+from ..model.figures import is_probe
 from ..quoting import as_source, command, python
 from ..words import amount, rounded
 from .collect import Model, Told, tasks_in, usual
@@ -24,11 +24,16 @@ ASKING = {  # whose captions ask whose stored pictures: R@1
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first cell of each names it."""
+    """Rows of cells; the first cell of each names it.
+
+    Args:
+        parts: the numbers of rows that are parts of one before.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    parts: frozenset[int] = frozenset()
 
 
 def percent(share: float | None, digits: int = 1) -> str:
