@@ -9,8 +9,9 @@
 One student for each choice of data: a quarter of the encoder in closed form (`cut` of
 benchmarks/compare.py). Every entry of `ablation/entries.py` starts from it and sees the
 same pictures in the same order at the same rate; a seed is of order, augmentations and
-parameters of objectives. The first seed of all comes first; of the mixes the two best
-on `dev` get further ones, and the best of all and `mimic` are looked at at other rates.
+parameters of objectives. The first seed of all comes first; the two best mixes on `dev`
+get further ones before all others do, and the best of all and `mimic` are looked at at
+other rates.
 
 Mixes are chosen by `dev` alone: top-1, and of equals the divergence, the mean
 KL(teacher ‖ student) of the softmax of similarities of a picture with all class names.

@@ -13,7 +13,7 @@ from .entries import CLIP_KD, MIX, NONE, TODAY, Entry
 from .kept import Ablation
 
 TARGET, STEPS = 0.25, 150
-BEST = 2  # mixes that get all seeds
+BEST = 2  # mixes that get all seeds before all others do
 OTHER_RATES = (0.0007, 0.0028)  # at which the winner and mimic are looked at again
 RATED = "mimic"
 
@@ -81,7 +81,7 @@ def rows_of(work: Ablation, axes: Axes) -> list[Row]:
     rated = [*best(rows, axes.entries, axes.rate, 1), RATED]
     rows += work.rows(axes.rated(rated))
     rows += work.rows(axes.cells(names[CLIP_KD], first))
-    rest = [n for n in [*single, *names[CLIP_KD]] if n not in again]
+    rest = [name for name in axes.entries if name not in again]
     for name in best(rows, rest, axes.rate, len(rest)):
         rows += work.rows(axes.cells([name], more))
     return rows

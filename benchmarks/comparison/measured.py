@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tinyclip.config.schema import Data, Recipe
 from tinyclip.data.pairs import open_split
 from tinyclip.data.protocol import Pairs
-from tinyclip.data.tasks import RetrievalTask, Task, ZeroShotTask, pick, tasks_of
+from tinyclip.data.tasks import RetrievalTask, Task, ZeroShotTask, tasks_of
 from tinyclip.data.views import View, source_of
 from tinyclip.evaluation.features import Encoder
 from tinyclip.evaluation.interval import wilson
@@ -45,8 +45,7 @@ class Measured:
 
     @cached_property
     def tasks(self) -> list[Task]:
-        tasks = tasks_of(replace(self.base.data, exclude=()))
-        return pick(tasks, self.base.tasks, "tasks") if self.base.tasks else tasks
+        return tasks_of(replace(self.base.data, exclude=()), names=self.base.tasks)
 
     def hits(self, encoder: Encoder) -> dict[str, Hits]:
         """Whether each item is answered right, by task."""

@@ -95,7 +95,7 @@ class Recorded:
         ]
 
 
-def test_the_first_seed_comes_first_and_of_mixes_only_the_best_get_more(
+def test_the_first_seed_comes_first_and_the_best_mixes_get_more_before_all_others(
     ablation: Any,
 ) -> None:
     entries, order = ablation("entries"), ablation("order")
@@ -109,7 +109,7 @@ def test_the_first_seed_comes_first_and_of_mixes_only_the_best_get_more(
     again = [(name, 1, 0.5) for name in (entries.TODAY, "m2", "m3")]
     rated = [(n, 0, r) for r in order.OTHER_RATES for n in ("m2", "mimic")]
     clip_kd = [("contrastive+fd", seed, 0.5) for seed in (0, 1)]
-    rest = [("icl", 1, 0.5), ("mimic", 1, 0.5)]
+    rest = [(name, 1, 0.5) for name in ("icl", "m4", "m1", "mimic")]
     inherited = [("none", 0, None)]
     assert asked == [*inherited, *first, *again, *rated, clip_kd[0], *rest, clip_kd[1]]
 
