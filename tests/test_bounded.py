@@ -52,7 +52,9 @@ def test_gzip_of_too_many_bytes_is_left(size: int) -> None:
         gunzip(gzip.compress(bytes(size), 1), 4)
 
 
-@pytest.mark.parametrize("content", [b"x", gzip.compress(b"abc")[:-3], b"\x1f\x8b"])
+@pytest.mark.parametrize(
+    "content", [b"x", gzip.compress(b"abc", mtime=0)[:-3], b"\x1f\x8b"]
+)
 def test_damaged_gzip_is_a_value_error(content: bytes) -> None:
     with pytest.raises(ValueError, match="gzip"):
         gunzip(content, 100)

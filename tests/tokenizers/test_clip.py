@@ -48,7 +48,11 @@ def test_only_clips_own_vocabulary_is_stock(pico_loaded: Loaded) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"no gzip", gzip.compress(b"#v\nc a", mtime=0)[:-9], gzip.compress(b"\xff\xfe")],
+    [
+        b"no gzip",
+        gzip.compress(b"#v\nc a", mtime=0)[:-9],
+        gzip.compress(b"\xff\xfe", mtime=0),
+    ],
     ids=["no gzip", "cut off", "no utf-8"],
 )
 def test_a_damaged_vocabulary_is_a_user_error(
