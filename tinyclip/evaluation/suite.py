@@ -6,10 +6,18 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..data.loader import PixelMaker
-from ..data.task import ProbeTask, Task
+from ..data.task import ProbeTask, Task, TwoObjectsTask
 from ..data.tokens import TokenMaker
 from ..model.clip import Clip
-from . import choice, knn, linear_probe, multi_label, retrieval, zero_shot
+from . import (
+    choice,
+    knn,
+    linear_probe,
+    multi_label,
+    retrieval,
+    two_objects,
+    zero_shot,
+)
 from .against import difference, result
 from .alarm import alarms
 from .features import Encoder, look_together
@@ -20,6 +28,7 @@ __all__ = [
     "knn",
     "multi_label",
     "retrieval",
+    "two_objects",
     "zero_shot",
 ]  # each enters itself
 BATCH = 256
@@ -64,6 +73,8 @@ def outcomes(encoders: Sequence[Encoder], task: Task) -> list[Outcome]:
     look_together(encoders, task.pairs)
     if isinstance(task, ProbeTask):
         look_together(encoders, task.train)
+    if isinstance(task, TwoObjectsTask):
+        look_together(encoders, task.drawings)
     measure = measures.get(task.kind, task.name)
     return [measure(encoder, task) for encoder in encoders]
 
