@@ -10,6 +10,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 RUN    ?= runs/demo
 
+# a test uses one thread, and as many run side by side as there are cores
+TESTS   := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n logical --maxprocesses 4 \
+	--dist worksteal
 PIP     := $(VENV)/bin/python -m pip install --quiet -c constraints.txt
 # the last ablation of objectives, which their page ends with
 MEASURED := $(lastword $(sort $(wildcard benchmarks/results/*-objectives.json)))
@@ -37,13 +40,13 @@ demo: $(VENV)/installed
 	$(VENV)/bin/tinyclip compress $$recipe $$resume --out $(RUN)
 
 test: $(VENV)/installed-dev
-	$(VENV)/bin/python -m pytest
+	$(TESTS)
 
 check: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/python -m pytest
+	$(TESTS)
 
 fix: $(VENV)/installed-dev
 	$(VENV)/bin/ruff format .

@@ -102,6 +102,7 @@ def test_what_is_markup_is_escaped_in_markdown(mark: str) -> None:
 
 def test_a_name_makes_no_new_line_in_markdown() -> None:
     assert markdown("x\n\n# Injected\r\ny") == "x # Injected y"
+    assert code_span("") == "` `"  # two backticks alone are no code
     assert "\n" not in code_span("x\n# y")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .pipeline.api import compress as compress
     from .pipeline.exports import export as export
     from .pipeline.make_cache import cache as cache
+    from .pipeline.repair import repair as repair
 
 __version__ = "0.1.0"
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "inherit",
     "load",
     "losses",
+    "repair",
 ]
 
 cpus.prepare()  # before torch is loaded, whatever the way in
@@ -40,6 +42,7 @@ _HOMES = {
     "compress": "pipeline.api",
     "export": "pipeline.exports",
     "load": "formats.source",
+    "repair": "pipeline.repair",
 }
 
 

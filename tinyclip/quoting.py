@@ -84,8 +84,9 @@ def markdown(text: object) -> str:
 
 
 def code_span(text: object) -> str:
-    """The text as code in a line of Markdown, whatever backticks it holds."""
-    line = one_line(" ".join(str(text).split()))
+    """The text as code in a line of Markdown, whatever backticks it holds; none at all
+    is a space, for two backticks alone are two backticks."""
+    line = one_line(" ".join(str(text).split())) or " "
     longest = max((len(run) for run in re.findall("`+", line)), default=0)
     fence, space = "`" * (longest + 1), " " if longest else ""
     return f"{fence}{space}{line}{space}{fence}"

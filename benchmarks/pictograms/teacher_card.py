@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 
 CARD = """\
+---
+license: apache-2.0
+---
+
 # pictoclip, the built-in teacher
 
 A small CLIP that knows what pictograms show, so that every command of tinyclip has a

@@ -204,6 +204,39 @@ def test_a_choice_s_parts_are_a_table_of_their_own(models, data, capsys) -> None
     assert "right_all_words" not in told
 
 
+def foils(folder: Path, name: str = "0.png") -> str:
+    """A source of two true and false captions of one picture."""
+    Image.new("RGB", (4, 4), "red").save(folder / "0.png")
+    entry = {"filename": name, "caption": "red and blue"}
+    entries = {str(i): {**entry, "negative_caption": f"blue {i}"} for i in range(2)}
+    (folder / "own.json").write_text(json.dumps(entries))
+    return f"json:{folder / 'own.json'}"
+
+
+def test_a_file_of_true_and_false_captions_is_measured_by_itself(
+    models, tmp_path, capsys
+) -> None:
+    assert run("student", "--data", foils(tmp_path), "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    (task,) = report["tasks"].values()
+    assert [*report["tasks"]] == ["choice"]
+    assert (task["n"], task["clusters"], task["chance"]) == (2, 1, 0.5)
+    assert task["teacher"] == task["value"]
+
+
+def test_a_file_of_choices_whose_picture_is_missing_is_refused(
+    models, tmp_path, capsys
+) -> None:
+    with pytest.raises(UserError, match="own.json: 1 of 1 pictures are broken"):
+        run("student", "--data", foils(tmp_path, "gone.png"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "0.png").rename(elsewhere / "gone.png")
+    root = f"data.image_root={elsewhere}"
+    words = ("--data", f"json:{tmp_path / 'own.json'}", "--set", root)
+    assert run("student", *words, "--json") == 0
+
+
 def test_a_group_that_the_data_has_nothing_of_is_refused(
     models, tmp_path, monkeypatch
 ) -> None:

@@ -51,6 +51,19 @@ def test_a_task_called_after_its_kind_is_named_once(
     assert "retrieval" in shown and "clipart" in shown
 
 
+def test_neither_shots_nor_a_probe_stand_for_the_quality(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    told = report("encoder", {"encoder": 0.4, "total": 0.6}, "birds")
+    for one in (told["teacher"], told["students"][0]):
+        shots = {"adapter": {"metric": "top1_16_shots", "value": 0.9}}
+        probe = {"order": {"metric": "right", "value": 0.8}}
+        one["metrics"] = {"tasks": shots | probe | one["metrics"]["tasks"]}
+    show_summary(told)
+    shown = capsys.readouterr().out
+    assert "birds" in shown and "90.0" not in shown and "80.0" not in shown
+
+
 def test_what_a_student_saw_beside_pairs_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

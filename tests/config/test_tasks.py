@@ -32,7 +32,7 @@ def test_on_other_pairs_all_of_theirs_are_measured_and_that_is_said(
 ) -> None:
     value = "csv:p.csv" if option == ["--data"] else "data.source=csv:p.csv"
     assert asked("smoke", *option, value).tasks == ()
-    assert "measures clipart, of its own pairs; of csv:p.csv every task" in caplog.text
+    assert "of its own pairs; of csv:p.csv the usual tasks" in caplog.text
 
 
 def test_tasks_that_the_user_names_stay() -> None:

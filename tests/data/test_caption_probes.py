@@ -15,7 +15,7 @@ def test_each_shuffle_is_a_part_and_what_it_cannot_change_is_counted(
     make_listed,
 ) -> None:
     texts = ["a red dog on a blue sofa", "dog", "red dog"]
-    task = order(Told(make_listed([(text,) for text in texts]), texts))
+    task = order(Told(make_listed([(text,) for text in texts]), texts, texts))
     assert task is not None
     assert list(dict.fromkeys(task.parts)) == [*SHUFFLES]
     assert task.left_out == {
@@ -34,7 +34,7 @@ def test_each_shuffle_is_a_part_and_what_it_cannot_change_is_counted(
 def test_pictures_without_an_item_are_not_looked_at(make_listed) -> None:
     texts = ["dog", "red dog", "cat", "a red dog on a blue sofa"]
     pairs = make_listed([(text,) for text in texts])
-    task = order(Told(pairs, texts, clusters=(7, 7, 8, 9)))
+    task = order(Told(pairs, texts, texts, clusters=(7, 7, 8, 9)))
     assert task is not None
     assert [task.pairs.key(i) for i in range(len(task.pairs))] == ["k1", "k3"]
     assert task.clusters == (7, 9)

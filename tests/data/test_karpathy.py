@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,14 @@ def test_a_picture_without_sentences_is_counted(write) -> None:
     data = write(sentences=[])
     with pytest.raises(UserError, match="in/0.png: no caption"):
         open_pairs(data)
+
+
+def test_pictures_may_lie_in_another_folder(write, tmp_path: Path) -> None:
+    data = write()
+    (tmp_path / "in").rename(tmp_path / "moved")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "moved").rename(tmp_path / "root" / "in")
+    with pytest.raises(UserError, match="pictures are broken"):
+        open_pairs(data)
+    pairs = open_pairs(replace(data, image_root=str(tmp_path / "root")), "test")
+    assert pairs.image(0).getpixel((0, 0)) == (3, 0, 0)

@@ -88,6 +88,7 @@ def test_probes_are_measured_where_they_are_named(table) -> None:
     assert probes(source) == ["retrieval"]
     assert probes(source, "order") == ["order"]
     assert probes(source, "usual", "probes")[:2] == ["retrieval", "order"]
+    assert "linear_probe" not in probes(source, "usual", "probes")
 
 
 def test_an_unknown_task_is_told_the_nearest_task_or_group(table) -> None:
@@ -159,6 +160,19 @@ def test_fewer_pairs_to_train_on_leave_the_task_as_it_is(class_folders: str) -> 
     (task,) = tasks_of(Data(source=class_folders, limit=1))
     assert isinstance(task, ZeroShotTask)
     assert (task.classes, len(task.pairs)) == (("a", "b b", "c"), 3)
+
+
+def test_class_folders_offer_probes_of_what_they_show(class_folders: str) -> None:
+    with pytest.raises(UserError, match="unknown task 'order'"):
+        probes(class_folders, "order")
+    tasks = tasks_of(Data(source=class_folders), whole=True, names=["negation"])
+    assert {row for task in tasks for row in task.rows} == set(range(6))
+    assert probes(class_folders, "probes") == ["negation", "denial"]
+
+
+def test_a_root_of_pictures_that_nothing_uses_is_told(table, caplog) -> None:
+    open_split(Data(source=f"csv:{table(10)}", image_root="/nowhere"))
+    assert "so that data.image_root is not used" in caplog.text
 
 
 def test_a_single_pair_leaves_nothing_to_measure_on(table) -> None:

@@ -24,6 +24,7 @@ VERBS = {
     "inspect": "sizes, widths per layer, MACs, where a model came from",
     "objectives": "list or explain what a stage's losses may name",
     "recipes": "list, show, copy or check whole recipes",
+    "repair": "one map of text features that tells captions from swapped ones",
     "report": "one page about runs: quality, sizes, training, real answers",
     "stages": "list, show, copy or check single stages",
 }

@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 
 from ..config.schema import PHASES
+from ..model.figures import is_usual
 from ..quoting import as_source, python
 from ..words import rounded
 from .measured import tell_alarms
@@ -76,9 +77,10 @@ def _of_kind(kind: str, task: str, figures: str) -> str:
 
 
 def _first_task(tasks: dict[str, Any], metric: str) -> str:
-    """The first task of a kind: the one the table shows."""
+    """The first task of a kind: the one the table shows; no probe, and none that needs
+    labelled pictures."""
     for name, task in tasks.items():
-        if metric in task["metric"]:
+        if metric in task["metric"] and is_usual(task):
             return str(name)
     return ""
 

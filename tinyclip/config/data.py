@@ -24,6 +24,9 @@ class Data:
     val: str | None = setting(
         None, "validation pairs; null: 2 % (100 to 2,000) of the pairs, by hash"
     )
+    image_root: str | None = setting(
+        None, "folder of the pictures of a json:FILE; null: the file's own", later=True
+    )
     image_column: str | None = setting(
         None, "column of a table that holds pictures; null: found by its name"
     )

@@ -18,8 +18,8 @@ def on_other_pairs(
     """A recipe whose pairs may have been exchanged.
 
     The tasks that a shipped recipe names are those of the pairs it ships with. On
-    others every task that those offer is measured, unless the user names some; this is
-    said.
+    others the usual ones that those offer are measured, unless the user names some;
+    this is said.
 
     Args:
         name: the recipe, as the user has it.
@@ -39,7 +39,7 @@ def on_other_pairs(
     ):
         return recipe
     log.warning(
-        "recipe %s measures %s, of its own pairs; of %s every task is measured "
+        "recipe %s measures %s, of its own pairs; of %s the usual tasks are measured "
         "(choose with --set tasks=[...])",
         name,
         ", ".join(recipe.tasks),

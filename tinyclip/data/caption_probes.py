@@ -6,9 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from .negation import DENIAL, NEGATION, Shown, denied
 from .protocol import Pairs
+from .roles import SWAPS, swap
 from .shuffles import SHUFFLES, shuffled
-from .swapped import WORD
+from .swapped import WORD, parsed
 from .task import ChoiceTask, Clusters
 from .views import Subset
 
@@ -23,11 +25,13 @@ class Told:
     Args:
         texts: the caption of each row; in small letters, so that no false one is told
             by a capital in its middle.
+        names: one thing that each row shows; "" where none is known.
         clusters: as of a task.
     """
 
     pairs: Pairs
     texts: Sequence[str]
+    names: Sequence[str]
     clusters: Clusters = None
 
     def known(self, row: int) -> set[str]:
@@ -36,9 +40,11 @@ class Told:
 
 
 def told_by_captions(pairs: Pairs) -> Told:
-    """Each picture under its caption of most words, of equal ones the first."""
+    """Each picture under its caption of most words, of equal ones the first; what it
+    shows is the last thing of that: verbs that stand like things come before."""
     texts = [_longest(pairs.captions(row)).lower() for row in range(len(pairs))]
-    return Told(pairs, texts)
+    things = (parsed(text).things for text in texts)
+    return Told(pairs, texts, [own[-1].group() if own else "" for own in things])
 
 
 def _longest(captions: Sequence[str]) -> str:
@@ -83,14 +89,52 @@ def _shuffles(told: Told) -> Iterator[Made]:
             yield row, shuffle, None if false is None else (text, false)
 
 
-def caption_offers(
-    told: Callable[[], Told | None],
-) -> Iterator[tuple[str, Callable[[], ChoiceTask | None]]]:
+def swaps(told: Told) -> ChoiceTask | None:
+    """Each caption against itself with two phrases swapped, a part a kind of them."""
+    return made_of("swaps", told.pairs, told.clusters, _swaps(told))
+
+
+def _swaps(told: Told) -> Iterator[Made]:
+    for kind in SWAPS:
+        for row, text in enumerate(told.texts):
+            false = swap(text, kind, told.known(row))
+            yield row, kind, None if false is None else (text, false)
+
+
+def negation(shown: Shown) -> ChoiceTask | None:
+    """What a picture shows and not what it does not, against the other way round."""
+    items = denied(shown, NEGATION)
+    return made_of("negation", shown.pairs, shown.clusters, items)
+
+
+def denial(shown: Shown) -> ChoiceTask | None:
+    """What a picture shows against its denial, and the denial of what it does not."""
+    return made_of("denial", shown.pairs, shown.clusters, denied(shown, DENIAL))
+
+
+def shown_by(told: Told) -> Shown:
+    """What captions name."""
+    said = [told.known(row) for row in range(len(told.texts))]
+    return Shown(told.pairs, told.names, said, told.clusters)
+
+
+Make = Callable[[], ChoiceTask | None]
+
+
+def caption_offers(told: Callable[[], Told | None]) -> Iterator[tuple[str, Make]]:
     """Name and maker of each probe; without rows, or items, one is None."""
 
     def made(probe: Callable[[Told], ChoiceTask | None]) -> ChoiceTask | None:
         found = told()
         return None if found is None else probe(found)
 
-    for probe in (order,):
-        yield probe.__name__, lambda probe=probe: made(probe)  # type: ignore[misc]
+    yield "order", lambda: made(order)
+    yield "swaps", lambda: made(swaps)
+    yield "negation", lambda: made(lambda found: negation(shown_by(found)))
+    yield "denial", lambda: made(lambda found: denial(shown_by(found)))
+
+
+def name_offers(shown: Callable[[], Shown]) -> Iterator[tuple[str, Make]]:
+    """Those of the probes that need no captions, but what is on a picture."""
+    yield "negation", lambda: negation(shown())
+    yield "denial", lambda: denial(shown())

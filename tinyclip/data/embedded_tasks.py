@@ -140,7 +140,7 @@ def _told(embedded: EmbeddedFile, wording: Wording, rows: Rows) -> Told | None:
     if not len(pairs):
         return None
     texts = [str(text).lower() for text in pairs.values(wording.column)]
-    return Told(pairs, texts, _clusters(embedded, pairs))
+    return Told(pairs, texts, texts, _clusters(embedded, pairs))
 
 
 def _cut_outs(composing: Composing, rows: Rows) -> CutOuts | None:

@@ -49,6 +49,11 @@ class HubRows:
     def __init__(self, name: str, table: Any, column: str) -> None:
         self.name, self.table, self.column = name, table, column
 
+    @property
+    def licence(self) -> str | None:
+        """What the data set's description says of it."""
+        return getattr(self.table.info, "license", None) or None
+
     def key(self, row: int) -> str:
         return f"{row:08d}"
 
@@ -218,6 +223,12 @@ def _load(where: str, rest: str) -> Any:
             f"{nearest(split, loaded)}; write {name}#SPLIT",
         )
     return loaded[split]
+
+
+def on_hub(rest: str) -> str | None:
+    """The name on the hub of what follows `hf:`; None where it is a folder on disk."""
+    name = rest.partition("#")[0]
+    return None if Path(name).expanduser().exists() else name
 
 
 def _unsplit(where: str, table: Any, asked: str) -> Any:

@@ -3,7 +3,8 @@
 {"images": [{"filename": "1.jpg", "filepath": "val2014", "split": "test",
              "sentences": [{"raw": "a dog runs"}, ...]}, ...]}
 
-as of COCO and Flickr30k (Karpathy and Fei-Fei 2015); paths are relative to the file.
+as of COCO and Flickr30k (Karpathy and Fei-Fei 2015); paths are relative to the file, or
+to `data.image_root`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ..bounded import json_value, read_bytes
 from ..config.schema import Data
 from ..errors import UserError
 from ..typed import Maybe, misfit
 from .broken import Broken, Dropped, check_caption
 from .columns import excluder, tidy_path
 from .files import FilePairs
+from .json_files import file_of, root_of, value_of
 from .pictures import parse_background
 
-SCHEME = "json"
-LARGEST = 2**31  # bytes of a file
 SPLITS = {"train": ("train", "restval"), "val": ("val",), "test": ("test",)}
 IMAGE = {
     "filename": str,
@@ -35,7 +34,7 @@ FORM = '{"images": [{"filename": ..., "split": ..., "sentences": [{"raw": ...}]}
 
 def is_karpathy(data: Data) -> bool:
     """Whether a source is of this form."""
-    return data.source.partition(":")[0] == SCHEME
+    return file_of(data) is not None
 
 
 def open_karpathy(data: Data, file: str, split: str = "train") -> FilePairs:
@@ -91,7 +90,7 @@ def _split(data: Data, file: str, split: str) -> FilePairs | None:
     dropped.check(data.source, len(texts), data.max_broken_share)
     pairs = FilePairs(
         name=data.source,
-        root=path.parent,
+        root=root_of(data, path),
         keys=tuple(texts),
         texts=tuple(texts.values()),
         background=parse_background(data.background),
@@ -121,15 +120,7 @@ def _captions(key: str, image: dict[str, Any], dropped: Dropped) -> list[str]:
 
 
 def _images(path: Path, where: str) -> list[dict[str, Any]]:
-    try:
-        value = json_value(read_bytes(path, LARGEST))
-    except OSError as error:
-        raise UserError(
-            where, f"cannot be read: {error.strerror}", "Check the path"
-        ) from None
-    except ValueError as error:
-        what = f"is no JSON: {str(error)[:160]}"
-        raise UserError(where, what, "Save it anew") from None
+    value = value_of(path, where)
     wrong = misfit(value, {"images": [IMAGE]})
     if wrong:
         raise UserError(where, f"is of another form ({wrong})", f"Write {FORM}")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from .batch import Batch, Unpaired
-from .broken import Broken, too_many_broken
+from .broken import Broken, Why, too_many_broken
 from .pixels import PixelStore
 from .protocol import Pairs
 from .seeds import block_order, number, order
@@ -62,6 +62,7 @@ class Loader:
         memory: bytes of pixels to hold.
         workers: threads that decode pictures; they change no result.
         part: which of how many equal parts of every batch this process takes.
+        met: told of each broken row, when it is first read; in whichever thread.
 
     Raises:
         UserError: there are fewer rows than one batch needs, or a batch does not
@@ -83,6 +84,7 @@ class Loader:
         memory: int = 512 * 2**20,
         workers: int = 0,
         part: tuple[int, int] = (0, 1),
+        met: Callable[[str, Why], None] = lambda key, why: None,
     ) -> None:
         if len(indices) < batch:
             raise UserError(
@@ -96,7 +98,7 @@ class Loader:
                 f"{batch} pairs do not divide among {part[1]} processes",
                 f"Use a multiple of {part[1]}",
             )
-        self.part = part
+        self.part, self._met = part, met
         self.pairs, self.indices = pairs, np.asarray(indices, dtype=np.int64)
         self.preprocess, self.tokens = preprocess, TokenStore(tokenizer)
         self.seed, self.size = seed, batch
@@ -234,6 +236,7 @@ class Loader:
             return self.sample(row, augmentation)
         except Broken as broken:
             self.broken[key] = (broken.kind, broken.detail)
+            self._met(key, self.broken[key])
         if self._too_many():
             raise self._stop()
         return None

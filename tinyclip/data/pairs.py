@@ -15,8 +15,10 @@ from .broken import Broken
 from .classes import warn_of_codes_in
 from .embedded import embedded_in
 from .files import evenly
+from .foils import is_foils, refuse_training
 from .folders import open_folder
 from .hub import open_hub
+from .json_files import file_of
 from .karpathy import is_karpathy, open_karpathy, validation_split
 from .labels import refuse_unlabelled
 from .notes import note
@@ -47,9 +49,13 @@ def open_pairs(data: Data, split: str = "train") -> Pairs:
     """
     scheme, rest = parse_source(data.source)
     embedded = embedded_in(data)
+    if data.image_root is not None and file_of(data) is None:
+        note(f"{data.source} is no json:FILE, so that data.image_root is not used")
     refuse_unlabelled(data, "builtin" if embedded is not None else scheme)
     if embedded is not None:
         return embedded.open(data, split)
+    if is_foils(data):
+        refuse_training(data)
     if is_karpathy(data):
         return open_karpathy(data, rest, split)
     if split != "train":

@@ -67,6 +67,13 @@ class Pictograms:
         table = read_columns(self._path, self.name, (column,))
         return take(table, self._rows).column(column).to_pylist()
 
+    def named(self, column: str) -> set[str]:
+        """The texts that a column of the rows holds; none where there is no such
+        column."""
+        if column not in footer(self.name, self._path).schema.to_arrow_schema().names:
+            return set()
+        return {value for value in self.values(column) if isinstance(value, str)}
+
     def key(self, i: int) -> str:
         return str(self._table.column("key")[i].as_py())
 

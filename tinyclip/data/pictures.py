@@ -149,15 +149,20 @@ def _opened(content: bytes) -> Image.Image:
         image = Image.open(BytesIO(content), formats=_formats())
         if image.format == "TIFF":
             image.load()  # warns; the others do not
-    short, long = sorted(image.size)
-    if long > NARROWEST * short:
-        raise Broken("too narrow", f"{image.width} x {image.height} pixels")
+    check_shape(image)
     image.load()
     if image.format == "PNG":
         check_png(content)
     elif image.format in ("JPEG", "MPO"):
         _check_jpeg(content)
     return image
+
+
+def check_shape(image: Image.Image) -> None:
+    """Refuse a strip; raises `Broken`."""
+    short, long = sorted(image.size)
+    if long > NARROWEST * short:
+        raise Broken("too narrow", f"{image.width} x {image.height} pixels")
 
 
 @cache

@@ -8,10 +8,12 @@ from functools import cache
 
 from ..config.schema import Data
 from ..errors import UserError, nearest
-from .caption_probes import caption_offers, told_by_captions
+from .caption_probes import caption_offers, name_offers, told_by_captions
 from .embedded import embedded_in
 from .embedded_tasks import embedded_offers
+from .foils import foils, is_foils
 from .karpathy import is_karpathy, tested_split
+from .negation import Shown
 from .notes import note
 from .pairs import open_pairs, open_split, split_validation
 from .probes import probe
@@ -79,8 +81,9 @@ def tasks_of(
 
     An embedded set: what `embedded.EMBEDDED` says of it. Pictures with classes:
     zero-shot over these. Other pairs: retrieval. The last two on the validation pairs.
-    By name also `linear_probe` and `knn`, which learn from the pairs to train on, and
-    probes of what CLIP is weak in.
+    A `json:` file of true and false captions: the choice between these. By name also
+    `linear_probe` and `knn`, which learn from the pairs to train on, and probes of what
+    CLIP is weak in.
 
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
@@ -113,6 +116,8 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
     embedded = embedded_in(data)
     if embedded is not None:
         return [Offer(*offer) for offer in embedded_offers(data, embedded)]
+    if is_foils(data):
+        return [Offer("choice", lambda: foils(data))]
     if is_karpathy(data) and data.val is None and (tests := tested_split(data)):
         return _of_captions(tests)
     if split is None and (not whole or data.val is not None):
@@ -124,14 +129,16 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
             data.source, f"{count} pairs leave none to measure on", "Give more"
         )
     if (sets := label_sets_of(tested)) is not None:
-        return [Offer("labels", lambda: _multi_label(data, tested, sets, train))]
-    if labels_of(tested) is None:
+        labels = Offer("labels", lambda: _multi_label(data, tested, sets, train))
+        return [labels, *_of_names(tested, sets)]
+    if (classes := labels_of(tested)) is None:
         return _of_captions(tested)
     probes = [
         Offer(kind, lambda kind=kind: _probe(data, kind, train, tested), "")  # type: ignore[misc]
         for kind in PROBES
     ]
-    return [Offer("classes", lambda: _zero_shot(data, tested, train)), *probes]
+    naming = Offer("classes", lambda: _zero_shot(data, tested, train))
+    return [naming, *probes, *_of_names(tested, [(name,) for name in classes])]
 
 
 def _of_captions(tested: Pairs) -> list[Offer]:
@@ -139,6 +146,14 @@ def _of_captions(tested: Pairs) -> list[Offer]:
     told = cache(lambda: told_by_captions(tested))
     probes = [Offer(*offer, WEAKNESSES) for offer in caption_offers(told)]
     return [Offer("retrieval", lambda: RetrievalTask("retrieval", tested)), *probes]
+
+
+def _of_names(tested: Pairs, sets: Sequence[tuple[str, ...]]) -> list[Offer]:
+    """Probes on what pictures with classes show, the first of them named."""
+    said = [[name.lower() for name in names] for names in sets]
+    named = [names[0] if names else "" for names in said]
+    offers = name_offers(lambda: Shown(tested, named, said))
+    return [Offer(*offer, WEAKNESSES) for offer in offers]
 
 
 def _numbers(classes: Sequence[str]) -> dict[str, int]:

@@ -21,6 +21,11 @@ TASK = {
     "n": int,
     "teacher": Maybe(float),
     "retention": Maybe(float),
+    "chance": Maybe(float),
+    "also": Maybe({str: Maybe(float)}),
+    "teacher_also": Maybe({str: Maybe(float)}),
+    "intervals": Maybe({str: [float]}),
+    "difference": Maybe({"ci95": Maybe([float])}),
 }
 ALARM = {
     "task": str,
@@ -63,8 +68,12 @@ def read_metrics(folder: Path) -> dict[str, Any] | None:
     path = folder / "metrics.json"
     metrics = _read(path, METRICS)
     for name, task in ((metrics or {}).get("tasks") or {}).items():
-        if len(task["ci95"]) != 2:
-            raise UserError(str(path), f"tasks.{name}.ci95 is no interval", MEND)
+        more = task.get("intervals") or {}
+        sure = {"ci95": task["ci95"], **{f"intervals.{n}": i for n, i in more.items()}}
+        sure["difference.ci95"] = (task.get("difference") or {}).get("ci95") or [0, 0]
+        for which, interval in sure.items():
+            if len(interval) != 2:
+                raise UserError(str(path), f"tasks.{name}.{which} is no interval", MEND)
     return metrics
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import UserError, nearest
 from ..model.clip import Clip
+from ..model.licences import licence_beside
 from ..model.preprocess import Preprocess
 from ..model.store import WEIGHTS, Loaded
 from ..model.weights import read_weights
@@ -58,11 +59,12 @@ def _pictoclip(where: str) -> Loaded:
     weights = read_weights(BUILTIN / WEIGHTS)
     model = from_openclip(cfg["model_cfg"], weights, "builtin:pictoclip")
     shape = model.shape
+    stated = {"source": "builtin:pictoclip", "licence": licence_beside(BUILTIN)}
     return Loaded(
         model,
         preprocess_of(cfg["preprocess_cfg"], shape.image.image_size),
         ClipTokenizer(merges, shape.text.context_length),
-        {"provenance": {"source": "builtin:pictoclip"}},
+        {"provenance": stated},
     )
 
 

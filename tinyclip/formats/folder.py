@@ -43,3 +43,10 @@ def whole_folder(out: Path) -> Iterator[Path]:
     check_free(out)
     with files.whole_folder(out) as draft:
         yield draft
+
+
+def moved_up(inner: Path) -> None:
+    """Put what a folder holds into the one that it lies in; it goes."""
+    for entry in inner.iterdir():
+        entry.replace(inner.parent / entry.name)
+    inner.rmdir()

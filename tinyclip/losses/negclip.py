@@ -70,10 +70,30 @@ def negclip(
     image_NE = _with(student.image_BE, more["negclip.images"])[there_N]
     text_NE = _with(student.text_BE, more["negclip.texts"])[there_N]
     negative_ME = more["negclip.swapped"].flatten(0, 1)[there_N & (swaps_N > 0)]
-    columns_CE = torch.cat([text_NE, negative_ME])
-    row_N = rows_N[there_N]
-    row_C = torch.cat([row_N, row_N.new_full((len(negative_ME),), -1)])
-    scale, bias = student.scale, student.bias
+    loss, parts = against_swaps(
+        image_NE, text_NE, negative_ME, rows_N[there_N], student.scale, student.bias
+    )
+    share = torch.tensor(len(negative_ME) / len(text_NE))
+    return loss, {"image": parts["image"], "swapped": share, **parts}
+
+
+def against_swaps(
+    image_NE: Tensor,
+    text_NE: Tensor,
+    swapped_ME: Tensor,
+    row_N: Tensor,
+    scale: Tensor,
+    bias: Tensor | None,
+) -> tuple[Tensor, Parts]:
+    """The loss of pairs whose captions stand beside swapped ones: that of `negclip`.
+
+    Args:
+        row_N: of each pair a number; pairs of one number are no wrong answer to each
+            other.
+        scale, bias: of the model; with a bias yes or no for each column of a picture.
+    """
+    columns_CE = torch.cat([text_NE, swapped_ME])
+    row_C = torch.cat([row_N, row_N.new_full((len(swapped_ME),), -1)])
 
     def of(part: slice, logits_bC: Tensor) -> tuple[Tensor]:
         own_b = own_columns(part, logits_bC)
@@ -81,9 +101,8 @@ def negclip(
         again_bC = again_bC.scatter(1, own_b[:, None], False)
         return (_of_rows(logits_bC, own_b, again_bC, bias is not None),)
 
-    share = torch.tensor(len(negative_ME) / len(text_NE))
     image = mean_over_rows(of, Products(image_NE, columns_CE, scale, bias))[0]
-    parts = {"image": image.detach(), "swapped": share}
+    parts = {"image": image.detach()}
     if bias is not None:
         return image, parts
     text = mean_over_rows(of, Products(text_NE, image_NE, scale))[0]

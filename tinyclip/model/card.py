@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..config.front_matter import with_front_matter
 from ..quoting import code_span, markdown
 from ..shapes import TOWERS
 from ..sites import SITES, USUAL, WIDTH, basis_of, in_line, width_in_words
-from .repair import in_words
+from ..typed import Maybe, misfit
+from .figures import is_probe
+from .limits import Limit, limits, parts_of
+from .metadata import metadata
+from .repair import in_words as repaired
+
+ELSEWHERE = ("licence", "licences", "hub", "skipped")  # of a provenance
+SKIPPED = {"of": Maybe(int), "kinds": {str: int}}
 
 LOAD = """```python
 import tinyclip
@@ -24,14 +32,16 @@ def model_card(
     certificate: Mapping[str, Any] | None,
     metrics: Mapping[str, Any] | None,
     load: str = LOAD,
+    library: str = "tinyclip",
 ) -> str:
     """The card in markdown, from what the other files of the directory say.
 
     Args:
         load: how to load it.
+        library: what loads it, as the Hub calls that.
     """
     provenance, sizes, share = config["provenance"], config["sizes"], config["share"]
-    teacher = provenance.get("teacher") or provenance.get("source", "an unnamed source")
+    teacher = _teacher(provenance)
     kind = "A small CLIP" if share["total"] < 1 else "A CLIP"
     lines = [
         f"# {kind}, made from {code_span(teacher)}",
@@ -41,41 +51,93 @@ def model_card(
         f"({100 * share['encoder']:.1f} %). Made by tinyclip.",
         "",
         *_lost(metrics),
+        *_limits(metrics),
         load.strip(),
         "",
         *_widths(config["shape"]),
         "",
         "## Where it comes from",
         "",
+        *_origin(provenance),
+        *_left_out(provenance),
+        *(["", repaired(config["repair"])] if config.get("repair") else []),
+        *_certified(certificate),
+        *_measured(metrics),
+        *_probed(metrics),
+        "",
+        "## Licence",
+        "",
+        *_licence(provenance),
     ]
+    head = metadata(config, metrics, library)
+    return with_front_matter(head, "\n".join(lines) + "\n")
+
+
+def _teacher(provenance: Mapping[str, Any]) -> Any:
+    return provenance.get("teacher") or provenance.get("source", "an unnamed source")
+
+
+def _origin(provenance: Mapping[str, Any]) -> Iterator[str]:
+    """A line each of what is known, but for what has a place of its own in the card."""
     for key, value in sorted(provenance.items()):
-        words = ", ".join(map(str, value)) if isinstance(value, list) else value
-        lines.append(f"- {markdown(key)}: {markdown(words)}")
-    if repair := config.get("repair"):
-        lines += ["", in_words(repair)]
-    if certificate is not None:
-        lines += [
-            "",
-            f"Inheritance changed normalised features by at most "
-            f"{certificate['max_abs_diff']:.1e} on {certificate['n']} real pairs.",
-        ]
-    if certificate is not None and "solved" in certificate:
+        if key not in ELSEWHERE:
+            words = ", ".join(map(str, value)) if isinstance(value, list) else value
+            yield f"- {markdown(key)}: {markdown(words)}"
+
+
+def _left_out(provenance: Mapping[str, Any]) -> list[str]:
+    """What training did without, by kind, the most frequent first."""
+    told = provenance.get("skipped")
+    if told is None or misfit(told, SKIPPED) or not told["kinds"]:
+        return []
+    kinds = sorted(told["kinds"].items(), key=lambda kind: (-kind[1], kind[0]))
+    of = told.get("of")
+    which = "samples" if of is None else f"of {of:,} pairs"
+    counts = ", ".join(f"{count:,} {markdown(kind)}" for kind, count in kinds)
+    count = sum(told["kinds"].values())
+    return ["", f"{count:,} {which} could not be used and were left out: {counts}."]
+
+
+def _certified(certificate: Mapping[str, Any] | None) -> list[str]:
+    if certificate is None:
+        return []
+    lines = [
+        "",
+        f"Inheritance changed normalised features by at most "
+        f"{certificate['max_abs_diff']:.1e} on {certificate['n']} real pairs.",
+    ]
+    if "solved" in certificate:
         lines += [
             "Layers were solved anew after it, which is meant to change them: the same "
             "formulas in float64 differ by "
             f"{certificate['solved']['max_abs_diff']:.1e}.",
         ]
-    lines += _measured(metrics)
-    lines += [
-        "",
-        "## Licence",
-        "",
-        markdown(provenance["licence"])
-        if provenance.get("licence")
-        else f"Not stated: whatever the weights of {code_span(teacher)} and the data "
-        "were licensed under applies to this model too.",
+    return lines
+
+
+def _licence(provenance: Mapping[str, Any]) -> list[str]:
+    """What the sources say of their licences, and nothing that they do not say."""
+    if own := provenance.get("licence"):
+        return [markdown(own)]
+    teacher, told = code_span(_teacher(provenance)), provenance.get("licences")
+    if not isinstance(told, Mapping) or not told:
+        return [
+            f"Not stated: whatever the weights of {teacher} and the data were licensed "
+            "under applies to this model too."
+        ]
+    named = {"teacher": teacher, "data": code_span(provenance.get("data", "unnamed"))}
+    lines = [
+        f"- The {what} {name}: {markdown(told[what])}, as its source says."
+        if told.get(what)
+        else f"- The {what} {name}: not stated."
+        for what, name in named.items()
     ]
-    return "\n".join(lines) + "\n"
+    return [
+        "This model is made of its teacher's weights, by the data: what they were "
+        "licensed under applies to it too.",
+        "",
+        *lines,
+    ]
 
 
 def _widths(shape: Mapping[str, Any]) -> list[str]:
@@ -108,24 +170,91 @@ def _lost(metrics: Mapping[str, Any] | None) -> list[str]:
     return [*lines, ""]
 
 
-def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
-    if not metrics or not metrics.get("tasks"):
+def _limits(metrics: Mapping[str, Any] | None) -> list[str]:
+    """What probes found against the model, a line each."""
+    found = list(limits((metrics or {}).get("tasks") or {}))
+    if not found:
         return []
-    lines = [
+    return [
+        "**What it cannot tell.** Probes ask for a picture's true text among false "
+        "ones:",
         "",
-        "## Measured",
+        *(f"- {markdown(limit.probe)}: {_in_words(limit)}." for limit in found),
         "",
-        "| task | metric | value | 95 % | n | teacher | retention |",
-        "|---|---|---|---|---|---|---|",
     ]
-    for name, task in metrics["tasks"].items():
-        low, high = task["ci95"]
-        named = f"{markdown(name)} | {markdown(task['metric'])}"
-        teacher, retention = task.get("teacher"), task.get("retention")
-        lines.append(
-            f"| {named} | {100 * task['value']:.1f} | "
-            f"{100 * low:.1f} to {100 * high:.1f} | {task['n']} | "
-            f"{'–' if teacher is None else f'{100 * teacher:.1f}'} | "
-            f"{'–' if retention is None else f'{100 * retention:.1f} %'} |"
+
+
+def _in_words(limit: Limit) -> str:
+    chance = f"{100 * limit.chance:.1f} %"
+    words = [
+        f"{100 * limit.value:.1f} % right ({100 * limit.low:.1f} to "
+        f"{100 * limit.high:.1f})"
+    ]
+    if limit.is_guessed:
+        below = limit.high < limit.chance
+        words.append(
+            f"{'less than' if below else 'no better than'} by chance, {chance}"
         )
-    return lines
+    elif limit.parts:
+        parts = (
+            f"{markdown(part.name)} ({_percent(part.value)} %, by chance "
+            f"{_percent(part.chance)} %)"
+            for part in limit.parts
+        )
+        words.append(f"no better than by chance in {', '.join(parts)}")
+    if limit.lost:
+        words.append(
+            f"surely worse than the teacher's {_percent(limit.teacher)} %, by "
+            f"{100 * limit.lost:.1f} points or more"
+        )
+    elif limit.teacher is not None:
+        words.append(f"the teacher has {_percent(limit.teacher)} %")
+    return "; ".join(words)
+
+
+def _measured(metrics: Mapping[str, Any] | None) -> list[str]:
+    tasks = (metrics or {}).get("tasks") or {}
+    rows = [
+        f"| {markdown(name)} | {markdown(task['metric'])} | "
+        f"{100 * task['value']:.1f} | {_interval(task['ci95'])} | {task['n']} | "
+        f"{_percent(task.get('teacher'))} | {_percent(task.get('retention'), ' %')} |"
+        for name, task in tasks.items()
+        if not is_probe(task)
+    ]
+    if not rows:
+        return []
+    head = "| task | metric | value | 95 % | n | teacher | retention |"
+    return ["", "## Measured", "", head, "|---|---|---|---|---|---|---|", *rows]
+
+
+def _probed(metrics: Mapping[str, Any] | None) -> list[str]:
+    """Every probe, and its parts under it."""
+    tasks = (metrics or {}).get("tasks") or {}
+    rows = []
+    for name, task in tasks.items():
+        if not is_probe(task):
+            continue
+        rows.append(
+            f"| {markdown(name)} | {100 * task['value']:.1f} | "
+            f"{_interval(task['ci95'])} | {task['n']} | "
+            f"{_percent(task.get('chance'))} | {_percent(task.get('teacher'))} |"
+        )
+        for part in parts_of(task):
+            rows.append(
+                f"| {markdown(name)}, {markdown(part.name)} | {100 * part.value:.1f} | "
+                f"{_interval((part.low, part.high))} | {part.items or '–'} | "
+                f"{_percent(part.chance)} | {_percent(part.teacher)} |"
+            )
+    if not rows:
+        return []
+    head = "| probe | right | 95 % | n | chance | teacher |"
+    return ["", "## Probes", "", head, "|---|---|---|---|---|---|", *rows]
+
+
+def _percent(value: float | None, unit: str = "") -> str:
+    return "–" if value is None else f"{100 * value:.1f}{unit}"
+
+
+def _interval(ci95: Sequence[float]) -> str:
+    low, high = ci95
+    return f"{100 * low:.1f} to {100 * high:.1f}"

@@ -13,6 +13,7 @@ import torch
 from ..config.load import fingerprint
 from ..config.schema import Recipe
 from ..data.batch import Batch
+from ..data.broken import Why
 from ..data.loader import Loader
 from ..data.pairs import open_split
 from ..data.protocol import Pairs
@@ -35,6 +36,7 @@ from .loading import loader_of
 from .others import OtherTeacher, open_others
 from .run_dir import RunDir
 from .run_unpaired import RunUnpaired
+from .skipped import Skipped
 from .vocabulary import trimmed
 
 LOOKED = 64  # pairs of a part, where pairs are only looked at
@@ -141,13 +143,15 @@ class RunContext:
         """Batches of the training pairs; the order depends on the run's seed alone."""
         if batch not in self._loaders:
             part = self.engine.rank, self.engine.world
-            self._loaders[batch] = self._loader(self.train, batch, part)
+            self._loaders[batch] = self._loader(
+                self.train, batch, part, met=Skipped(self.folder.path).met
+            )
         return self._loaders[batch]
 
     def _loader(
-        self, pairs: Pairs, batch: int, part: tuple[int, int] = (0, 1)
+        self, pairs: Pairs, batch: int, part: tuple[int, int] = (0, 1), **more: Any
     ) -> Loader:
-        return loader_of(self.recipe, pairs, self.base, batch, part=part)
+        return loader_of(self.recipe, pairs, self.base, batch, part=part, **more)
 
     def batches(self, batch: int, steps: int) -> Iterator[Batch]:
         """The first whole batches, the same in every process."""
@@ -177,9 +181,9 @@ class RunContext:
             self._certify = self._loader(pairs, min(len(pairs), CERTIFY)).batch(0)
         return self._certify
 
-    def broken(self) -> dict[str, Any]:
-        """Every broken sample that was met, by key."""
-        found: dict[str, Any] = {}
+    def broken(self) -> dict[str, Why]:
+        """Every broken sample that was met in this process, by key."""
+        found: dict[str, Why] = {}
         for loader in self._loaders.values():
             found |= loader.broken
         return found | self.unpaired.broken()

@@ -88,6 +88,12 @@ def _provenance(loaded: Any) -> dict[str, Any]:
     return provenance
 
 
+def _seen(loaded: Any) -> set[Any]:
+    """The sources that a model learnt from, or what repaired it."""
+    repair = loaded.config.get("repair") or {}
+    return {_provenance(loaded).get("data"), repair.get("data")}
+
+
 def _tasks(opened: Sequence[Any], asked: Asked) -> list[Task]:
     """What a source is tested on; what one of the models was trained on, on its
     held-out pairs only.
@@ -96,7 +102,7 @@ def _tasks(opened: Sequence[Any], asked: Asked) -> list[Task]:
         UserError: there is no such task, or it cannot be measured.
     """
     source = asked.data.source
-    trained_on = any(_provenance(each).get("data") == source for each in opened)
+    trained_on = any(source in _seen(each) for each in opened)
     names = () if asked.tasks is None else asked.tasks
     tasks = tasks_of(asked.data, not trained_on, names=names, where="--tasks")
     refuse_unsound(asked.data, tasks)

@@ -23,6 +23,7 @@ from ..training.unpaired import (
 )
 from .loading import loader_of
 from .run_dir import RunDir
+from .skipped import Skipped
 from .unpaired import cached_kinds, per_step
 
 
@@ -79,8 +80,16 @@ class RunUnpaired:
                 # of its own: the same pictures may be among the pairs
                 seed=number(self.recipe.seed, "images"),
                 part=(self.engine.rank, self.engine.world),
+                met=self._met,
             )
         return self._pictures[count]
+
+    def _met(self, key: str, why: Why) -> None:
+        Skipped(self.folder.path).met(self._named(key), why)
+
+    def _named(self, key: str) -> str:
+        """What a picture is called beside those of pairs."""
+        return f"{self.recipe.data.images}: {key}"
 
     def _texts_of(self, count: int) -> TextLoader:
         texts = self.sources.texts
@@ -150,7 +159,7 @@ class RunUnpaired:
     def broken(self) -> dict[str, Why]:
         """Every broken picture that was met, by source and key."""
         return {
-            f"{self.recipe.data.images}: {key}": why
+            self._named(key): why
             for loader in self._pictures.values()
             for key, why in loader.broken.items()
         }

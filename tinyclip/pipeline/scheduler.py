@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..config.schema import Recipe
-from ..data.broken import from_lines, skipped_of, table_of_kinds, to_lines
+from ..data.broken import table_of_kinds
 from ..data.kept import looking
 from ..errors import UserError
-from ..files import drop_drafts, read_regular, refuse_unwritable, write_bytes
+from ..files import drop_drafts, refuse_unwritable
 from ..leaving import going_on
 from ..training.engine import Engine, check_tracker
 from ..training.loop import Watcher
@@ -21,11 +21,13 @@ from .changes import environment, refuse_changes
 from .context import RunContext
 from .descent import run_stages
 from .lock import locked
+from .origin import left_out
 from .plainly import told_plainly
 from .plan import Plan, check, make_plan
 from .replaced import Replaced, drop_leftovers, has_leftovers
 from .request import Request, resume_command, settle
 from .run_dir import RunDir
+from .skipped import Skipped
 from .tracking import Tracked
 
 log = logging.getLogger("tinyclip")
@@ -204,13 +206,10 @@ def _run(context: RunContext, plan: Plan, request: Request) -> None:
 
 def _report_broken(context: RunContext) -> None:
     """Name what was skipped in ``skipped.jsonl``, and count it by kind in the log."""
-    path = context.folder.path / "skipped.jsonl"
-    before = from_lines(read_regular(path)) if path.exists() else {}
-    dropped = context.unpaired.dropped(context.train.dropped)
-    counts, named = skipped_of(dropped, {**before, **context.broken()})
+    counts, named = left_out(context)
     if not counts:
         return
-    write_bytes(path, to_lines(named))
+    Skipped(context.folder.path).write(named)
     log.warning(
         "%d broken samples were skipped: see skipped.jsonl\n%s",
         sum(counts.values()),

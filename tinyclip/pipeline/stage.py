@@ -14,9 +14,9 @@ from ..model.weights import not_numbers
 from .belief import seal_stage
 from .context import on_cpu
 from .handover import Progress
+from .origin import provenance
 from .phases import phase_called
 from .stage_context import StageContext
-from .unpaired import provenance as seen_beside
 
 log = logging.getLogger("tinyclip")
 
@@ -65,18 +65,6 @@ def _store(stage: StageContext, progress: Progress) -> None:
             "Try a lower learning rate or a greater eps, or precision: fp32, with "
             f"--from-stage {folder.number}",
         )
-    provenance = {
-        "teacher": run.recipe.teacher,
-        "recipe": run.recipe.name,
-        "fingerprint": stage.fingerprint,
-        "stage": folder.number,
-        "budget": goal.budget,
-        "target": goal.target,
-        "towers": list(goal.towers),
-        "data": run.recipe.data.source,
-        "samples": progress.samples,
-        **seen_beside(run.recipe, folder.number - 1),
-    }
     # what shares count is told, too
     teacher_sizes = cost.sizes(run.teacher.model.shape)
     if goal.budget not in teacher_sizes and goal.reference is not None:
@@ -92,7 +80,7 @@ def _store(stage: StageContext, progress: Progress) -> None:
         model,
         base.preprocess,
         base.tokenizer,
-        provenance=provenance,
+        provenance=provenance(stage, progress.samples),
         teacher_sizes=teacher_sizes,
         certificate=progress.certificate,
         metrics=metrics,

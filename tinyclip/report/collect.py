@@ -3,7 +3,7 @@ there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from ..config.schema import Recipe
 from ..data.broken import from_lines
 from ..errors import UserError
 from ..files import read_json, read_regular
+from ..model.figures import is_usual
 from ..pipeline.run_dir import RunDir
 from ..pipeline.summary import summary
 from ..shapes import ClipShape, shape_from_dict
@@ -76,8 +77,8 @@ class Told:
         return f"{which}{self.recipe.budget.replace('_', ' ')}"
 
     def main_task(self) -> str | None:
-        """The task that comes first: naming before finding."""
-        tasks = self.teacher.tasks
+        """The task that comes first: naming before finding, and no probe."""
+        tasks = usual(self.teacher)
         naming = [name for name, task in tasks.items() if "top1" in task["metric"]]
         return next(iter([*naming, *tasks]), None)
 
@@ -158,7 +159,20 @@ def _by_kind(path: Path) -> dict[str, int]:
     return counts
 
 
-def tasks_in(runs: Sequence[Told]) -> list[str]:
-    """Every task that a teacher or student was measured on, in their order."""
-    names = (name for run in runs for model in run.models for name in model.tasks)
+def usual(model: Model) -> dict[str, Mapping[str, Any]]:
+    """What a model is for: its tasks but probes, which ask what it is weak in, and what
+    it does after it was shown more."""
+    return {name: task for name, task in model.tasks.items() if is_usual(task)}
+
+
+def tasks_in(
+    runs: Sequence[Told],
+    which: Callable[[Model], Mapping[str, Mapping[str, Any]]] = usual,
+) -> list[str]:
+    """Every task that a teacher or student was measured on, in their order.
+
+    Args:
+        which: those of a model that count.
+    """
+    names = (name for run in runs for model in run.models for name in which(model))
     return list(dict.fromkeys(names))

@@ -23,6 +23,7 @@ from .charts.training import budget, gates, losses
 from .charts.units import units
 from .collect import Told, collect
 from .gallery import Gallery, gallery, has_answers
+from .probes import probes_table, shots_table
 from .words import (
     alarms,
     commands,
@@ -166,6 +167,8 @@ def _shown(part: Part, place: str) -> dict[str, Any]:
         "alarms": alarms(told),
         "models": models_table(told),
         "tasks": tasks_table(told),
+        "probes": probes_table(told),
+        "shots": shots_table(told),
         "fidelity": fidelity_table(told),
         "charts": [_picture(chart, place) for chart in part.charts],
         "gallery": part.gallery,

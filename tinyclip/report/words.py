@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..config.load import as_setting
+from ..config.schema import Data
+from ..data.task import GROUPS
+from ..model.figures import is_probe
 from ..quoting import as_source, command, python
 from ..words import amount, rounded
-from .collect import Model, Told, tasks_in
+from .collect import Model, Told, tasks_in, usual
 
 NONE = "–"
 ASKING = {  # whose captions ask whose stored pictures: R@1
@@ -20,11 +24,16 @@ ASKING = {  # whose captions ask whose stored pictures: R@1
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells; the first cell of each names it."""
+    """Rows of cells; the first cell of each names it.
+
+    Args:
+        parts: the numbers of rows that are parts of one before.
+    """
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    parts: frozenset[int] = frozenset()
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -69,7 +78,8 @@ def alarms(run: Told) -> list[str]:
     """A sentence for each task that a student lost."""
     return [
         f"{student.name}, {percent(student.share)} of the {run.counted}, keeps "
-        f"{percent(alarm['retention'])} of its teacher's {_metric(alarm)} on "
+        f"{percent(alarm['retention'])} of its teacher's {_metric(alarm)}"
+        f"{' above chance' if alarm.get('floor') else ''} on "
         f"{alarm['task']}: {percent(alarm['value'])} in place of "
         f"{percent(alarm['teacher'])}, by chance {percent(alarm['chance'])}."
         for student in reversed(run.students)
@@ -87,6 +97,7 @@ def _metric(task: Mapping[str, Any]) -> str:
         "top1": "top-1",
         "image_to_text_r1": "picture-to-caption R@1",
         "map": "mAP",
+        "right": "right choices",
     }
     metric = str(task["metric"])
     return known.get(metric, metric.replace("_", " "))
@@ -135,7 +146,7 @@ def fidelity_table(run: Told) -> Table | None:
     if not run.students:
         return None
     rows = []
-    for name, task in run.students[-1].tasks.items():
+    for name, task in usual(run.students[-1]).items():
         alike, index = task.get("fidelity"), task.get("index")
         if alike is None and index is None:
             continue
@@ -246,5 +257,24 @@ def commands(run: Told) -> list[tuple[str, str]]:
             "Export it for transformers",
             command("export", as_source(folder), to="huggingface", out="exported"),
         ),
+        _measuring(run, as_source(folder)),
         ("See its widths", command("inspect", as_source(folder))),
     ]
+
+
+def _measuring(run: Told, folder: str) -> tuple[str, str]:
+    """Measuring it again: on the probes too, where its data has captions to make them
+    of."""
+    data, plain = asdict(run.recipe.data), asdict(Data(source=""))
+    source = data.pop("source")
+    settings = [
+        as_setting(f"data.{name}", value)
+        for name, value in data.items()
+        if value != plain[name]
+    ]
+    tasks = run.students[-1].tasks.values()
+    captioned = any(is_probe(t) or "image_to_text" in t["metric"] for t in tasks)
+    groups = ",".join(GROUPS) if captioned else None
+    about = " and what it is weak in" if captioned else ""
+    line = command("evaluate", folder, data=source, set=settings, tasks=groups)
+    return f"Measure how good it is{about}", line

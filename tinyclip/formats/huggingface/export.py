@@ -130,7 +130,8 @@ def export_huggingface(
         load = LOAD.format_map(words) + (PADDED if hf.pad_token == PAD else "")
         if written.conversion.loss is not None:
             load += f"\n{in_words(written.conversion.loss)}\n"
-        card = model_card(describe(loaded), certificate, metrics, load)
+        told = describe(loaded), certificate, metrics
+        card = model_card(*told, load, library="transformers")
         write_bytes(draft / "README.md", card.encode())
         parity = {"format": "huggingface", "class": config["architectures"][0]}
         found = _read_back(written.conversion.same_as, draft, probe)

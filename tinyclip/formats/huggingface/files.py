@@ -31,6 +31,7 @@ WANTED = [
     "vocab.*",
     "merges.txt",
     "*.model",
+    "README.md",  # its licence stands there
 ]
 # an id on the hub: one or two names, no dots at the front
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")

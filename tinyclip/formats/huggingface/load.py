@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from ...errors import UserError
+from ...files import expanded
 from ...model.clip import Clip
+from ...model.licences import licence_beside
 from ...model.store import Loaded, check_tokenizer
 from ...model.weights import fill, weights_limit
 from ...shapes import ClipShape
@@ -50,7 +53,11 @@ def load_huggingface(spec: str, where: str, tokenizer: str | None = None) -> Loa
     model = Clip(shape)
     fill(model, weights, str(folder))
     check_tokenizer(words, shape, f"hf:{spec}")
-    provenance = {"source": f"hf:{spec}"}
+    provenance: dict[str, Any] = {"source": f"hf:{spec}"}
+    if folder != expanded(spec):
+        provenance["hub"] = {"teacher": spec}
+    if licence := licence_beside(folder):
+        provenance["licence"] = licence
     if folder.parent.name == "snapshots":  # the hub's cache names folders by commit
         provenance["revision"] = folder.name
     return Loaded(model.eval(), preprocess, words, {"provenance": provenance})

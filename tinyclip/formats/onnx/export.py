@@ -97,7 +97,8 @@ def export_onnx(
         if measure is not None:
             parity["tasks"] = _compare_tasks(loaded, draft, precision, measure)
         write_json(draft / "parity.json", parity)
-        card = model_card(describe(loaded), certificate, metrics, usage(loaded, parity))
+        told = describe(loaded), certificate, metrics
+        card = model_card(*told, usage(loaded, parity), library="onnx")
         write_bytes(draft / "README.md", card.encode())
     return parity
 

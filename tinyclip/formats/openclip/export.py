@@ -76,7 +76,8 @@ def export_openclip(
         write_bytes(draft / WEIGHTS, save_tensors(floats, {"format": "pt"}))
         settings = preprocess_cfg(loaded.preprocess)
         write_json(draft / CONFIG, {"model_cfg": cfg, "preprocess_cfg": settings})
-        card = model_card(describe(loaded), certificate, metrics, load)
+        told = describe(loaded), certificate, metrics
+        card = model_card(*told, load, library="open_clip")
         write_bytes(draft / "README.md", card.encode())
         found = _read_back(conversion.same_as, draft, probe)
         parity = {"format": "openclip", **conversion.told(found)}

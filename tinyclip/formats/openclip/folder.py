@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,6 +12,7 @@ from typing import Any
 from ...bounded import read_json
 from ...errors import UserError
 from ...hub import from_hub
+from ...model.licences import CARD
 from ...model.weights import shown
 from ...quoting import as_source, shell
 from .layout import CONFIG, OWN_WEIGHTS, SUFFIXES, TOKENIZERS, WEIGHTS
@@ -186,9 +188,14 @@ def hub_folder(identity: str, where: str) -> Path:
 
     def fetch(cached: bool) -> Path:
         from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError
+        from huggingface_hub.errors import (
+            EntryNotFoundError,
+            LocalEntryNotFoundError,
+        )
 
         config = hf_hub_download(identity, CONFIG, local_files_only=cached)
+        with contextlib.suppress(EntryNotFoundError, LocalEntryNotFoundError):
+            hf_hub_download(identity, CARD, local_files_only=cached)
         for name in OWN_WEIGHTS:
             try:
                 hf_hub_download(identity, name, local_files_only=cached)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from ...model.clip import Clip
+from ...model.licences import licence_beside
 from ...model.store import Loaded, check_tokenizer
 from ...shapes import ClipShape
 from ...tokenizers.protocol import TokenizerLike
@@ -91,8 +92,16 @@ def load_openclip(
         model,
         preprocess_of(origin.settings, origin.shape.image.image_size),
         words,
-        {"provenance": {"source": f"openclip:{spec}"}},
+        {"provenance": {"source": f"openclip:{spec}", **_stated(read, origin)}},
     )
+
+
+def _stated(read: Spec, origin: Origin) -> dict[str, Any]:
+    """What is known of who made a model, and under which licence."""
+    told: dict[str, Any] = {"hub": {"teacher": read.hub}} if read.hub else {}
+    if origin.file is not None and (licence := licence_beside(origin.file.parent)):
+        told["licence"] = licence
+    return told
 
 
 def _named(read: Spec, where: str, words: bool) -> Origin:

@@ -14,7 +14,7 @@ from ...files import write_json
 from ...model.repair import folded
 from ...model.store import Loaded, load_model, save_model
 from ..cosine import compare_cosines, under
-from ..folder import whole_folder
+from ..folder import moved_up, whole_folder
 from ..parity import Probe, compare, with_edges
 
 # the lowest cosine of a feature; rounding alone leaves more than 0.99999 and 0.9999
@@ -55,9 +55,7 @@ def export_safetensors(
             dtype=dtype,
             repair=folded(loaded.config),
         )
-        for file in inner.iterdir():
-            file.replace(draft / file.name)
-        inner.rmdir()
+        moved_up(inner)
         parity = {"format": "safetensors", **_read_back(loaded, draft, probe, dtype)}
         write_json(draft / "parity.json", parity)
     return parity

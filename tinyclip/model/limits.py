@@ -1,0 +1,108 @@
+"""What probes found that a model cannot do, and what its students cannot any more.
+
+A probe asks a model to tell a picture's true text from false ones, `right` being the
+share of items of which it does, `right_PART` that of a part of them; `items_PART` and
+`chance_PART` say more of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .figures import PROBE, is_probe
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some items of a probe.
+
+    Args:
+        value, low, high: its figure and the 95 % interval of that.
+        chance: the figure of a model that guesses; None where it is not known.
+        items: how many there are; None where it is not known.
+        teacher: the teacher's figure; None where there is none.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    chance: float | None
+    items: float | None
+    teacher: float | None
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether a model that guesses might have the figure, too."""
+        return self.chance is not None and self.low <= self.chance
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A probe that a model does no better than by chance, or worse than its teacher.
+
+    Args:
+        probe: what it is called.
+        value, low, high: its figure and the 95 % interval of that.
+        chance: the figure of a model that guesses.
+        teacher: the teacher's; None where there is none.
+        lost: at least so much less than the teacher's it surely is; 0 where it is not.
+        parts: those that are no better than chance.
+    """
+
+    probe: str
+    value: float
+    low: float
+    high: float
+    chance: float
+    teacher: float | None
+    lost: float
+    parts: tuple[Part, ...]
+
+    @property
+    def is_guessed(self) -> bool:
+        """Whether a model that guesses might have the figure, too."""
+        return self.low <= self.chance
+
+
+def parts_of(task: Mapping[str, Any]) -> list[Part]:
+    """The parts of a probe, in their order."""
+    also, sure = task.get("also") or {}, task.get("intervals") or {}
+    teacher = task.get("teacher_also") or {}
+    start, found = f"{PROBE}_", []
+    for figure, value in also.items():
+        name = figure.removeprefix(start)
+        if name != figure and value is not None and figure in sure:
+            chance = also.get(f"chance_{name}", task.get("chance"))
+            items = also.get(f"items_{name}")
+            low, high = sure[figure]
+            part = Part(name, value, low, high, chance, items, teacher.get(figure))
+            found.append(part)
+    return found
+
+
+def limits(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Limit]:
+    """Of each probe that says something against a model, what it says."""
+    for name, task in tasks.items():
+        if not is_probe(task) or task.get("chance") is None:
+            continue
+        found = _limit(name, task)
+        if found.is_guessed or found.lost or found.parts:
+            yield found
+
+
+def _limit(name: str, task: Mapping[str, Any]) -> Limit:
+    low, high = task["ci95"]
+    change = (task.get("difference") or {}).get("ci95")
+    return Limit(
+        name,
+        task["value"],
+        low,
+        high,
+        task["chance"],
+        task.get("teacher"),
+        max(0.0, -change[1]) if change else 0.0,
+        tuple(part for part in parts_of(task) if part.is_guessed),
+    )
