@@ -1,8 +1,8 @@
-"""Figures as a person reads them."""
+"""Figures and plain values as a person reads them."""
 
 from __future__ import annotations
 
-from tinyclip.words import amount, rounded
+from tinyclip.words import amount, on_a_line, rounded
 
 
 def test_numbers_are_short_when_large_and_whole_when_small() -> None:
@@ -17,3 +17,10 @@ def test_an_amount_has_its_unit_where_it_is_written() -> None:
     assert amount(25_296_896, "MACs") == "25.30 M MACs"
     assert amount(25_296_896, "B") == "25.30 MB"
     assert amount(92, "B") == "92 B"
+
+
+def test_a_table_on_a_line_says_nothing_of_what_is_not_known() -> None:
+    told = {"teacher": None, "data": "MIT", "kinds": {"empty": 2}, "towers": ["image"]}
+    assert on_a_line(told) == "data MIT, kinds (empty 2), towers image"
+    assert on_a_line(["image", "text"]) == "image, text"
+    assert on_a_line(0.25) == "0.25"

@@ -1,4 +1,4 @@
-"""Figures as a person reads them."""
+"""Figures and plain values as a person reads them."""
 
 from __future__ import annotations
 
@@ -22,3 +22,19 @@ def amount(count: float, unit: str) -> str:
     text = rounded(count, full=1e6)
     joined = unit == "B" and text[-1].isalpha()
     return f"{text}{unit}" if joined else f"{text} {unit}"
+
+
+def on_a_line(value: object) -> str:
+    """A plain value in words: of a list and of a table what is in them, of a table
+    nothing of what is not known."""
+    if isinstance(value, list):
+        return ", ".join(map(on_a_line, value))
+    if not isinstance(value, dict):
+        return str(value)
+    known = ((name, each) for name, each in value.items() if each is not None)
+    return ", ".join(
+        f"{name} ({on_a_line(each)})"
+        if isinstance(each, dict)
+        else f"{name} {on_a_line(each)}"
+        for name, each in known
+    )

@@ -102,3 +102,13 @@ def test_pictures_of_one_first_caption_count_together() -> None:
     clusters = swaps_of(MadePairs(16), 0).task().clusters
     assert clusters is not None
     assert clusters[:8] == clusters[8:] == tuple(range(8))
+
+
+def test_captions_that_can_be_swapped_come_first() -> None:
+    class Mixed(MadePairs):
+        def captions(self, i: int) -> tuple[str, ...]:
+            return ("cup", "hat", "a cup", "a hat", "a cup and a hat")
+
+    swaps = swaps_of(Mixed(3), 0)
+    assert swaps.texts[::CAPTIONS] == ("a cup and a hat",) * 3
+    assert swaps.swappable == 3 and len(swaps.texts) == 3 * CAPTIONS

@@ -103,14 +103,21 @@ def test_a_model_that_says_the_same_of_all_is_never_right(drawn, make_loaded) ->
     assert evaluate(same, [task])["t"]["value"] == 0
 
 
-def test_texts_that_a_tokenizer_cuts_to_the_same_are_a_tie(drawn) -> None:
-    """In whatever batch they were encoded: a batch of one rounds otherwise."""
+def test_texts_that_a_tokenizer_cuts_to_the_same_are_a_tie(drawn, monkeypatch) -> None:
+    """Whatever batch they were encoded in: one of another size rounds otherwise."""
     loaded, task, *_ = drawn
+    monkeypatch.setattr(
+        loaded.model,
+        "encode_text",
+        lambda tokens: torch.tensor([[1.0, len(tokens), 0, 0, 0]]).expand(
+            len(tokens), -1
+        ),
+    )
+    assert len({*encoder_of(loaded, batch=7).texts(VOCABULARY)[:, 1].tolist()}) == 2
     loaded.tokenizer = lambda texts: torch.tensor([[3]] * len(texts))
-    assert evaluate(loaded, [task], batch=3)["t"]["value"] == 0
-    seen = encoder_of(loaded, batch=3)
-    features = seen.texts(VOCABULARY)
+    features = encoder_of(loaded, batch=7).texts(VOCABULARY)
     assert (features == features[0]).all()
+    assert evaluate(loaded, [task], batch=7)["t"]["value"] == 0
 
 
 def test_items_of_broken_pictures_are_left_out_and_the_pictures_counted(

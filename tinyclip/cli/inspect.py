@@ -53,7 +53,7 @@ def _show(name: str, report: dict[str, Any]) -> None:
 def _show_model(name: str, report: dict[str, Any]) -> None:
     """Table, widths and origin of one model."""
     from ..sites import in_line, width_in_words
-    from ..words import rounded
+    from ..words import on_a_line, rounded
     from .tables import make_table
 
     params, share = report["params"], report["share"]
@@ -77,8 +77,7 @@ def _show_model(name: str, report: dict[str, Any]) -> None:
         tell(f"{tower}: embed {width}")
         tell(f"  heads  {heads}\n  ffn    {ffn}")
     for key, value in sorted(report["provenance"].items()):
-        words = ", ".join(map(str, value)) if isinstance(value, list) else value
-        tell(f"{key}: {words}")
+        tell(f"{key}: {on_a_line(value)}")
     if repair := report.get("repair"):
         from ..model.repair import in_words
 

@@ -11,7 +11,7 @@ from .show import tell
 
 BASE = "standard"  # the recipe whose settings of the data are changed
 DATA = "builtin:pictograms"
-STEPS = 300
+STEPS = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -48,6 +48,12 @@ class Data:
         "a file, or openclip:imagenet: what zero-shot says; null: the data's own",
         later=True,
     )
+    shots: tuple[int, ...] = setting(
+        (1, 4, 16), "pictures of a class that few-shot tasks show", low=1, later=True
+    )
+    shot_draws: int = setting(
+        3, "how often shots are drawn; figures are means over draws", low=1, later=True
+    )
     limit: int | None = setting(
         None,
         "most pairs to train on, chosen by hash of their keys; null: all",

@@ -10,19 +10,32 @@ from functools import cache, partial
 from pathlib import Path
 
 from ..config.schema import Data
+from ..errors import UserError
 from .caption_probes import Told, caption_offers
 from .cutouts import CutOuts, cut_outs
-from .embedded import Composing, EmbeddedFile, Finding, Naming, Probing, Wording
+from .embedded import (
+    EMOJI_TEMPLATES,
+    Composing,
+    EmbeddedFile,
+    Finding,
+    Naming,
+    Probing,
+    Wording,
+)
+from .few_shots import WHERE, asked_shots, few_shots
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
 from .probes import probe
 from .protocol import Pairs
 from .scene_probes import scene_offers
 from .task import (
+    ADAPTATIONS,
+    FEW_SHOTS,
     PROBES,
     USUAL,
     WEAKNESSES,
     Clusters,
+    FewShotTask,
     ProbeTask,
     RetrievalTask,
     Task,
@@ -45,6 +58,9 @@ def embedded_offers(
         for kind in PROBES:
             make = partial(_probe, data, embedded, kind, probing, rows)
             yield kind, make, ""
+        for kind in ADAPTATIONS:
+            few = partial(_few_shots, data, embedded, kind, probing, rows)
+            yield kind, few, FEW_SHOTS
     if (wording := embedded.about.wording) is not None:
         told = cache(partial(_told, embedded, wording, rows))
         for name, probe in caption_offers(told):
@@ -132,6 +148,40 @@ def _probe(
     labels = train.values(probing.column), tested.values(probing.column)
     clusters = _clusters(embedded, tested)
     return probe(data.source, kind, train, tested, labels, clusters)
+
+
+def _few_shots(
+    data: Data, embedded: EmbeddedFile, kind: str, probing: Probing, rows: Rows
+) -> FewShotTask | None:
+    """As `_probe`, over the classes that have as many pictures as shots."""
+    train = rows(probing.train, probing.kind)
+    tested = rows(probing.split, probing.kind)
+    if not len(tested):
+        return None
+    column, most = probing.column, asked_shots(data)[-1]
+    counts = Counter(train.values(column))
+    enough = {name for name, count in counts.items() if count >= most}
+    shown, names = _of_classes(train, column, enough)
+    asked, asked_names = _of_classes(tested, column, enough)
+    if len(enough) < 2 or not len(asked):
+        raise UserError(
+            data.source,
+            f"{len(enough)} classes have {most} pictures to learn from",
+            f"Show fewer: --set {WHERE}=[1]",
+        )
+    clusters = _clusters(embedded, asked)
+    task = probe(data.source, kind, shown, asked, (names, asked_names), clusters)
+    templates = class_templates(data, EMOJI_TEMPLATES)
+    return few_shots(data, task, templates, len(counts) - len(enough))
+
+
+def _of_classes(
+    pairs: Pictograms, column: str, classes: set[str]
+) -> tuple[Subset, list[str]]:
+    """The pictures of these classes, and the class of each as one would say it."""
+    values = pairs.values(column)
+    rows = [row for row, value in enumerate(values) if value in classes]
+    return Subset(pairs, rows), [_class_name(column, values[row]) for row in rows]
 
 
 def _told(embedded: EmbeddedFile, wording: Wording, rows: Rows) -> Told | None:

@@ -9,7 +9,7 @@ from ..config.schema import Data
 from ..errors import UserError
 from .classes import CODE, listed
 from .imagenet import SCHEME
-from .task import MultiLabelTask, ProbeTask, Task, ZeroShotTask
+from .task import FewShotTask, MultiLabelTask, ProbeTask, Task, ZeroShotTask
 from .views import source_of
 
 
@@ -20,9 +20,9 @@ def refuse_unsound(data: Data, tasks: Sequence[Task]) -> None:
         UserError: as said.
     """
     for task in tasks:
-        if isinstance(task, ZeroShotTask | MultiLabelTask | ProbeTask):
+        if isinstance(task, ZeroShotTask | MultiLabelTask | ProbeTask | FewShotTask):
             _refuse_empty(data, task)
-        if isinstance(task, ZeroShotTask | MultiLabelTask):
+        if isinstance(task, ZeroShotTask | MultiLabelTask | FewShotTask):
             _refuse_codes(data, task)
 
 
@@ -36,7 +36,9 @@ def _refuse_empty(data: Data, task: Task) -> None:
         )
 
 
-def _refuse_codes(data: Data, task: ZeroShotTask | MultiLabelTask) -> None:
+def _refuse_codes(
+    data: Data, task: ZeroShotTask | MultiLabelTask | FewShotTask
+) -> None:
     codes = [name for name in task.classes if CODE.fullmatch(name)]
     if data.class_names is None and 2 * len(codes) > len(task.classes):
         raise UserError(

@@ -112,19 +112,22 @@ def swaps_of(pairs: Pairs, seed: int) -> Swaps:
     texts: list[str] = []
     swaps: list[str | None] = []
     for row in range(len(pairs)):
-        key, own = pairs.key(row), pairs.captions(row)
-        for text in drawn(own, key, seed):
+        for text, swap in drawn(pairs.captions(row), pairs.key(row), seed):
             rows.append(row)
             texts.append(text)
-            swaps.append(swapped(text, number(seed, "swap", key, text), own))
+            swaps.append(swap)
     return Swaps(pairs, tuple(rows), tuple(texts), tuple(swaps))
 
 
-def drawn(captions: Sequence[str], key: str, seed: int) -> list[str]:
-    """Some captions of a picture, in an order that follows from the seed."""
-    distinct = dict.fromkeys(captions)
-    ranked = sorted(distinct, key=lambda text: number(seed, "caption", key, text))
-    return ranked[:CAPTIONS]
+def drawn(captions: Sequence[str], key: str, seed: int) -> list[tuple[str, str | None]]:
+    """Some captions of a picture with their swapped forms, as the seed has it; first
+    those that have one."""
+    both = [
+        (text, swapped(text, number(seed, "swap", key, text), captions))
+        for text in dict.fromkeys(captions)
+    ]
+    both.sort(key=lambda each: (each[1] is None, number(seed, "caption", key, each[0])))
+    return both[:CAPTIONS]
 
 
 def parts_of(data: Data, seed: int) -> Parts:

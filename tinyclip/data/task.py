@@ -87,6 +87,35 @@ class ProbeTask:
 
 
 @dataclass(frozen=True, eq=False)
+class FewShotTask:
+    """Name each picture, after a few of each class were seen, by pictures and words.
+
+    Args:
+        kind: how it is learned: one of `ADAPTATIONS`.
+        train: the pictures that are shown in any draw, none of them in `pairs`.
+        train_labels: their classes, indices into `classes`.
+        draws: of each draw rows of `train`: those of a class in the order in which they
+            are shown, so that what few shots show is among what more show.
+        shots: how many of each class are shown, ascending.
+        left_out: classes that have fewer pictures.
+        pairs, labels, classes, templates, clusters: as of `ZeroShotTask`.
+    """
+
+    kind: str
+    name: str
+    train: Pairs
+    train_labels: tuple[int, ...]
+    draws: tuple[tuple[int, ...], ...]
+    shots: tuple[int, ...]
+    pairs: Pairs
+    labels: tuple[int, ...]
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
+    clusters: Clusters = None
+    left_out: int = 0
+
+
+@dataclass(frozen=True, eq=False)
 class ChoiceTask:
     """Tell a picture's true text from false ones made of it.
 
@@ -151,10 +180,13 @@ Task = (
     | ProbeTask
     | ChoiceTask
     | TwoObjectsTask
+    | FewShotTask
 )
 PROBES = ("linear_probe", "knn")
-USUAL, WEAKNESSES = "usual", "probes"
+ADAPTATIONS = ("adapter_image", "adapter_text", "adapter", "coop")
+USUAL, WEAKNESSES, FEW_SHOTS = "usual", "probes", "few_shots"
 GROUPS = {  # a word that stands for tasks, and for which
     USUAL: "what is measured where nobody names tasks",
     WEAKNESSES: "what CLIP is known to be weak in",
+    FEW_SHOTS: "what is learnt from a few pictures of each class",
 }

@@ -11,6 +11,7 @@ from ..errors import UserError, nearest
 from .caption_probes import caption_offers, name_offers, told_by_captions
 from .embedded import embedded_in
 from .embedded_tasks import embedded_offers
+from .few_shots import few_shots
 from .foils import foils, is_foils
 from .karpathy import is_karpathy, tested_split
 from .negation import Shown
@@ -19,10 +20,13 @@ from .pairs import open_pairs, open_split, split_validation
 from .probes import probe
 from .protocol import Pairs
 from .task import (
+    ADAPTATIONS,
+    FEW_SHOTS,
     GROUPS,
     PROBES,
     USUAL,
     WEAKNESSES,
+    FewShotTask,
     MultiLabelTask,
     ProbeTask,
     RetrievalTask,
@@ -82,8 +86,8 @@ def tasks_of(
     An embedded set: what `embedded.EMBEDDED` says of it. Pictures with classes:
     zero-shot over these. Other pairs: retrieval. The last two on the validation pairs.
     A `json:` file of true and false captions: the choice between these. By name also
-    `linear_probe` and `knn`, which learn from the pairs to train on, and probes of what
-    CLIP is weak in.
+    `linear_probe`, `knn` and few shots, which learn from the pairs to train on, and
+    probes of what CLIP is weak in.
 
     Args:
         whole: on every pair instead of the validation pairs, for a source that nothing
@@ -137,8 +141,13 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
         Offer(kind, lambda kind=kind: _probe(data, kind, train, tested), "")  # type: ignore[misc]
         for kind in PROBES
     ]
+    shots = [
+        Offer(kind, lambda kind=kind: _few_shots(data, kind, train, tested), FEW_SHOTS)  # type: ignore[misc]
+        for kind in ADAPTATIONS
+    ]
     naming = Offer("classes", lambda: _zero_shot(data, tested, train))
-    return [naming, *probes, *_of_names(tested, [(name,) for name in classes])]
+    names = _of_names(tested, [(name,) for name in classes])
+    return [naming, *probes, *shots, *names]
 
 
 def _of_captions(tested: Pairs) -> list[Offer]:
@@ -192,3 +201,9 @@ def _probe(data: Data, kind: str, train: Pairs | None, tested: Pairs) -> ProbeTa
         train, tested = Subset(tested, learnt), Subset(tested, held_out)
     labels = labels_of(train) or (), labels_of(tested) or ()
     return probe(data.source, kind, train, tested, labels)
+
+
+def _few_shots(
+    data: Data, kind: str, train: Pairs | None, tested: Pairs
+) -> FewShotTask:
+    return few_shots(data, _probe(data, kind, train, tested), class_templates(data))

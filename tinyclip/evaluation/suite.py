@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..data.loader import PixelMaker
-from ..data.task import ProbeTask, Task, TwoObjectsTask
+from ..data.task import FewShotTask, ProbeTask, Task, TwoObjectsTask
 from ..data.tokens import TokenMaker
 from ..model.clip import Clip
 from . import (
+    adapter,
     choice,
+    coop,
     knn,
     linear_probe,
     multi_label,
@@ -21,16 +23,20 @@ from . import (
 from .against import difference, result
 from .alarm import alarms
 from .features import Encoder, look_together
+from .few_shots import scale_of
 from .measures import Outcome, measures
 
+# each enters itself
 __all__ = [
+    "adapter",
     "choice",
+    "coop",
     "knn",
     "multi_label",
     "retrieval",
     "two_objects",
     "zero_shot",
-]  # each enters itself
+]
 BATCH = 256
 
 
@@ -67,11 +73,28 @@ def refuse_unmeasurable(tasks: Sequence[Task]) -> None:
             linear_probe.require(task.name)
 
 
+def refuse_unfit(name: str, loaded: Measurable, tasks: Sequence[Task]) -> None:
+    """Find out now that a model cannot be asked what a task asks.
+
+    Args:
+        name: of the model, as it was given.
+
+    Raises:
+        UserError: which task.
+    """
+    for task in tasks:
+        if isinstance(task, FewShotTask):
+            where = f"{name}, task {task.name}"
+            scale_of(encoder_of(loaded), where)
+            if task.kind == "coop":
+                coop.prompts_of(loaded.model, loaded.tokenizer, task.classes, where)
+
+
 def outcomes(encoders: Sequence[Encoder], task: Task) -> list[Outcome]:
     """What a task finds of each of several models, which are shown each picture
     together."""
     look_together(encoders, task.pairs)
-    if isinstance(task, ProbeTask):
+    if isinstance(task, ProbeTask | FewShotTask):
         look_together(encoders, task.train)
     if isinstance(task, TwoObjectsTask):
         look_together(encoders, task.drawings)

@@ -10,6 +10,7 @@ from ..quoting import code_span, markdown
 from ..shapes import TOWERS
 from ..sites import SITES, USUAL, WIDTH, basis_of, in_line, width_in_words
 from ..typed import Maybe, misfit
+from ..words import on_a_line
 from .figures import is_probe
 from .limits import Limit, limits, parts_of
 from .metadata import metadata
@@ -81,8 +82,7 @@ def _origin(provenance: Mapping[str, Any]) -> Iterator[str]:
     """A line each of what is known, but for what has a place of its own in the card."""
     for key, value in sorted(provenance.items()):
         if key not in ELSEWHERE:
-            words = ", ".join(map(str, value)) if isinstance(value, list) else value
-            yield f"- {markdown(key)}: {markdown(words)}"
+            yield f"- {markdown(key)}: {markdown(on_a_line(value))}"
 
 
 def _left_out(provenance: Mapping[str, Any]) -> list[str]:

@@ -46,8 +46,19 @@ class TextTower(nn.Module):
                 the image tower.
         """
         gates = gates or TowerGates()
-        x_BTD = self.blocks(self.start(tokens_BT, gates), gates)
-        pooled_BD = self._pool(x_BTD, tokens_BT)
+        return self.read(self.start(tokens_BT, gates), tokens_BT, gates, joint_E)
+
+    def read(
+        self,
+        x_BTD: Tensor,
+        tokens_BT: Tensor,
+        gates: TowerGates | None = None,
+        joint_E: Tensor | None = None,
+    ) -> Tensor:
+        """Features (B, E) of a residual stream before the first block, as `start` makes
+        it, whose captions end where those of `tokens_BT` do; the rest as `forward`."""
+        gates = gates or TowerGates()
+        pooled_BD = self._pool(self.blocks(x_BTD, gates), tokens_BT)
         projection = gate_columns(self.projection, joint_E)
         features_BE = self.norm_final(pooled_BD, gates.embed_D) @ projection
         if self.projection_bias is None:

@@ -21,7 +21,12 @@ from ..data.tasks import Task, tasks_of
 from ..data.unpaired import open_unpaired
 from ..evaluation.features import Encoder
 from ..evaluation.latency import latency
-from ..evaluation.suite import encoder_of, refuse_unmeasurable, report
+from ..evaluation.suite import (
+    encoder_of,
+    refuse_unfit,
+    refuse_unmeasurable,
+    report,
+)
 from ..formats.source import load_source
 from ..model.clip import Clip
 from ..model.store import Loaded
@@ -116,6 +121,7 @@ class RunContext:
         tasks = measured_tasks(recipe, (train, val))
         sources = open_unpaired(recipe.data, val, tasks)
         base = trimmed(teacher, train, recipe.vocab, sources.texts or ())
+        refuse_unfit(recipe.teacher, base, tasks)
         unpaired = RunUnpaired(recipe, sources, base, engine, folder, watcher)
         found = teacher, base, train, val, tasks, unpaired
         return cls(recipe, folder, engine, *found, watcher, stop, accept, others)

@@ -11,7 +11,12 @@ from ..data.refused import refuse_unsound
 from ..data.task import Task
 from ..data.tasks import tasks_of
 from ..errors import UserError
-from ..evaluation.suite import encoder_of, refuse_unmeasurable, reports
+from ..evaluation.suite import (
+    encoder_of,
+    refuse_unfit,
+    refuse_unmeasurable,
+    reports,
+)
 from ..formats.lookup import open_model
 from .unfinished import usable
 
@@ -65,7 +70,11 @@ def compare(models: Sequence[str], asked: Asked, say: Say) -> dict[str, Any]:
 def _measured(models: Sequence[str], asked: Asked, say: Say) -> dict[str, Any]:
     opened = [open_model(usable(name, say)).loaded for name in models]
     tasks = _tasks(opened, asked)
+    for name, loaded in zip(models, opened, strict=True):
+        refuse_unfit(name, loaded, tasks)
     against, teacher = _teacher(opened, asked, say)
+    if against is not None:
+        refuse_unfit(against, teacher, tasks)
     names = ", ".join(task.name for task in tasks)
     beside = f" and the teacher {against}" if teacher is not None else ""
     say(f"measuring {', '.join(models)}{beside} on {names} ...")

@@ -46,7 +46,7 @@ from .unfinished import usable
 
 log = logging.getLogger("tinyclip")
 BASE = "standard"  # the recipe whose settings of the data are changed
-DATA, STEPS = "builtin:pictograms", 300
+DATA, STEPS = "builtin:pictograms", 1000
 MEMORY = "Give it more, or fewer pairs: --set data.limit=1000"
 Say = Callable[[str], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config.load import as_setting
 from ..config.schema import Data
-from ..data.task import GROUPS
+from ..data.task import USUAL, WEAKNESSES
 from ..model.figures import is_probe
 from ..quoting import as_source, command, python
 from ..words import amount, rounded
@@ -274,7 +274,7 @@ def _measuring(run: Told, folder: str) -> tuple[str, str]:
     ]
     tasks = run.students[-1].tasks.values()
     captioned = any(is_probe(t) or "image_to_text" in t["metric"] for t in tasks)
-    groups = ",".join(GROUPS) if captioned else None
+    groups = f"{USUAL},{WEAKNESSES}" if captioned else None
     about = " and what it is weak in" if captioned else ""
     line = command("evaluate", folder, data=source, set=settings, tasks=groups)
     return f"Measure how good it is{about}", line

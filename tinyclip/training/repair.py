@@ -24,7 +24,7 @@ from ..losses.negclip import against_swaps
 
 BATCH = 512  # pictures
 RATE = 0.2  # of Adam, divided by E: what one step adds has a norm that knows no width
-PULL = 0.01  # towards the identity, of the squared Frobenius norm
+PULL = 0.001  # towards the identity, of the squared Frobenius norm
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
