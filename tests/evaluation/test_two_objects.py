@@ -9,6 +9,7 @@ import pytest
 
 from tinyclip.data.task import TwoObjectsTask
 from tinyclip.evaluation.suite import evaluate
+from tinyclip.model.figures import is_probe
 
 CLASSES = ("ant", "bee", "cow", "dog", "elk")
 COUPLES = ((0, 1), (2, 0), (3, 1))
@@ -78,6 +79,7 @@ def test_figures_are_the_reference_s(seed: int, make_pairs, make_loaded) -> None
     assert {name: found["also"][name] for name in expected} == pytest.approx(expected)
     assert found["chance"] == found["floor"] == pytest.approx(1 / 6)
     assert found["intervals"].keys() == expected.keys()
+    assert is_probe(found)  # and no figure of what the model is for
 
 
 def seen_by(weights) -> np.ndarray:
