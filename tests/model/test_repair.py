@@ -204,7 +204,7 @@ DAMAGE: dict[str, tuple[Damage, str]] = {
     "another name": (lambda f, c: planted(f, other=square()), "'other'"),
     "no numbers": (
         lambda f, c: planted(f, text_map=square(np.nan)),
-        "holds what is not a number",
+        r"repair\.safetensors: holds what is not a number",
     ),
     "too large numbers": (
         lambda f, c: planted(f, text_map=square(3e38)),

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 import tinyclip
+from tinyclip.data.tasks import RetrievalTask
 from tinyclip.errors import TinyclipError, UserError
 from tinyclip.model.store import Loaded, load_model, save_model
 from tinyclip.pipeline import quality
@@ -238,6 +239,31 @@ def test_pairs_without_two_words_of_a_kind_are_refused_before_a_model_is_loaded(
     (tmp_path / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
     with pytest.raises(UserError, match="two words of a kind"):
         tinyclip.repair("none", f"csv:{tmp_path / 'pairs.csv'}", tmp_path / "out")
+
+
+def test_words_that_the_model_does_not_read_are_none_to_swap(
+    scenes: str, tmp_path: Path
+) -> None:
+    folder = Path(scenes.removeprefix("csv:")).parent
+    long = "the " * 20 + "red cube and the blue ball"  # pico reads 16 tokens
+    rows = [f"{folder}/{i}.png,{long}" for i in range(COUNT)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["image,caption", *rows]))
+    source = f"csv:{tmp_path / 'pairs.csv'}"
+    with pytest.raises(UserError, match="of 80 captions .* 0 have two words"):
+        tinyclip.repair("builtin:pico", source, tmp_path / "out")
+
+
+def test_a_task_on_pictures_that_the_strength_is_chosen_on_is_left_out(
+    scenes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = room.load_recipe("standard", [f"data.source={scenes}"]).data
+    parts = room.parts_of(data, 0)
+    tasks = {
+        name: RetrievalTask(name, part.pairs)
+        for name, part in (("chosen", parts.choose), ("told", parts.tell))
+    }
+    monkeypatch.setattr(room, "tasks_of", lambda *_, **__: [*tasks.values()])
+    assert room._tasks(data, parts) == [tasks["told"]]
 
 
 def test_what_has_no_weights_is_refused(
