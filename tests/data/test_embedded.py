@@ -26,6 +26,13 @@ def test_a_set_has_a_file_with_what_its_tasks_ask_for(name: str) -> None:
     rows = pq.read_table(about.path, columns=["split", "kind"]).to_pylist()
     splits = {(row["split"], row["kind"]) for row in rows}
     assert {(measure.split, measure.kind) for measure in about.measures} <= splits
+    if (composing := about.composing) is not None:
+        column = composing.column
+        rows = pq.read_table(about.path, columns=["split", "kind", column]).to_pylist()
+        place = composing.split, composing.kind
+        shown = {r[column] for r in rows if (r["split"], r["kind"]) == place}
+        assert {*composing.things} <= shown
+        assert len({*composing.things}) == len(composing.things)
     assert about.validation is None or about.validation in {
         split for split, _ in splits
     }

@@ -228,3 +228,16 @@ def test_the_teacher_s_figures_of_parts_stand_beside(make_loaded, make_pairs) ->
     assert found["teacher_also"] == pytest.approx({"right_all": 0.9})
     assert found["fidelity"]["top1_agreement"] == pytest.approx(0.7)
     assert found["fidelity"]["kl"] is None and found["index"] is None
+
+
+def test_a_control_has_its_own_figure_and_is_not_in_the_task_s(drawn) -> None:
+    loaded, task, images, texts = drawn
+    found = evaluate(loaded, [replace(task, controls=frozenset({"narrow"}))])["t"]
+    wide = np.array(task.parts) == "wide"
+    right = reference(task, images, texts)
+    assert found["n"] == wide.sum()
+    assert found["value"] == pytest.approx(right[wide].mean())
+    assert found["also"]["right_narrow"] == pytest.approx(right[~wide].mean())
+    each = np.array([1 / len(own) for own in task.texts])
+    assert found["chance"] == pytest.approx(each[wide].mean())
+    assert found["also"]["chance_narrow"] == pytest.approx(each[~wide].mean())

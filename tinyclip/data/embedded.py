@@ -16,6 +16,13 @@ from .pictograms import Pictograms, is_pictograms, open_pictograms
 
 TRAIN = "train"  # the split to train on
 EMOJI_TEMPLATES = ("an emoji of {}", "{}", "a picture of {}")
+THINGS = """
+bat bird butterfly camel cat crab dog elephant fish frog horse octopus pig rabbit snake
+spider swan turtle whale
+banana carrot egg lemon pear strawberry teapot tomato
+airplane bus castle cloud helicopter star tent umbrella
+anchor backpack bed bell chair crown dress key kite laptop scarf telephone trophy
+"""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,25 @@ class Wording:
 
 
 @dataclass(frozen=True)
+class Composing:
+    """Probes on scenes of two things, which are cut out of drawings of a split.
+
+    Args:
+        things: what is cut out: single plain nouns, each of another look, of drawings
+            that are one thing by itself.
+        split, kind: of its rows.
+        column: says what each shows.
+        templates: sentences with ``{}`` for the name.
+    """
+
+    things: tuple[str, ...]
+    split: str
+    kind: str = "emoji"
+    column: str = "name"
+    templates: tuple[str, ...] = EMOJI_TEMPLATES
+
+
+@dataclass(frozen=True)
 class Embedded:
     """A set: a parquet file with splits, and what is measured on them.
 
@@ -95,6 +121,7 @@ class Embedded:
         validation: the split that is validated on; None: some of the training pairs.
         probing: what its probes learn.
         wording: what its probes on captions are made of.
+        composing: what its probes on scenes are made of.
         concept: the column that says what a picture shows, where several show one
             thing; None: each is a thing of its own.
     """
@@ -104,6 +131,7 @@ class Embedded:
     validation: str | None = None
     probing: Probing | None = None
     wording: Wording | None = None
+    composing: Composing | None = None
     concept: str | None = None
 
     @property
@@ -124,6 +152,7 @@ EMBEDDED = {
         validation="dev",
         probing=Probing("train", "test_designer", "subgroup"),
         wording=Wording("test_designer"),
+        composing=Composing(tuple(THINGS.split()), "test_designer"),
         concept="name",
     ),
 }

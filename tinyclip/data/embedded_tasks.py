@@ -12,12 +12,22 @@ from pathlib import Path
 from ..config.schema import Data
 from ..errors import UserError
 from .caption_probes import Told, caption_offers
-from .embedded import EMOJI_TEMPLATES, EmbeddedFile, Finding, Naming, Probing, Wording
+from .cutouts import CutOuts, cut_outs
+from .embedded import (
+    EMOJI_TEMPLATES,
+    Composing,
+    EmbeddedFile,
+    Finding,
+    Naming,
+    Probing,
+    Wording,
+)
 from .few_shots import WHERE, asked_shots, few_shots
 from .pictograms import Pictograms, read_columns
 from .pictures import parse_background
 from .probes import probe
 from .protocol import Pairs
+from .scene_probes import scene_offers
 from .task import (
     ADAPTATIONS,
     FEW_SHOTS,
@@ -55,6 +65,11 @@ def embedded_offers(
         told = cache(partial(_told, embedded, wording, rows))
         for name, probe in caption_offers(told):
             yield name, probe, WEAKNESSES
+    if (composing := embedded.about.composing) is not None:
+        cuts = cache(partial(_cut_outs, composing, rows))
+        templates = partial(class_templates, data, composing.templates)
+        for name, made in scene_offers(cuts, templates):
+            yield name, made, WEAKNESSES
 
 
 def _opened(data: Data, path: Path) -> Rows:
@@ -176,6 +191,14 @@ def _told(embedded: EmbeddedFile, wording: Wording, rows: Rows) -> Told | None:
         return None
     texts = [str(text).lower() for text in pairs.values(wording.column)]
     return Told(pairs, texts, texts, _clusters(embedded, pairs))
+
+
+def _cut_outs(composing: Composing, rows: Rows) -> CutOuts | None:
+    """The things that scenes are composed of."""
+    pairs = rows(composing.split, composing.kind)
+    if not len(pairs):
+        return None
+    return cut_outs(pairs, pairs.values(composing.column), composing.things)
 
 
 def _class_name(column: str, name: str) -> str:

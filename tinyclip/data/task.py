@@ -128,6 +128,8 @@ class ChoiceTask:
         clusters: as of `ZeroShotTask`, of the rows of `pairs`; items of one picture
             belong together in any case.
         left_out: how many pictures a part could make no item of.
+        controls: parts that are easier, to see whether a model can be asked at all:
+            they have their own figures, and are not in the task's.
     """
 
     kind: ClassVar[str] = "choice"
@@ -138,10 +140,47 @@ class ChoiceTask:
     parts: tuple[str, ...]
     clusters: Clusters = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    controls: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class TwoObjectsTask:
+    """Find both of two things in a picture, and the pictures of both by a caption: is
+    the larger thing preferred, and the one that is named first?
+
+    Args:
+        pairs: the pictures; their captions are not used.
+        scenes: of each picture its couple, and whether the couple's first is the
+            larger one.
+        couples: pairs of classes, each of which is in scenes both ways.
+        others: of each couple the classes that both are compared with, neither of
+            them; of all couples equally many.
+        texts: of each couple a caption that names the first one first, and one that
+            names the second one first.
+        drawings: a picture of each class by itself.
+        classes, templates: as of `ZeroShotTask`.
+    """
+
+    kind: ClassVar[str] = "two_objects"
+    name: str
+    pairs: Pairs
+    scenes: tuple[tuple[int, bool], ...]
+    couples: tuple[tuple[int, int], ...]
+    others: tuple[tuple[int, ...], ...]
+    texts: tuple[tuple[str, str], ...]
+    drawings: Pairs
+    classes: tuple[str, ...]
+    templates: tuple[str, ...]
 
 
 Task = (
-    ZeroShotTask | MultiLabelTask | RetrievalTask | ProbeTask | ChoiceTask | FewShotTask
+    ZeroShotTask
+    | MultiLabelTask
+    | RetrievalTask
+    | ProbeTask
+    | ChoiceTask
+    | TwoObjectsTask
+    | FewShotTask
 )
 PROBES = ("linear_probe", "knn")
 ADAPTATIONS = ("adapter_image", "adapter_text", "adapter", "coop")

@@ -23,7 +23,7 @@ from .notes import note, number_of
 from .pairs import open_pairs, rows_elsewhere
 from .protocol import Pairs
 from .seeds import order
-from .task import ChoiceTask, RetrievalTask, Task
+from .task import ChoiceTask, RetrievalTask, Task, TwoObjectsTask
 from .texts import Texts, open_texts
 from .tokens import TokenMaker, TokenStore
 from .views import Subset
@@ -70,8 +70,8 @@ def open_unpaired(data: Data, val: Pairs, tasks: Sequence[Task]) -> UnpairedSour
             for i in range(len(pairs))
             for text in pairs.captions(i)
         }
-        chosen = (task.texts for task in tasks if isinstance(task, ChoiceTask))
-        held_out |= {text for items in chosen for texts in items for text in texts}
+        asked = (t.texts for t in tasks if isinstance(t, ChoiceTask | TwoObjectsTask))
+        held_out |= {text for items in asked for texts in items for text in texts}
         texts = open_texts(data, held_out)
     return UnpairedSources(pictures, texts)
 

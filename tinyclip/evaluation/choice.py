@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..data.task import ChoiceTask
 from ..data.views import Subset
+from ..errors import UserError
 from .answers import Answers
 from .bootstrap import Sample
 from .features import Encoder
@@ -102,9 +103,12 @@ def _similar(
 @measures.register("choice")
 def choice(encoder: Encoder, task: ChoiceTask) -> Outcome:
     """`right`: the share of items whose true text is nearer than every false one; then
-    `right_PART` of each part.
+    `right_PART` of each part. Controls are in their own parts alone.
 
     A model that guesses has the mean of 1 / answers, and retention counts from there.
+
+    Raises:
+        UserError: no picture can be read that is asked for more than a control.
     """
     asked = _asked(encoder, task)
     similar_IA, texts_TE = _similar(encoder, task, asked)
@@ -114,19 +118,31 @@ def choice(encoder: Encoder, task: ChoiceTask) -> Outcome:
     cluster_I, clusters = clusters_of(names, [*range(len(names))])
     parts = _parts(task, asked)
     right_I = chosen_I == 0
-    samples: dict[str, Sample] = {"right": share_of(right_I, cluster_I, clusters)}
+    main = _main(task, asked)
+    share = share_of(right_I[main], cluster_I[main], clusters)
+    samples: dict[str, Sample] = {"right": share}
     for part, own in parts.items():
         of_part = share_of(right_I[own], cluster_I[own], clusters)
         samples[f"right_{part}"] = of_part
-    chance = _chance(task, asked.items)
+    chance = _chance(task, [asked.items[place] for place in main])
     return Outcome(
         samples,
-        n=len(asked.items),
+        n=len(main),
         chance=chance,
         answers=Answers(asked.images_NE, chosen_I, texts_TE),
         counts=_counts(task, asked, parts, chance),
         floor=chance,
     )
+
+
+def _main(task: ChoiceTask, asked: _Asked) -> list[int]:
+    """The places of the items that are in the task's own figure."""
+    items = enumerate(asked.items)
+    main = [place for place, item in items if task.parts[item] not in task.controls]
+    if not main:
+        what = "no picture can be read of any part but the controls"
+        raise UserError(task.pairs.name, what, "Mend the pictures")
+    return main
 
 
 def _parts(task: ChoiceTask, asked: _Asked) -> dict[str, list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..data.loader import PixelMaker
-from ..data.task import FewShotTask, ProbeTask, Task
+from ..data.task import FewShotTask, ProbeTask, Task, TwoObjectsTask
 from ..data.tokens import TokenMaker
 from ..model.clip import Clip
 from . import (
@@ -17,6 +17,7 @@ from . import (
     linear_probe,
     multi_label,
     retrieval,
+    two_objects,
     zero_shot,
 )
 from .against import difference, result
@@ -33,6 +34,7 @@ __all__ = [
     "knn",
     "multi_label",
     "retrieval",
+    "two_objects",
     "zero_shot",
 ]
 BATCH = 256
@@ -94,6 +96,8 @@ def outcomes(encoders: Sequence[Encoder], task: Task) -> list[Outcome]:
     look_together(encoders, task.pairs)
     if isinstance(task, ProbeTask | FewShotTask):
         look_together(encoders, task.train)
+    if isinstance(task, TwoObjectsTask):
+        look_together(encoders, task.drawings)
     measure = measures.get(task.kind, task.name)
     return [measure(encoder, task) for encoder in encoders]
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 PROBE = "right"  # of items, how many a probe's true text was nearest to
+BOTH = "both_found"  # of scenes of two things, in how many both were found
 OF_SHOTS = re.compile(r"top1_(\d+)_shots?")  # after so many labelled pictures a class
 
 
 def is_probe(task: Mapping[str, Any]) -> bool:
     """Whether a task asks for what models are weak in."""
-    return task["metric"] == PROBE
+    return task["metric"] in (PROBE, BOTH)
 
 
 def is_few_shot(task: Mapping[str, Any]) -> bool:
