@@ -36,6 +36,10 @@ def test_what_fits_has_nothing_wrong() -> None:
             {"parts": [{"share": float("nan")}]},
             "parts[0].share: wants a number, not nan",
         ),
+        (
+            {"parts": [{"share": 10**400}]},
+            f"parts[0].share: wants a number, not 1{'0' * 35} ...",
+        ),
         ({"more": {"x": 1}}, "more.x: wants true or false, not 1"),
         ({"name": "x", "parts": [3]}, "parts[0]: wants a table, not 3"),
     ],

@@ -51,9 +51,16 @@ def _is(value: Any, kind: type) -> bool:
     if kind in (int, float):
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if kind is float:
-            return number and math.isfinite(value)
+            return number and _is_finite(value)
         return number and isinstance(value, int) and 0 <= value < 2**63
     return isinstance(value, kind)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def _in_list(value: Any, kind: Any, at: str) -> Iterator[str]:

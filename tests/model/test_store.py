@@ -254,6 +254,7 @@ def test_weights_that_no_model_can_have_are_refused(folder: Path, value: float) 
         (("preprocess", "std"), [1e12, 1, 1]),
         (("preprocess", "mean"), [True, True, True]),
         (("preprocess", "mean"), ["a", "b", "c"]),
+        (("preprocess", "mean"), [10**400, 0, 0]),
         (("tokenizer",), None),
         (("tokenizer", "kind"), ["bpe"]),
         (("tokenizer", "context_length"), 10**12),

@@ -15,6 +15,8 @@ from typing import Any
 from PIL import Image
 from torch import Tensor
 
+from ..typed import misfit
+
 # how far an augmented crop may leave the picture's own proportion; narrower than the
 # 3/4 to 4/3 of classification, because the caption speaks of the whole picture
 STRETCH = 1.1
@@ -108,8 +110,7 @@ class Preprocess:
 
 
 def _is_finite(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value)
+    return not misfit(value, float)
 
 
 def _crop_box(
