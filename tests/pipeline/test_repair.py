@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,21 @@ def test_a_picture_that_cannot_be_read_is_left_out_and_too_many_are_refused(
     assert "broken pictures were left out" in caplog.text
 
 
+def test_what_is_left_of_a_part_without_broken_pictures_has_to_be_enough(
+    scenes: str, tmp_path: Path
+) -> None:
+    folder = Path(scenes.removeprefix("csv:")).parent
+    data = room.load_recipe("standard", [f"data.source={scenes}"]).data
+    choose = room.parts_of(data, 0).choose.pairs
+    shutil.copytree(folder, tmp_path / "spoilt")
+    for row in range(1, len(choose)):  # one is left
+        (tmp_path / "spoilt" / choose.key(row)).write_bytes(b"no picture")
+    source, out = f"csv:{tmp_path / 'spoilt' / 'pairs.csv'}", tmp_path / "out"
+    with pytest.raises(UserError, match="of 1 captions .* to choose its strength on"):
+        tinyclip.repair("builtin:pico", source, out, steps=1, max_broken_share=1.0)
+    assert not out.exists()
+
+
 def test_what_cannot_be_is_refused_before_a_model_is_loaded(
     scenes: str, tmp_path: Path
 ) -> None:
@@ -222,6 +238,7 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(
     for words, arguments, more in (
         ("exists and is not empty", (scenes, tmp_path / "taken"), {}),
         ("--steps: wants 1 or more", (scenes, new), {"steps": 0}),
+        ("--seed: .* less than 2.63", (scenes, new), {"seed": 2**63}),
         ("no setting 'colour'|colour", (scenes, new), {"colour": "red"}),
         ("cannot be read|no such file|does not exist", ("csv:no.csv", new), {}),
         ("names no new folder", (scenes, ""), {}),
@@ -275,6 +292,17 @@ def test_what_has_no_weights_is_refused(
     with pytest.raises(UserError):
         repaired(model=str(folder))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_certificate_is_told_before_anything_is_learnt(
+    scenes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pico = tinyclip.load("builtin:pico")
+    save_model(tmp_path / "model", *pico, provenance={}, teacher_sizes=None)
+    (tmp_path / "model" / "certificate.json").write_text('{"n": 1}')
+    monkeypatch.setattr(room, "encoder_of", lambda loaded: pytest.fail("too late"))
+    with pytest.raises(UserError, match="certificate.json: is damaged"):
+        tinyclip.repair(tmp_path / "model", scenes, tmp_path / "out")
 
 
 def test_nothing_is_left_where_what_was_written_is_another_model(

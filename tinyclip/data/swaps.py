@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from ..config.schema import Data
@@ -39,6 +39,16 @@ class Swaps:
     @property
     def swappable(self) -> int:
         return sum(swap is not None for swap in self.swaps)
+
+    def of_rows(self, rows: Collection[int]) -> Swaps:
+        """The captions of some rows of `pairs`."""
+        kept = [i for i, row in enumerate(self.rows) if row in rows]
+        return replace(
+            self,
+            rows=tuple(self.rows[i] for i in kept),
+            texts=tuple(self.texts[i] for i in kept),
+            swaps=tuple(self.swaps[i] for i in kept),
+        )
 
     def read_by(self, tokenizer: TokenMaker) -> Swaps:
         """Without those swapped forms of which a text tower reads what it reads of the
@@ -86,7 +96,7 @@ class Parts:
         return Parts(*(part.read_by(tokenizer) for part in parts))
 
     def refuse_few(self, source: str) -> None:
-        """Tell before a model is loaded that there is too little to swap.
+        """Tell before anything is learnt that there is too little to swap.
 
         Raises:
             UserError: a part has fewer captions than `LEAST` that can be swapped.

@@ -47,6 +47,7 @@ from .unfinished import usable
 log = logging.getLogger("tinyclip")
 BASE = "standard"  # the recipe whose settings of the data are changed
 DATA, STEPS = "builtin:pictograms", 1000
+MORE = 2**63  # than a whole number in a model's configuration may be
 MEMORY = "Give it more, or fewer pairs: --set data.limit=1000"
 Say = Callable[[str], None]
 
@@ -108,8 +109,10 @@ def repair(
     folder = path_from(out, "--out")
     check_free(folder)  # before anything is loaded
     refuse_unwritable(folder)
-    if steps < 1:
-        raise UserError("--steps", f"wants 1 or more, not {steps}")
+    for name, value, least in ("--steps", steps, 1), ("--seed", seed, 0):
+        if not least <= value < MORE:
+            what = f"wants {least} or more, and less than 2^63, not {value}"
+            raise UserError(name, what)
     recipe = with_values(load_recipe(BASE), {"data": data, "seed": seed}, "repair")
     for name, value in settings.items():
         recipe = override(recipe, ["data", name], value, Place("repair", name))
@@ -125,6 +128,7 @@ def _repair(
     tasks = _tasks(data, parts)
     name = usable(model, say)
     loaded = opened(load_source(name, "MODEL")).loaded
+    certificate = json_of(name, "certificate.json")
     parts = parts.read_by(loaded.tokenizer)
     parts.refuse_few(data.source)
     encoder = encoder_of(loaded)
@@ -139,7 +143,7 @@ def _repair(
         Repair({**about, "folded": fold}, None if fold else learnt.map_EE),
         Mapped(encoder, learnt.map_EE),
         parts.tell.texts,
-        certificate=json_of(name, "certificate.json"),
+        certificate=certificate,
         metrics=metrics,
     )
     return {
@@ -181,7 +185,9 @@ def _learnt(
     count = sum(len(part.pairs) for part in all_parts)
     say(f"features of {count:,} pictures and their captions, once ...")
     begun = time.perf_counter()
-    learn, choose, _ = (_frozen(encoder, part, data) for part in all_parts)
+    parts = Parts(*(_readable(encoder, part, data) for part in all_parts))
+    parts.refuse_few(data.source)
+    learn, choose = (_frozen(encoder, part) for part in (parts.learn, parts.choose))
     between = time.perf_counter()
     say(f"{steps} steps on {len(learn.image_NE):,} pairs ...")
     model = encoder.model
@@ -201,26 +207,30 @@ def _learnt(
     )
 
 
-def _frozen(encoder: Encoder, part: Swaps, data: Data) -> Frozen:
-    """The features of a part; pictures that cannot be read are left out and told.
+def _readable(encoder: Encoder, part: Swaps, data: Data) -> Swaps:
+    """A part without the captions of pictures that cannot be read, which are told.
 
     Raises:
         UserError: too many cannot be read.
     """
-    whole, image_NE = encoder.pictures(part.pairs)
+    whole, _ = encoder.pictures(part.pairs)
     _tell_broken(encoder, part.pairs, data)
+    return part.of_rows(set(whole))
+
+
+def _frozen(encoder: Encoder, part: Swaps) -> Frozen:
+    """The features of a part of which every picture can be read, or has no caption."""
+    whole, image_NE = encoder.pictures(part.pairs)
     place = {row: i for i, row in enumerate(whole)}
-    kept = [i for i, row in enumerate(part.rows) if row in place]
-    texts = [part.texts[i] for i in kept]
-    swaps = [part.swaps[i] for i in kept]
+    both = zip(part.texts, part.swaps, strict=True)
     numbers: dict[str, int] = {}
     return Frozen(
         image_NE,
-        encoder.texts(texts),
-        encoder.texts([swap or text for text, swap in zip(texts, swaps, strict=True)]),
-        torch.tensor([place[part.rows[i]] for i in kept]),
-        torch.tensor([numbers.setdefault(text, len(numbers)) for text in texts]),
-        torch.tensor([swap is not None for swap in swaps]),
+        encoder.texts(part.texts),
+        encoder.texts([swap or text for text, swap in both]),
+        torch.tensor([place[row] for row in part.rows]),
+        torch.tensor([numbers.setdefault(text, len(numbers)) for text in part.texts]),
+        torch.tensor([swap is not None for swap in part.swaps]),
     )
 
 
