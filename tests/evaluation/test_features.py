@@ -68,7 +68,8 @@ def test_other_pairs_are_not_taken_for_known_ones(encoder, make_pairs) -> None:
 
 
 def test_a_source_without_a_whole_picture_is_refused(encoder, make_pairs) -> None:
-    with pytest.raises(UserError, match="no picture can be read"):
+    why = r"no picture can be read:\n  \S+: \w[^(]+ \(.+\)\n"  # the kind, and more
+    with pytest.raises(UserError, match=why):
         encoder.pictures(make_pairs([("a",)] * 2, frozenset({0, 1})))
 
 

@@ -139,6 +139,12 @@ def table_of_kinds(counts: Mapping[str, int], broken: Mapping[str, Why]) -> str:
     )
 
 
+def in_words(why: Why) -> str:
+    """The kind, and what more is known."""
+    kind, detail = why
+    return f"{kind} ({detail})" if detail else kind
+
+
 def too_many_broken(
     where: str,
     broken: Mapping[str, Why],
@@ -154,10 +160,7 @@ def too_many_broken(
     """
     total = counts_by_kind(broken) if counts is None else counts
     number = sum(n for kind, n in total.items() if kind not in HARMLESS)
-    lines = [
-        f"\n  {key}: {kind} ({why})" if why else f"\n  {key}: {kind}"
-        for key, (kind, why) in broken.items()
-    ][:10]
+    lines = [f"\n  {key}: {in_words(why)}" for key, why in broken.items()][:10]
     more = f"\n  and {number - len(lines)} more" if number > len(lines) else ""
     return UserError(
         where,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data.broken import Broken
+from ..data.broken import Broken, in_words
 from ..data.loader import PixelMaker
 from ..data.protocol import Pairs
 from ..data.tokens import TokenMaker
@@ -79,7 +79,8 @@ class Encoder:
         whole = [i for i, row in enumerate(rows) if row in seen.features]
         if not whole:
             broken = [(pairs.key(i), seen.broken[row]) for i, row in enumerate(rows)]
-            shown = "".join(f"\n  {key}: {why[0]}" for key, why in broken[:SHOWN])
+            lines = (f"\n  {key}: {in_words(why)}" for key, why in broken[:SHOWN])
+            shown = "".join(lines)
             raise UserError(pairs.name, f"no picture can be read:{shown}")
         return whole, torch.stack([seen.features[rows[i]] for i in whole])
 
