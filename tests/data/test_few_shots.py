@@ -73,7 +73,7 @@ def test_a_class_with_fewer_pictures_than_shots_is_one_message(make_task) -> Non
     words = str(caught.value)
     assert "4 pictures of each class, and of 1 of 2 classes there are fewer" in words
     assert "down to 2: 'y'" in words
-    assert "--set data.shots=[1, 2]" in words
+    assert "--set 'data.shots=[1, 2]'" in words
 
 
 def test_no_number_of_shots_is_refused(make_task) -> None:

@@ -107,6 +107,13 @@ def test_a_probe_without_an_item_is_left_out_of_its_group_and_refused_by_name(
     assert "no rows for the task 'order', which is left out" in caplog.text
 
 
+def test_a_group_of_which_no_task_has_an_item_is_refused_by_its_name(table) -> None:
+    path = table(3)
+    path.write_text("path,caption\n" + "".join(f"{i}.png,:)\n" for i in range(3)))
+    with pytest.raises(UserError, match="no rows for any of the tasks probes"):
+        probes(f"csv:{path}", "probes")
+
+
 def test_probes_of_the_embedded_set_are_on_the_names_of_its_test_drawings() -> None:
     (task,) = tasks_of(Data(), names=["order"])
     source, rows = rows_of(task.pairs)

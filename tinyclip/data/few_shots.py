@@ -100,5 +100,5 @@ def _refuse_small(data: Data, probe: ProbeTask, shots: Sequence[int]) -> None:
         f"{probe.kind} is to see {shots[-1]} pictures of each class, and of "
         f"{len(small)} of {len(counts)} classes there are fewer to learn from, down to "
         f"{least}: {shown}",
-        f"Give more, or show fewer: --set {WHERE}={fewer}",
+        f"Give more, or show fewer: --set '{WHERE}={fewer}'",
     )

@@ -111,6 +111,9 @@ def tasks_of(
         if offer.group == WEAKNESSES:
             note(f"{data.source}: {what}, which is left out")
     tasks = [task for _, task in made if task is not None]
+    if not tasks and names:
+        what = f"no rows for any of the tasks {', '.join(names)}"
+        raise UserError(data.source, what, "Leave them out")
     if not tasks:
         raise UserError(data.source, "no test rows to measure on", "Check its splits")
     return tasks
