@@ -100,6 +100,10 @@ def test_what_is_markup_is_escaped_in_markdown(mark: str) -> None:
     assert " _" not in bare
 
 
+def test_what_html_takes_for_its_own_is_an_entity_that_nothing_escapes() -> None:
+    assert markdown("R&D, 1 < 2 > 0 &amp;") == "R&amp;D, 1 &lt; 2 &gt; 0 &amp;amp;"
+
+
 def test_a_name_makes_no_new_line_in_markdown() -> None:
     assert markdown("x\n\n# Injected\r\ny") == "x # Injected y"
     assert code_span("") == "` `"  # two backticks alone are no code

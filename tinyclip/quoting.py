@@ -18,8 +18,8 @@ OBEYED = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 MARKS = re.compile(
-    r"[\\`*\[\]<>|&~$]|(?<!\w)_|_(?!\w)"
-)  # what Markdown takes for its own
+    r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)"
+)  # what Markdown takes for its own, but for HTML, which entities tell
 BEGINS = re.compile(r"^(\d*)([#+=.)-])")  # and what begins a heading, a list or a rule
 
 
@@ -79,7 +79,8 @@ def markdown(text: object) -> str:
     """The text in a line of Markdown: no heading, no link, no HTML, no new line."""
     line = one_line(" ".join(str(text).split()))
     inline = MARKS.sub(r"\\\g<0>", line)
-    # entities, since not all that shows Markdown knows `\<`
+    # entities, since not all that shows Markdown knows `\<`; without a backslash, with
+    # which an entity is shown as it stands
     return html.escape(BEGINS.sub(r"\1\\\2", inline), quote=False)
 
 
