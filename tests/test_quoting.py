@@ -6,6 +6,9 @@ import ast
 import subprocess
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from tinyclip.errors import UserError
 from tinyclip.quoting import (
@@ -98,6 +101,14 @@ def test_what_is_markup_is_escaped_in_markdown(mark: str) -> None:
     for character in "[*`|":
         assert bare.count(character) == bare.count(f"\\{character}")
     assert " _" not in bare
+
+
+@example("__0__")
+@given(st.text("_*~`a0é-", min_size=1))
+def test_markdown_shows_a_name_letter_for_letter(name: str) -> None:
+    (line,) = MarkdownIt("gfm-like", {"linkify": False}).parseInline(markdown(name))
+    assert "".join(part.content for part in line.children or []) == name
+    assert {part.type for part in line.children or []} <= {"text", "text_special"}
 
 
 def test_a_name_makes_no_new_line_in_markdown() -> None:
