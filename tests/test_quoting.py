@@ -6,6 +6,9 @@ import ast
 import subprocess
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from tinyclip.errors import UserError
 from tinyclip.quoting import (
@@ -102,6 +105,15 @@ def test_what_is_markup_is_escaped_in_markdown(mark: str) -> None:
 
 def test_what_html_takes_for_its_own_is_an_entity_that_nothing_escapes() -> None:
     assert markdown("R&D, 1 < 2 > 0 &amp;") == "R&amp;D, 1 &lt; 2 &gt; 0 &amp;amp;"
+
+
+@example("__0__")
+@example("R&D <b> &lt;")
+@given(st.text("_*~`a0é-<>&;", min_size=1))
+def test_markdown_shows_a_name_letter_for_letter(name: str) -> None:
+    (line,) = MarkdownIt("gfm-like", {"linkify": False}).parseInline(markdown(name))
+    assert "".join(part.content for part in line.children or []) == name
+    assert {part.type for part in line.children or []} <= {"text", "text_special"}
 
 
 def test_a_name_makes_no_new_line_in_markdown() -> None:

@@ -17,9 +17,9 @@ from pathlib import Path
 OBEYED = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-MARKS = re.compile(
-    r"[\\`*\[\]|~$]|(?<!\w)_|_(?!\w)"
-)  # what Markdown takes for its own, but for HTML, which entities tell
+# what Markdown takes for its own, but for HTML, which entities tell; of `_` what has no
+# letter or digit on both sides
+MARKS = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")
 BEGINS = re.compile(r"^(\d*)([#+=.)-])")  # and what begins a heading, a list or a rule
 
 

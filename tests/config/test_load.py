@@ -346,9 +346,10 @@ def test_a_later_setting_at_its_default_leaves_a_stored_fingerprint_alone() -> N
 def test_a_stage_that_was_made_before_there_were_class_names_still_counts() -> None:
     recipe = replace(load_recipe("smoke"), name="any")
     shared = recipe_to_dict(recipe)
-    later = "class_names", "limit", "label_column", "templates"
+    later = "class_names", "limit", "label_column", "templates", "image_root"
     unpaired = "images", "images_column", "texts", "texts_column"
-    for name in (*later, *unpaired):
+    few = "shots", "shot_draws"
+    for name in (*later, *unpaired, *few):
         del shared["data"][name]
     first, *_ = shared.pop("stages")
     for name in ("rotate", "allocate", "solve", "start", "images", "texts"):

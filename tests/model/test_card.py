@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from tinyclip.model.card import model_card
+from tinyclip.model.limits import limits, parts_of
 
 WILD = "x\n\n# Injected\n\n<img src=x onerror=alert(1)> | [a](b) `c`"
 
@@ -98,6 +99,19 @@ def probed(value: float, low: float, high: float, **more: Any) -> dict[str, Any]
         ),
         (
             probed(
+                0.2,
+                0.17,
+                0.24,
+                metric="both_found",
+                chance=0.07,
+                also={"larger_found": 0.6, "larger_preferred": 0.83},
+                intervals={"larger_found": [0.5, 0.7], "larger_preferred": [0.8, 0.9]},
+            ),
+            "20.0 % right (17.0 to 24.0); larger_preferred 83.0 % of the time, where "
+            "50.0 % is without bias.",
+        ),
+        (
+            probed(
                 0.6,
                 0.55,
                 0.65,
@@ -180,6 +194,15 @@ def blocks(card: str) -> list[tuple[str, str]]:
         inside = [child.type for child in token.children or ()]
         found.append((token.type, " ".join(kind for kind in inside if kind != "text")))
     return found
+
+
+def test_a_preference_that_is_not_sure_is_no_limit_and_no_guess() -> None:
+    also, sure = {"larger_preferred": 0.45}, {"larger_preferred": [0.4, 0.52]}
+    task = probed(0.2, 0.17, 0.24, metric="both_found", chance=0.07)
+    task |= {"also": also, "intervals": sure}
+    (part,) = parts_of(task)
+    assert (part.is_biased, part.is_guessed, part.chance) == (False, False, 0.5)
+    assert not list(limits({"scenes": task}))
 
 
 @settings(max_examples=60, deadline=None)

@@ -177,7 +177,7 @@ def _limits(metrics: Mapping[str, Any] | None) -> list[str]:
         return []
     return [
         "**What it cannot tell.** Probes ask for a picture's true text among false "
-        "ones:",
+        "ones, and for both things in a picture of two:",
         "",
         *(f"- {markdown(limit.probe)}: {_in_words(limit)}." for limit in found),
         "",
@@ -202,6 +202,11 @@ def _in_words(limit: Limit) -> str:
             for part in limit.parts
         )
         words.append(f"no better than by chance in {', '.join(parts)}")
+    words += [
+        f"{markdown(part.name)} {_percent(part.value)} % of the time, where "
+        f"{_percent(part.chance)} % is without bias"
+        for part in limit.biases
+    ]
     if limit.lost:
         words.append(
             f"surely worse than the teacher's {_percent(limit.teacher)} %, by "

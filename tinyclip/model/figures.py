@@ -8,6 +8,7 @@ from typing import Any
 
 PROBE = "right"  # of items, how many a probe's true text was nearest to
 BOTH = "both_found"  # of scenes of two things, in how many both were found
+PREFERRED = "_preferred"  # what a figure ends with that is a bias and no quality
 OF_SHOTS = re.compile(r"top1_(\d+)_shots?")  # after so many labelled pictures a class
 
 

@@ -2,7 +2,8 @@
 
 A probe asks a model to tell a picture's true text from false ones, `right` being the
 share of items of which it does, `right_PART` that of a part of them; `items_PART` and
-`chance_PART` say more of it.
+`chance_PART` say more of it. Of scenes of two things it asks whether both are found,
+and which is preferred: a bias, whose figure is one half where there is none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .figures import PROBE, is_probe
+from .figures import PREFERRED, PROBE, is_probe
+
+UNBIASED = 0.5  # a preference of a model that has none
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Part:
         chance: the figure of a model that guesses; None where it is not known.
         items: how many there are; None where it is not known.
         teacher: the teacher's figure; None where there is none.
+        is_preference: whether it is a bias, and no quality; then `chance` is that of a
+            model without it.
     """
 
     name: str
@@ -32,11 +37,18 @@ class Part:
     chance: float | None
     items: float | None
     teacher: float | None
+    is_preference: bool = False
 
     @property
     def is_guessed(self) -> bool:
         """Whether a model that guesses might have the figure, too."""
-        return self.chance is not None and self.low <= self.chance
+        known = self.chance is not None and not self.is_preference
+        return known and self.low <= (self.chance or 0.0)
+
+    @property
+    def is_biased(self) -> bool:
+        """Whether it is a preference that the model surely has."""
+        return self.is_preference and not self.low <= UNBIASED <= self.high
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,7 @@ class Limit:
         teacher: the teacher's; None where there is none.
         lost: at least so much less than the teacher's it surely is; 0 where it is not.
         parts: those that are no better than chance.
+        biases: what it prefers.
     """
 
     probe: str
@@ -60,6 +73,7 @@ class Limit:
     teacher: float | None
     lost: float
     parts: tuple[Part, ...]
+    biases: tuple[Part, ...] = ()
 
     @property
     def is_guessed(self) -> bool:
@@ -68,18 +82,29 @@ class Limit:
 
 
 def parts_of(task: Mapping[str, Any]) -> list[Part]:
-    """The parts of a probe, in their order."""
+    """The parts of a probe and its other figures, in their order."""
     also, sure = task.get("also") or {}, task.get("intervals") or {}
     teacher = task.get("teacher_also") or {}
-    start, found = f"{PROBE}_", []
+    found = []
     for figure, value in also.items():
-        name = figure.removeprefix(start)
-        if name != figure and value is not None and figure in sure:
-            chance = also.get(f"chance_{name}", task.get("chance"))
-            items = also.get(f"items_{name}")
-            low, high = sure[figure]
-            part = Part(name, value, low, high, chance, items, teacher.get(figure))
-            found.append(part)
+        if value is None or figure not in sure:
+            continue
+        name = figure.removeprefix(f"{PROBE}_")
+        preference = figure.endswith(PREFERRED)
+        guessed = task.get("chance") if name != figure else None
+        chance = UNBIASED if preference else also.get(f"chance_{name}", guessed)
+        low, high = sure[figure]
+        part = Part(
+            name,
+            value,
+            low,
+            high,
+            chance,
+            also.get(f"items_{name}"),
+            teacher.get(figure),
+            preference,
+        )
+        found.append(part)
     return found
 
 
@@ -89,13 +114,14 @@ def limits(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Limit]:
         if not is_probe(task) or task.get("chance") is None:
             continue
         found = _limit(name, task)
-        if found.is_guessed or found.lost or found.parts:
+        if found.is_guessed or found.lost or found.parts or found.biases:
             yield found
 
 
 def _limit(name: str, task: Mapping[str, Any]) -> Limit:
     low, high = task["ci95"]
     change = (task.get("difference") or {}).get("ci95")
+    parts = parts_of(task)
     return Limit(
         name,
         task["value"],
@@ -104,5 +130,6 @@ def _limit(name: str, task: Mapping[str, Any]) -> Limit:
         task["chance"],
         task.get("teacher"),
         max(0.0, -change[1]) if change else 0.0,
-        tuple(part for part in parts_of(task) if part.is_guessed),
+        tuple(part for part in parts if part.is_guessed),
+        tuple(part for part in parts if part.is_biased),
     )
