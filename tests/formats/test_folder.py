@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tinyclip.errors import UserError
-from tinyclip.formats.folder import whole_folder
+from tinyclip.formats.folder import check_free, whole_folder
 
 
 def test_the_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -51,3 +51,14 @@ def test_a_place_under_a_file_is_a_user_error(tmp_path: Path) -> None:
     out = tmp_path / "file" / "out"
     with pytest.raises(UserError, match="cannot be written"), whole_folder(out):
         pass
+
+
+@pytest.mark.parametrize("inside", ["model", "stages/1-100to75", "basis/x/y"])
+def test_where_a_run_goes_on_writing_is_no_place_for_others(
+    tmp_path: Path, inside: str
+) -> None:
+    for name in ("recipe.yaml", "plan.json"):
+        (tmp_path / name).write_text("")
+    with pytest.raises(UserError, match="keeps its own"):
+        check_free(tmp_path / inside)
+    check_free(tmp_path / "exported" / "model")

@@ -153,6 +153,33 @@ def test_equal_arguments_are_equal_bytes_and_another_seed_is_another_map(
 
 
 @pytest.mark.usefixtures("wholly")
+@pytest.mark.usefixtures("wholly")
+def test_it_stands_beside_the_teacher_that_the_model_names(
+    repaired: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    student = tinyclip.load("builtin:pico")
+    about = {"provenance": {"teacher": "builtin:pico"}, "teacher_sizes": None}
+    save_model(tmp_path / "student", *student, **about)
+    repaired(model=str(tmp_path / "student"))
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["alarms"] == []
+    for task in metrics["tasks"].values():
+        assert task["teacher"] is not None
+        assert task["difference"]["value"] == task["value"] - task["teacher"]
+
+
+@pytest.mark.usefixtures("wholly")
+def test_a_teacher_that_is_gone_is_said_and_nothing_is_beside_it(
+    repaired: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    student, said = tinyclip.load("builtin:pico"), list[str]()
+    about = {"provenance": {"teacher": "gone"}, "teacher_sizes": None}
+    save_model(tmp_path / "student", *student, **about)
+    report = repaired(model=str(tmp_path / "student"), say=said.append)
+    assert any("teacher cannot be loaded" in line for line in said)
+    assert report["alarms"] == []
+
+
 @pytest.mark.parametrize("fold", [False, True])
 def test_a_repaired_model_is_repaired_on_top(
     fold: bool, repaired: Callable[..., dict[str, Any]], tmp_path: Path

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from .measured import OWN
+from .measured import OWN, tell_alarms
 from .show import tell
 
 BASE = "standard"  # the recipe whose settings of the data are changed
@@ -76,6 +76,7 @@ def _show(report: dict[str, Any]) -> None:
     from .show import percent, show_table
     from .tables import make_table
 
+    tell_alarms(report["alarms"])
     columns = "metric", "n", "before", "after", "difference, 95 %"
     title = f"{report['model']} on held-out pairs of {report['data']}"
     table = make_table(title, "task", *columns)

@@ -9,6 +9,8 @@ from pathlib import Path
 from .. import files
 from ..errors import UserError
 
+RUN = "recipe.yaml", "plan.json"  # what the folder of a run holds
+WRITTEN = "stages", "model", "basis"  # and where it goes on writing
 NEW = "Name a new folder"
 
 
@@ -16,12 +18,15 @@ def check_free(out: Path) -> None:
     """Refuse a place that is taken.
 
     Raises:
-        UserError: it is a file, a link, a folder that is not empty, or no name.
+        UserError: it is a file, a link, a folder that is not empty, no name, or where
+            a run keeps its own.
     """
     if out.name in ("", ".."):
         raise UserError("--out", f"{str(out)!r} names no new folder", NEW)
     if out.is_symlink():
         raise UserError("--out", f"{out} is a link", "Name the folder itself")
+    if (run := _run_of(out)) is not None:
+        raise UserError("--out", f"{out} is where the run {run} keeps its own", NEW)
     if out.is_dir() and not any(out.iterdir()):
         return
     if out.exists():
@@ -30,6 +35,15 @@ def check_free(out: Path) -> None:
             f"{out} exists and is not empty" if out.is_dir() else f"{out} is a file",
             f"{NEW}, or remove it",
         )
+
+
+def _run_of(out: Path) -> Path | None:
+    """The run that writes there, or would: its next stage would be taken for ours."""
+    path = out.absolute()
+    for folder in path.parents:
+        if all((folder / name).is_file() for name in RUN):
+            return folder if path.relative_to(folder).parts[0] in WRITTEN else None
+    return None
 
 
 @contextmanager

@@ -119,6 +119,19 @@ def _tasks(opened: Sequence[Any], asked: Asked) -> list[Task]:
     return tasks
 
 
+def named_teacher(loaded: Any, say: Say) -> Any:
+    """The teacher that a model names, loaded; None where it names none, and where it
+    cannot be had, which is said."""
+    named = _provenance(loaded).get("teacher")
+    if not isinstance(named, str) or not named:
+        return None
+    try:
+        return open_model(named, "the model's teacher").loaded
+    except UserError as error:
+        say(f"its teacher cannot be loaded ({error}): no retention")
+        return None
+
+
 def _teacher(opened: Sequence[Any], asked: Asked, say: Say) -> tuple[str | None, Any]:
     """The model to compare with, and its name; without one, it is said why.
 

@@ -29,10 +29,9 @@ from ..data.task import Task
 from ..data.tasks import tasks_of
 from ..data.views import rows_of
 from ..errors import UserError
-from ..evaluation.against import difference, result
 from ..evaluation.features import Encoder
 from ..evaluation.mapped import Mapped
-from ..evaluation.suite import encoder_of, outcomes
+from ..evaluation.suite import encoder_of
 from ..files import refuse_unwritable
 from ..formats.folder import check_free
 from ..formats.pytorch import opened
@@ -41,7 +40,8 @@ from ..model.repair import Repair, apply
 from ..model.store import Loaded
 from ..training.repair import Frozen, Scale, Strength, at_strength, best, fit, weighed
 from .plainly import told_plainly
-from .repaired import write
+from .quality import named_teacher
+from .repaired import measured, write
 from .unfinished import usable
 
 log = logging.getLogger("tinyclip")
@@ -135,7 +135,11 @@ def _repair(
     learnt = _learnt(encoder, parts, data, steps, seed, say)
     names = ", ".join([TASK, *(task.name for task in tasks)])
     say(f"measuring it before and after on {names} ...")
-    told, metrics = _told(encoder, learnt.map_EE, parts, tasks)
+    teacher = named_teacher(loaded, say)
+    beside = None if teacher is None else encoder_of(teacher)
+    told, metrics = measured(
+        encoder, beside, learnt.map_EE, (parts.tell.task(), *tasks)
+    )
     about = _about(loaded, data, learnt, steps, seed, told[TASK])
     proof = write(
         folder,
@@ -156,6 +160,7 @@ def _repair(
         "seconds": dict(learnt.seconds),
         "written": proof,
         "gain": told[TASK],
+        "alarms": metrics["alarms"],
         "tasks": {task: entry for task, entry in told.items() if task != TASK},
     }
 
@@ -248,27 +253,6 @@ def _tell_broken(encoder: Encoder, pairs: Pairs, data: Data) -> None:
     if broken:
         table = table_of_kinds(counts_by_kind(broken), broken)
         log.warning("%d broken pictures were left out\n%s", len(broken), table)
-
-
-def _told(
-    encoder: Encoder, map_EE: Tensor, parts: Parts, tasks: Sequence[Task]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Each task before and after, and what a model directory says of it after."""
-    told: dict[str, Any] = {}
-    after: dict[str, Any] = {}
-    mapped = Mapped(encoder, map_EE)
-    for task in (parts.tell.task(), *tasks):
-        (plain,) = outcomes([encoder], task)
-        (repaired,) = outcomes([mapped], task)
-        told[task.name] = {
-            "metric": plain.metric,
-            "before": plain.value,
-            "after": repaired.value,
-            "n": plain.n,
-            "difference": difference(repaired, plain),
-        }
-        after[task.name] = result(repaired, None)
-    return told, {"alarms": [], "tasks": after}
 
 
 def _about(

@@ -1,4 +1,5 @@
-"""A repaired model, written, read back and compared before it is in its place."""
+"""A repaired model, measured; written, read back and compared before it is in its
+place."""
 
 from __future__ import annotations
 
@@ -6,9 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from ..data.task import Task
 from ..errors import TinyclipError
+from ..evaluation.against import difference, result
+from ..evaluation.alarm import alarms
 from ..evaluation.features import Encoder
-from ..evaluation.suite import encoder_of
+from ..evaluation.mapped import Mapped
+from ..evaluation.suite import encoder_of, outcomes
 from ..formats.folder import moved_up, whole_folder
 from ..formats.parity import BOUND
 from ..formats.pytorch import opened
@@ -17,6 +24,33 @@ from ..model.repair import Repair
 from ..model.store import Loaded, load_model, save_model
 
 MOST = 256  # captions that are compared
+
+
+def measured(
+    encoder: Encoder, teacher: Encoder | None, map_EE: Tensor, tasks: Sequence[Task]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Each task before and after, and what a model directory says of it after.
+
+    Args:
+        teacher: what retention compares with; None: there is none.
+        map_EE: of text features.
+    """
+    told: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    mapped = Mapped(encoder, map_EE)
+    beside = [] if teacher is None else [teacher]
+    for task in tasks:
+        plain, *theirs = outcomes([encoder, *beside], task)
+        (repaired,) = outcomes([mapped], task)
+        told[task.name] = {
+            "metric": plain.metric,
+            "before": plain.value,
+            "after": repaired.value,
+            "n": plain.n,
+            "difference": difference(repaired, plain),
+        }
+        after[task.name] = result(repaired, theirs[0] if theirs else None)
+    return told, {"alarms": alarms(after), "tasks": after}
 
 
 def write(
