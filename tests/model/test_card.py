@@ -85,7 +85,7 @@ def probed(value: float, low: float, high: float, **more: Any) -> dict[str, Any]
     [
         (
             probed(0.51, 0.48, 0.54, teacher=0.52),
-            "51.0 % right (48.0 to 54.0); no better than by chance, 50.0 %; the "
+            "51.0 % right (48.0 to 54.0); not surely above chance, 50.0 %; the "
             "teacher has 52.0 %.",
         ),
         (
@@ -118,7 +118,7 @@ def probed(value: float, low: float, high: float, **more: Any) -> dict[str, Any]
                 also={"right_a": 0.5, "right_b": 0.4, "chance_b": 0.2},
                 intervals={"right_a": [0.4, 0.6], "right_b": [0.3, 0.5]},
             ),
-            "60.0 % right (55.0 to 65.0); no better than by chance in a "
+            "60.0 % right (55.0 to 65.0); not surely above chance in a "
             "(50.0 %, by chance 50.0 %).",
         ),
     ],

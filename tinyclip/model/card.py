@@ -193,7 +193,7 @@ def _in_words(limit: Limit) -> str:
     if limit.is_guessed:
         below = limit.high < limit.chance
         words.append(
-            f"{'less than' if below else 'no better than'} by chance, {chance}"
+            f"{'less than by chance' if below else 'not surely above chance'}, {chance}"
         )
     elif limit.parts:
         parts = (
@@ -201,7 +201,7 @@ def _in_words(limit: Limit) -> str:
             f"{_percent(part.chance)} %)"
             for part in limit.parts
         )
-        words.append(f"no better than by chance in {', '.join(parts)}")
+        words.append(f"not surely above chance in {', '.join(parts)}")
     words += [
         f"{markdown(part.name)} {_percent(part.value)} % of the time, where "
         f"{_percent(part.chance)} % is without bias"

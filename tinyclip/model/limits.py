@@ -53,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Limit:
-    """A probe that a model does no better than by chance, or worse than its teacher.
+    """A probe in which a model is not surely above chance, or worse than its teacher.
 
     Args:
         probe: what it is called.
@@ -61,7 +61,7 @@ class Limit:
         chance: the figure of a model that guesses.
         teacher: the teacher's; None where there is none.
         lost: at least so much less than the teacher's it surely is; 0 where it is not.
-        parts: those that are no better than chance.
+        parts: those that are not surely above chance.
         biases: what it prefers.
     """
 
