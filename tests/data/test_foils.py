@@ -64,6 +64,11 @@ def test_both_forms_are_measured_by_the_choice_alone(write, value) -> None:
     assert shown == [COLOURS[0], COLOURS[2]]
 
 
+def test_other_pairs_beside_it_are_refused_and_not_passed_over(write) -> None:
+    with pytest.raises(UserError, match="would not be"):
+        tasks_of(write([aro(0), aro(2)], val="csv:other.csv"))
+
+
 def test_entries_of_one_picture_share_it_and_are_drawn_together(write) -> None:
     value = [sugar(0), sugar(1), sugar(0, negative_caption="none")]
     task = foils(write(value))

@@ -124,6 +124,9 @@ def _offers(data: Data, whole: bool, split: Split | None) -> list[Offer]:
     if embedded is not None:
         return [Offer(*offer) for offer in embedded_offers(data, embedded)]
     if is_foils(data):
+        if data.val is not None:
+            what = f"{data.source} is measured itself, and {data.val} would not be"
+            raise UserError("data.val", what, "Leave it out, or name it as the data")
         return [Offer("choice", lambda: foils(data))]
     if is_karpathy(data) and data.val is None and (tests := tested_split(data)):
         return _of_captions(tests)
