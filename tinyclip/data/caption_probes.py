@@ -16,6 +16,8 @@ from .views import Subset
 
 # a row, a part, and the true text and the false ones; None where there are none
 Made = tuple[int, str, tuple[str, ...] | None]
+# a text, a part and what the text must not become: what it becomes, or None
+Change = Callable[[str, str, set[str]], str | None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,26 +81,22 @@ def made_of(
 
 def order(told: Told) -> ChoiceTask | None:
     """Each caption against its words in another order, a part a shuffle."""
-    return made_of("order", told.pairs, told.clusters, _shuffles(told))
-
-
-def _shuffles(told: Told) -> Iterator[Made]:
-    for shuffle in SHUFFLES:
-        for row, text in enumerate(told.texts):
-            false = shuffled(text, shuffle, told.known(row))
-            yield row, shuffle, None if false is None else (text, false)
+    items = _changed(told, SHUFFLES, shuffled)
+    return made_of("order", told.pairs, told.clusters, items)
 
 
 def swaps(told: Told) -> ChoiceTask | None:
     """Each caption against itself with two phrases swapped, a part a kind of them."""
-    return made_of("swaps", told.pairs, told.clusters, _swaps(told))
+    items = _changed(told, SWAPS, swap)
+    return made_of("swaps", told.pairs, told.clusters, items)
 
 
-def _swaps(told: Told) -> Iterator[Made]:
-    for kind in SWAPS:
+def _changed(told: Told, parts: Iterable[str], change: Change) -> Iterator[Made]:
+    """Each caption against what every part makes of it."""
+    for part in parts:
         for row, text in enumerate(told.texts):
-            false = swap(text, kind, told.known(row))
-            yield row, kind, None if false is None else (text, false)
+            false = change(text, part, told.known(row))
+            yield row, part, None if false is None else (text, false)
 
 
 def negation(shown: Shown) -> ChoiceTask | None:
